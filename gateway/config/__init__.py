@@ -1,0 +1,1 @@
+"""The configuration document: read, checked, and turned into frozen values."""

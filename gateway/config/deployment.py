@@ -1,0 +1,107 @@
+"""What a loaded configuration is made of: frozen values, complete and resolved.
+
+Nothing here knows the shape of the document it came from, the environment or the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Provider = Literal["azure", "azure_text", "openai"]
+
+#: Scope of the Entra token that Azure OpenAI accepts on dated and v1 paths alike.
+COGNITIVE_SERVICES_SCOPE = "https://cognitiveservices.azure.com/.default"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of the resource or of the OpenAI account."""
+
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticToken:
+    """An Entra token that the operator fetched."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """An Entra application that signs in with a secret."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str = COGNITIVE_SERVICES_SCOPE
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultIdentity:
+    """Whatever identity the environment offers (`DefaultAzureCredential`): managed identity on Azure."""
+
+    scope: str = COGNITIVE_SERVICES_SCOPE
+
+
+Credential = ApiKey | StaticToken | ClientSecret | DefaultIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how one operation of a deployment is called."""
+
+    url: str
+    #: True where the body's `model` names the deployment (Azure v1, OpenAI), False where the path does.
+    model_in_body: bool
+    #: True where `stream_options.include_usage` is understood.
+    stream_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One member of a model group: an Azure OpenAI deployment or an OpenAI model."""
+
+    #: Unique; `model_info.id` or derived from the position in the list.
+    id: str
+    #: The name clients ask for.
+    model_name: str
+    #: The deployment's name at Azure, the model's at OpenAI.
+    name: str
+    provider: Provider
+    #: Operation name -> target; an operation that is absent is not served by this deployment.
+    targets: Mapping[str, Target]
+    credential: Credential
+    organization: str | None = None
+    #: Requests and tokens per minute.
+    rpm: int | None = None
+    tpm: int | None = None
+    weight: float | None = None
+    #: Lower is tried first.
+    order: int = 0
+    #: Seconds for a whole reply that is not streamed, and until a stream's first byte.
+    timeout: float | None = None
+    stream_timeout: float | None = None
+    #: Body fields added when the request does not have them; dataSources may hold keys.
+    defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole, valid configuration."""
+
+    #: Requested model -> its deployments, in document order.
+    models: Mapping[str, tuple[Deployment, ...]]
+    #: The key clients authenticate with; None when `allow_anonymous`.
+    master_key: str | None = field(default=None, repr=False)
+    allow_anonymous: bool = False
+    #: Retries of a lone deployment.
+    num_retries: int = 2
+    #: Seconds for a request when neither deployment nor host says otherwise.
+    timeout: float | None = None
+    #: Seconds until a stream's first byte when the deployment does not say.
+    stream_timeout: float | None = None
+    #: One sentence for each accepted key that has no effect.
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,87 @@
+"""`os.environ/NAME` references resolved, and the checks that hold for any value anywhere.
+
+The environment is an argument; nothing here reads the process's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.config.fields import BOOLEAN_FIELDS, NUMBER_FIELDS
+from gateway.config.problems import Path, Problems
+from gateway.config.syntax import MAX_DEPTH
+
+PREFIX = "os.environ/"
+
+#: Stands for a value that could not be had, so that the checks after it can go on.
+PLACEHOLDER = "unset"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_NUMBER = re.compile(r"(-?\d{1,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+#: Keys whose text from the environment is meant as a number, beside the request defaults.
+_NUMBER_KEYS = NUMBER_FIELDS | frozenset(
+    ("num_retries", "order", "request_timeout", "rpm", "stream_timeout", "timeout", "tpm", "weight")
+)
+_BOOLEAN_KEYS = BOOLEAN_FIELDS | frozenset(
+    ("allow_anonymous", "cancel_on_disconnect", "enable_tag_filtering", "use_azure_key_vault")
+)
+
+
+def resolve(tree: Any, environ: Mapping[str, str], problems: Problems, path: Path = ()) -> Any:
+    """Copy `tree` with references replaced by the variables' values.
+
+    Unset variables, numbers that are not finite, text that is not Unicode and excessive depth are problems.
+    A variable's text becomes a number or a boolean where the key asks for one.
+    """
+    if len(path) > MAX_DEPTH:
+        problems.add(path[:1], f"is nested more than {MAX_DEPTH} levels deep; flatten it")
+        return PLACEHOLDER
+    if isinstance(tree, dict):
+        for key in tree:
+            _check_text(key, path, problems)
+        return {key: resolve(value, environ, problems, (*path, key)) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [resolve(value, environ, problems, (*path, index)) for index, value in enumerate(tree)]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        problems.add(path, "must be a finite number")
+        return PLACEHOLDER
+    if not isinstance(tree, str):
+        return tree
+    if not tree.startswith(PREFIX):
+        return tree if _check_text(tree, path, problems) else PLACEHOLDER
+    return _look_up(tree.removeprefix(PREFIX), environ, problems, path)
+
+
+def _look_up(name: str, environ: Mapping[str, str], problems: Problems, path: Path) -> Any:
+    if not _NAME.fullmatch(name):
+        problems.add(
+            path, f"is no usable reference; write {PREFIX}NAME with the name of an environment variable"
+        )
+        return PLACEHOLDER
+    text = environ.get(name)
+    if text is None:
+        problems.add(path, f"environment variable {name} is not set; set it, or write the value here")
+        return PLACEHOLDER
+    key = path[-1] if path else ""
+    if key in _NUMBER_KEYS and (number := _NUMBER.fullmatch(text.strip())):
+        whole, fraction, exponent = number.groups()
+        value = int(whole) if fraction is None and exponent is None else float(number[0])
+        if math.isfinite(value):
+            return value
+    if key in _BOOLEAN_KEYS and text.strip().lower() in ("true", "false", "1", "0"):
+        return text.strip().lower() in ("true", "1")
+    return text if _check_text(text, path, problems) else PLACEHOLDER
+
+
+def _check_text(text: str, path: Path, problems: Problems) -> bool:
+    """Whether `text` can be sent at all: JSON's escapes can write half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        problems.add(path, "holds text that is not valid Unicode")
+        return False
+    return True

@@ -1,0 +1,173 @@
+"""A configuration document to a `Config`, or to the list of everything that is wrong with it.
+
+This is the order of the steps: text, references, sections, members, groups, access. No I/O but `read`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from typing import Any
+
+from gateway.config.deployment import Config, Deployment
+from gateway.config.document import TOP_LEVEL, General, Library, Router, read_section, unknown
+from gateway.config.environment import resolve
+from gateway.config.members import Member, Reading, read_member
+from gateway.config.problems import ConfigError, Problems
+from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
+
+_SECTION = re.compile("(?:" + "|".join(TOP_LEVEL) + r")\s*:")
+
+#: LiteLLM's default for `num_retries`.
+DEFAULT_RETRIES = 2
+
+_MASTER_KEY = ("general_settings", "master_key")
+_ALLOW_ANONYMOUS = ("general_settings", "allow_anonymous")
+
+_CLOSED = (
+    "is missing, and without it the gateway is closed; set it, or open the gateway to everyone by "
+    "--allow-anonymous, GATEWAY_ALLOW_ANONYMOUS=1 or general_settings.allow_anonymous: true"
+)
+_BOTH = (
+    "is set while anonymous access is allowed; remove it, or remove --allow-anonymous, "
+    "GATEWAY_ALLOW_ANONYMOUS and general_settings.allow_anonymous"
+)
+
+
+def load(text: str, environ: Mapping[str, str], *, allow_anonymous: bool = False) -> Config:
+    """Load the configuration in `text`, with `os.environ/NAME` looked up in `environ`.
+
+    `allow_anonymous` is the operator's word from outside the document. Raises ConfigError with every problem.
+    """
+    config, problems, _ = _assemble(text, environ, allow_anonymous)
+    if config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def check(
+    text: str, environ: Mapping[str, str], *, allow_anonymous: bool = False
+) -> tuple[list[str], list[str]]:
+    """List the problems and the warnings of a document; it loads if there are no problems."""
+    _, problems, warnings = _assemble(text, environ, allow_anonymous)
+    return problems, warnings
+
+
+def read(source: str) -> str:
+    """Get the document that `source` is or names: GATEWAY_CONFIG holds a document or the path of one.
+
+    A document begins with `{` or one of its sections, or has several lines. Raises ConfigError when there is
+    no such file or it is no text; the path is not repeated, since a source may be a document gone wrong.
+    """
+    bare = source.strip()
+    if "\n" in bare or bare.startswith("{") or _SECTION.match(bare):
+        return source
+    try:
+        with FilePath(bare).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"document: the file cannot be read ({error.strerror}); check its path"]) from None
+    except ValueError:
+        raise ConfigError(["document: is neither a document nor the path of one"]) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError([TOO_LARGE])
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(["document: the file is not UTF-8 text; save it as UTF-8"]) from None
+
+
+def _assemble(
+    text: str, environ: Mapping[str, str], opened: bool
+) -> tuple[Config | None, list[str], list[str]]:
+    problems = Problems()
+    try:
+        tree = parse(text, problems)
+    except ConfigError as error:
+        return None, error.problems, []
+    tree = resolve(tree, environ, problems)
+    if not isinstance(tree, dict):
+        problems.add((), "must be a mapping with model_list in it")
+        return None, problems.sentences(), []
+    for key in tree:
+        if key not in TOP_LEVEL:
+            problems.add((key,), unknown(key, set(TOP_LEVEL)))
+    reading = Reading(environ, problems, warnings=[], unused={})
+    models = _read_models(tree.get("model_list"), reading)
+    unused = reading.unused
+    router, _ = read_section(Router, tree.get("router_settings"), ("router_settings",), problems, unused)
+    library, _ = read_section(Library, tree.get("litellm_settings"), ("litellm_settings",), problems, unused)
+    general, _ = read_section(General, tree.get("general_settings"), ("general_settings",), problems, unused)
+    anonymous = opened or general.allow_anonymous is True
+    if general.master_key is None and not anonymous and not problems.has(_ALLOW_ANONYMOUS):
+        problems.add(_MASTER_KEY, _CLOSED)
+    elif general.master_key is not None and anonymous:
+        problems.add(_MASTER_KEY, _BOTH)
+    warnings = [*reading.warnings, *_describe_unused(unused)]
+    if problems:
+        return None, problems.sentences(), warnings
+    retries = library.num_retries if router.num_retries is None else router.num_retries
+    config = Config(
+        models=MappingProxyType(models),
+        master_key=general.master_key,
+        allow_anonymous=anonymous,
+        num_retries=DEFAULT_RETRIES if retries is None else retries,
+        timeout=library.request_timeout or router.timeout,
+        stream_timeout=router.stream_timeout,
+        warnings=tuple(warnings),
+    )
+    return config, [], warnings
+
+
+def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]]:
+    """Members by model name, in document order, each with a unique id and a settled order."""
+    if not isinstance(raw, list) or not raw:
+        reading.problems.add(("model_list",), "must be a list with at least one entry")
+        return {}
+    groups: dict[str, list[Member]] = {}
+    for index, entry in enumerate(raw):
+        if not isinstance(entry, dict):
+            reading.problems.add(("model_list", index), "must be a mapping of keys to values")
+            continue
+        member = read_member(entry, ("model_list", index), reading)
+        groups.setdefault(member.deployment.model_name, []).append(member)
+    _check_ids(groups, reading.problems)
+    return {name: _settle(members) for name, members in groups.items()}
+
+
+def _check_ids(groups: Mapping[str, list[Member]], problems: Problems) -> None:
+    seen: set[str] = set()
+    for members in groups.values():
+        for number, member in enumerate(members, 1):
+            identity = _identity(member, number)
+            if identity in seen:
+                problems.add(
+                    (*member.path, "model_info", "id"), "is used twice; give each entry an id of its own"
+                )
+            seen.add(identity)
+
+
+def _identity(member: Member, number: int) -> str:
+    return member.given_id or f"{member.deployment.model_name}#{number}"
+
+
+def _settle(members: list[Member]) -> tuple[Deployment, ...]:
+    """Deployments of one group. Where some have an order, those without come last, as at LiteLLM."""
+    last = max((member.order or 0 for member in members), default=0) + 1
+    ordered = last > 1
+    return tuple(
+        replace(
+            member.deployment,
+            id=_identity(member, number),
+            order=member.order or (last if ordered else 0),
+        )
+        for number, member in enumerate(members, 1)
+    )
+
+
+def _describe_unused(unused: Mapping[str, list[str]]) -> list[str]:
+    """One warning for each accepted key that has no effect."""
+    return [f"{key}: is accepted but has no effect (in {', '.join(paths)})" for key, paths in unused.items()]

@@ -1,0 +1,171 @@
+"""One entry of `model_list` to one `Deployment`: provider, URLs, credential, limits, defaults.
+
+Knows how the keys of an entry work together; single values were checked in `document`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config import urls
+from gateway.config.credentials import azure_credential, openai_credential
+from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
+from gateway.config.document import Entry, Info, Params, is_version, read_section
+from gateway.config.problems import Path, Problems, render
+from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
+
+_PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
+
+#: What `model_info.mode` narrows a member to.
+_MODES: Mapping[str, Operation] = {
+    "chat": CHAT,
+    "completion": COMPLETIONS,
+    "embedding": EMBEDDINGS,
+    "audio_speech": SPEECH,
+}
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is known and collected while the entries of one document are read."""
+
+    environ: Mapping[str, str]
+    problems: Problems
+    warnings: list[str]
+    #: Accepted key without effect -> the sections it was seen in.
+    unused: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A deployment whose id and order still depend on the other members of its group."""
+
+    deployment: Deployment
+    path: Path
+    #: `model_info.id`, if given.
+    given_id: str | None
+    order: int | None
+
+
+def read_member(raw: Any, path: Path, reading: Reading) -> Member:
+    """Read the member at `path`; what is wrong goes to `reading.problems`, and then the result has no use."""
+    problems, unused = reading.problems, reading.unused
+    entry, _ = read_section(Entry, raw, path, problems, unused)
+    at_params, at_info = (*path, "litellm_params"), (*path, "model_info")
+    if entry.model_name is None:
+        problems.add((*path, "model_name"), "is missing; it is the name clients ask for")
+    if entry.litellm_params is None:
+        problems.add(at_params, "is missing; it needs at least model and, for Azure, api_base")
+        # Nothing inside of it is missing on its own.
+        problems.settle((*at_params, "model"))
+    params, defaults = read_section(Params, entry.litellm_params, at_params, problems, unused)
+    info, _ = read_section(Info, entry.model_info, at_info, problems, unused)
+    provider, name = _split_model(params.model, (*at_params, "model"), problems)
+    operations = _served(provider, info.mode, (*at_info, "mode"), problems)
+    targets: dict[str, Target] = {}
+    credential: Credential = DefaultIdentity()
+    if problems.has((*at_params, "model")):
+        pass  # whose URL and credential rules hold is not known
+    elif provider == "openai":
+        targets = _openai_targets(params, operations, at_params, reading)
+        credential = openai_credential(params, reading.environ, at_params, problems)
+    else:
+        targets = _azure_targets(params, name, operations, at_params, reading)
+        credential = azure_credential(params, at_params, problems, reading.warnings)
+    if params.timeout is not None and params.request_timeout not in (None, params.timeout):
+        problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
+    deployment = Deployment(
+        id="",
+        model_name=entry.model_name or "",
+        name=name,
+        provider=provider,
+        targets=targets,
+        credential=credential,
+        organization=params.organization if provider == "openai" else None,
+        # LiteLLM's order: the entry itself, then litellm_params, then model_info.
+        rpm=entry.rpm or params.rpm or info.rpm,
+        tpm=entry.tpm or params.tpm or info.tpm,
+        weight=params.weight,
+        timeout=params.timeout or params.request_timeout,
+        stream_timeout=params.stream_timeout,
+        defaults=defaults,
+    )
+    return Member(deployment, path, info.id, params.order or info.order)
+
+
+def _split_model(model: str | None, path: Path, problems: Problems) -> tuple[Provider, str]:
+    """Split `azure/x`, `azure_text/x`, `openai/x` or a bare OpenAI model name into provider and name."""
+    if model is None:
+        problems.add(path, "is missing; write azure/<deployment>, azure_text/<deployment> or openai/<model>")
+        return "azure", "unset"
+    prefix, slash, rest = model.partition("/")
+    provider: Provider = next((known for known in _PROVIDERS if known == prefix), "openai")
+    name = rest if slash else model
+    if prefix not in _PROVIDERS and slash:
+        problems.add(
+            path,
+            "names a provider that is not served; only azure/, azure_text/, openai/ and bare OpenAI names "
+            "are (a server that speaks OpenAI's protocol: openai/<model> with its api_base)",
+        )
+    elif prefix in _PROVIDERS and rest in ("", ".", ".."):
+        problems.add(path, f"names no deployment or model after {prefix}/")
+    elif provider != "openai" and name.startswith("o_series/"):
+        problems.add(path, "the o_series/ form is not supported yet; write the deployment's name alone")
+    return provider, name
+
+
+def _served(provider: Provider, mode: str | None, path: Path, problems: Problems) -> tuple[Operation, ...]:
+    """Choose the operations of a member: azure_text is completions only, and a mode leaves one."""
+    offered = (COMPLETIONS,) if provider == "azure_text" else OPERATIONS
+    if mode is None:
+        return offered
+    if mode not in _MODES:
+        problems.add(path, f"is not served; use one of {', '.join(_MODES)}, or remove the entry")
+        return offered
+    if _MODES[mode] not in offered:
+        problems.add(path, "contradicts azure_text/, which serves completion only; use azure/ or remove mode")
+    return (_MODES[mode],)
+
+
+def _base(params: Params, path: Path, problems: Problems) -> str | None:
+    if params.api_base and params.base_url and params.api_base != params.base_url:
+        problems.add((*path, "base_url"), "differs from api_base, which means the same; keep one")
+    return params.api_base or params.base_url
+
+
+def _openai_targets(
+    params: Params, operations: tuple[Operation, ...], path: Path, reading: Reading
+) -> dict[str, Target]:
+    if params.api_version is not None:
+        reading.warnings.append(f"{render(path)}.api_version: has no effect for an OpenAI member")
+    base = _base(params, path, reading.problems) or urls.OPENAI_BASE
+    return {operation.name: urls.openai_target(base, operation) for operation in operations}
+
+
+def _azure_targets(
+    params: Params, name: str, operations: tuple[Operation, ...], path: Path, reading: Reading
+) -> dict[str, Target]:
+    if params.organization is not None:
+        reading.warnings.append(f"{render(path)}.organization: has no effect for an Azure member")
+    base = _base(params, path, reading.problems)
+    if base is None and not reading.problems.has((*path, "base_url")):
+        reading.problems.add((*path, "api_base"), "is missing; write the resource's address, https://...")
+    if base is None:
+        return {}
+    version = params.api_version
+    if version is None:
+        # Empty means unset: shells and app settings often leave such a variable behind.
+        version = reading.environ.get("AZURE_API_VERSION", "").strip() or None
+        if version is not None and not is_version(version):
+            reading.problems.add(
+                ("AZURE_API_VERSION",),
+                "the environment variable must be v1, latest, preview or a date such as 2024-10-21",
+            )
+            return {}
+    try:
+        return {operation.name: urls.azure_target(base, name, version, operation) for operation in operations}
+    except ValueError as error:
+        reading.problems.add((*path, "api_version"), str(error))
+        return {}

@@ -1,0 +1,62 @@
+"""Problems of a configuration: a sentence each, with the path of the key, and never a value.
+
+A value may be a secret wherever it stands (a key pasted in the wrong line), so no problem quotes one.
+Key names are quoted only when they look like names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+Path = tuple[str | int, ...]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` holds one sentence for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """`problems` are complete sentences, each with its path, fit for a log or a terminal."""
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects problems; the first one about a path wins, since later ones only follow from it."""
+
+    _found: dict[Path, str] = field(default_factory=dict)
+    _settled: set[Path] = field(default_factory=set)
+
+    def add(self, path: Path, text: str) -> None:
+        """Record that the value at `path` is wrong: what, and how to fix it."""
+        if path not in self._settled:
+            self._found.setdefault(path, text)
+
+    def settle(self, path: Path) -> None:
+        """Take the value at `path` as dealt with: a problem above it says all there is to say."""
+        self._settled.add(path)
+
+    def has(self, path: Path) -> bool:
+        """Tell whether the value at exactly this path is wrong or dealt with."""
+        return path in self._found or path in self._settled
+
+    def sentences(self) -> list[str]:
+        """Return all problems as `path: text`, in the order found."""
+        return [f"{render(path)}: {text}" for path, text in self._found.items()]
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+
+def render(path: Path) -> str:
+    """Write a path as people do, `model_list[2].litellm_params.api_base`; the whole is `document`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if _NAME.fullmatch(step) else "<key>")
+    return text or "document"

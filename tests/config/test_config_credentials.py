@@ -1,0 +1,118 @@
+import pytest
+from config_documents import member, problems, warnings
+
+from gateway.config.deployment import ApiKey, ClientSecret, DefaultIdentity, StaticToken
+
+AT = "model_list[0].litellm_params"
+APPLICATION = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
+OPENAI = {"model": "gpt-4", "api_base": ...}
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"azure_ad_token": "tok", **APPLICATION}, StaticToken("tok")),
+        (APPLICATION, ApiKey("azure-key")),
+        ({"api_key": ..., **APPLICATION}, ClientSecret("t", "c", "s")),
+        ({"api_key": ...}, DefaultIdentity()),
+        (
+            {"api_key": ..., "azure_scope": "https://ai.azure.com/.default"},
+            DefaultIdentity("https://ai.azure.com/.default"),
+        ),
+        ({"api_key": ..., "azure_scope": "api://x", **APPLICATION}, ClientSecret("t", "c", "s", "api://x")),
+    ],
+)
+def test_exactly_one_credential_is_chosen_token_then_key_then_application_then_identity(params, expected):
+    assert expected == member(params).credential
+
+
+def test_several_credentials_are_a_warning_that_says_which_one_is_used():
+    assert [
+        f"{AT}: several credentials are given (azure_ad_token, api_key, client_secret); only azure_ad_token is used"
+    ] == warnings({"azure_ad_token": "tok", **APPLICATION})
+
+
+@pytest.mark.parametrize("missing", APPLICATION)
+def test_an_application_needs_all_three_parts(missing):
+    text = "is missing; tenant_id, client_id and client_secret belong together"
+
+    assert [f"{AT}.{missing}: {text}"] == problems({"api_key": ..., **APPLICATION, missing: ...})
+
+
+def test_an_azure_member_never_takes_a_key_from_the_environment_by_itself():
+    environ = {"AZURE_API_KEY": "k", "OPENAI_API_KEY": "k", "AZURE_AD_TOKEN": "k"}
+
+    assert DefaultIdentity() == member({"api_key": ...}, environ=environ).credential
+
+
+def test_an_openai_member_takes_its_own_key_before_the_environment_s():
+    environ = {"OPENAI_API_KEY": "from-env"}
+
+    assert ApiKey("own") == member({**OPENAI, "api_key": "own"}, environ=environ).credential
+    assert ApiKey("from-env") == member({**OPENAI, "api_key": ...}, environ=environ).credential
+
+
+@pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": "  "}])
+def test_an_openai_member_without_a_key_is_refused(environ):
+    assert [f"{AT}.api_key: is missing; give it here or set OPENAI_API_KEY"] == problems(
+        {**OPENAI, "api_key": ...}, environ=environ
+    )
+
+
+@pytest.mark.parametrize("key", ["azure_ad_token", "tenant_id", "client_id", "client_secret", "azure_scope"])
+def test_an_openai_member_never_gets_anything_of_entra(key):
+    text = "must not be given for an OpenAI member, which takes api_key only; remove it"
+
+    assert [f"{AT}.{key}: {text}"] == problems({**OPENAI, key: "x"})
+
+
+@pytest.mark.parametrize("key", ["api_key", "azure_ad_token", "tenant_id", "client_id", "client_secret"])
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_blank_credential_is_refused_and_chooses_no_other_one(key, blank):
+    found = problems({"api_key": ..., **APPLICATION, key: blank})
+
+    assert 1 == len(found)
+    assert found[0].startswith(f"{AT}.{key}: ")
+
+
+@pytest.mark.parametrize("value", ["sk-1 x", "sk-2\n", "sk-3\t", "ключ", "sk-4\x7f"])
+@pytest.mark.parametrize("key", ["api_key", "azure_ad_token"])
+def test_a_credential_that_no_header_can_carry_is_refused_unquoted(key, value):
+    (problem,) = problems({key: value})
+
+    assert problem.startswith(f"{AT}.{key}: holds spaces, line breaks or other characters")
+    assert value.strip() not in problem
+
+
+def test_an_openai_key_of_the_environment_that_no_header_can_carry_is_refused():
+    (problem,) = problems({**OPENAI, "api_key": ...}, environ={"OPENAI_API_KEY": "a\nb"})
+
+    assert problem.startswith(f"{AT}.api_key: OPENAI_API_KEY holds characters")
+
+
+def test_a_federated_token_reference_is_not_sent_as_a_token():
+    assert [
+        f"{AT}.azure_ad_token: federated tokens are not supported; give the token itself, or no credential at all"
+    ] == problems({"azure_ad_token": "oidc/github"})
+
+
+def test_a_tenant_that_would_change_the_sign_in_address_is_refused():
+    assert [f"{AT}.tenant_id: must be a tenant's id or domain name"] == problems(
+        {"api_key": ..., **APPLICATION, "tenant_id": "../evil"}
+    )
+
+
+def test_no_credential_shows_in_the_representation_of_a_deployment():
+    params = {"api_key": ..., "tenant_id": "t", "client_id": "c", "client_secret": "hush-hush"}
+
+    assert "hush-hush" not in repr(member(params))
+    assert "azure-key" not in repr(member())
+
+
+def test_the_organization_belongs_to_openai_members_only():
+    assert "org-1" == member({**OPENAI, "organization": "org-1"}).organization
+    assert member({"organization": "org-1"}).organization is None
+    assert [f"{AT}.organization: has no effect for an Azure member"] == warnings({"organization": "org-1"})
+    assert [f"{AT}.api_version: has no effect for an OpenAI member"] == warnings(
+        {**OPENAI, "api_version": "v1"}
+    )
