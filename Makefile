@@ -1,0 +1,52 @@
+# The commands of this repository; `make help` lists them. Needs Python 3.11, 3.12 or 3.13, make and git.
+
+PORT ?= 7071
+VENV := .venv
+FUNCTIONS_VENV := .venv-functions
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lint types fix soak bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/ready $(FUNCTIONS_VENV)/ready ## Create the environments that all targets use
+
+$(VENV)/ready: requirements.txt requirements-dev.txt scripts/venv.sh
+	@sh scripts/venv.sh $(VENV) requirements-dev.txt 3.11 3.12 3.13
+
+# The real Functions runtime exists for Python 3.13 only; without one, the tests on it say that they are skipped.
+$(FUNCTIONS_VENV)/ready: requirements.txt scripts/venv.sh
+	@sh scripts/venv.sh --optional $(FUNCTIONS_VENV) requirements.txt 3.13
+
+run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEWAY_CONFIG=FILE), on PORT
+	@$(BIN)/python scripts/run.py --port $(PORT)
+
+test: setup ## Run the tests
+	@$(PYTEST) -m "not soak" --cov --cov-report=term:skip-covered
+
+check: setup format lint types test ## Format, lint, types and tests: what must pass
+
+format: $(VENV)/ready
+	@$(BIN)/ruff format --check .
+
+lint: $(VENV)/ready
+	@$(BIN)/ruff check .
+
+types: $(VENV)/ready
+	@$(BIN)/mypy
+
+fix: $(VENV)/ready ## Format, and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+soak: setup ## The long runs
+	@$(PYTEST) -m soak -s
+
+bench: setup ## Measure; prints the tables of docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) $(FUNCTIONS_VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

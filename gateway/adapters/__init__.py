@@ -1,0 +1,1 @@
+"""One Azure service each: the only places where its SDK appears."""

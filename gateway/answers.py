@@ -1,0 +1,176 @@
+"""Receiving a reply: told apart into answers, and rejections that another deployment may make good.
+
+Waits for as much as must be known before a client is answered: the whole of a JSON reply, the first
+event of a stream, the first bytes of anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.call import Call
+from gateway.config.deployment import Deployment
+from gateway.errors import BadRequest, error_body
+from gateway.failures import Verdict, error_code, judge, retry_after
+from gateway.redact import redacted
+from gateway.sse import EventSplitter, event_json, is_error, is_whole
+from gateway.upstream import Exchange
+from gateway.wire import Usage
+
+_REFUSED = "The model's upstream service refused the request."
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
+_decoder = json.JSONDecoder()
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the client gets: a whole body, or an exchange to be relayed from its first piece on."""
+
+    status: int
+    content_type: str | None
+    deployment: Deployment
+    body: bytes = b""
+    usage: Usage = field(default_factory=Usage)
+    code: str | None = None
+    #: The declared length of a body that is relayed, in bytes.
+    length: str | None = None
+    #: The rest of a stream; None for a whole body. Whoever takes the answer closes it.
+    exchange: Exchange | None = None
+    #: For an event stream: what was read of it so far.
+    events: list[bytes] = field(default_factory=list)
+    splitter: EventSplitter | None = None
+    hide_usage: bool = False
+
+
+class Rejected(Exception):
+    """The reply is no answer. `retry_after` in seconds where upstream said when to come back."""
+
+    def __init__(
+        self, verdict: Verdict, status: int, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        self.verdict = verdict
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        super().__init__(verdict.name)
+
+
+async def receive(
+    exchange: Exchange, call: Call, deployment: Deployment, *, hide_usage: bool, now: float
+) -> Answer:
+    """The answer in a reply that came at `now` (seconds since 1970).
+
+    Raises Rejected, and Unreachable or TooSlow as reading does.
+    """
+    content_type = exchange.headers.get("content-type")
+    answer = Answer(exchange.status, content_type, deployment)
+    if not 200 <= exchange.status < 300:
+        body = await exchange.read()
+        verdict = judge(exchange.status, body)
+        code = error_code(body)
+        if verdict is not Verdict.CALLER:
+            raise Rejected(verdict, exchange.status, code, retry_after(exchange.headers, body, now))
+        _refuse(answer, body, call)
+        answer.code = code
+    elif call.stream:
+        await _start_events(answer, exchange, call, hide_usage=hide_usage)
+    elif call.operation.json_reply:
+        answer.body = await exchange.read()
+        if not _is_reply(answer.body):
+            raise Rejected(Verdict.SERVICE, exchange.status, "not json")
+        answer.usage = usage_in(answer.body)
+    else:
+        answer.body = await exchange.piece()
+        if not answer.body:
+            raise Rejected(Verdict.SERVICE, exchange.status, "empty")
+        answer.length = exchange.headers.get("content-length")
+        answer.exchange = exchange
+    return answer
+
+
+async def _start_events(answer: Answer, exchange: Exchange, call: Call, *, hide_usage: bool) -> None:
+    """Read a stream up to its first event, so that a failure before it can still be an HTTP error."""
+    media_type = (answer.content_type or "").partition(";")[0].strip().lower()
+    if media_type not in {"", "text/event-stream"}:
+        raise Rejected(Verdict.SERVICE, exchange.status, "no stream")
+    splitter = EventSplitter()
+    events: list[bytes] = []
+    while not events:
+        piece = await exchange.piece()
+        if not piece:
+            if not is_whole(splitter.rest()):
+                raise Rejected(Verdict.SERVICE, exchange.status, "empty")
+            break
+        events = splitter.feed(piece)
+    first = events[0] if events else splitter.rest()
+    if is_error(first):
+        _raise_first_error(first, exchange, answer, call)
+        return
+    answer.events = events
+    answer.splitter = splitter
+    answer.hide_usage = hide_usage
+    answer.exchange = exchange
+
+
+def _raise_first_error(event: bytes, exchange: Exchange, answer: Answer, call: Call) -> None:
+    """A stream that begins with an error never began: answer it, or reject it, as the HTTP error it is."""
+    error: Any = event_json(event).get("error")
+    details = error if isinstance(error, dict) else {}
+    code = details.get("code") if isinstance(details.get("code"), str) else None
+    if details.get("type") != "invalid_request_error" and code != "content_filter":
+        raise Rejected(Verdict.SERVICE, exchange.status, code)
+    answer.status = 400
+    answer.content_type = "application/json"
+    answer.code = code
+    _refuse(answer, json.dumps({"error": error}).encode(), call)
+
+
+def _refuse(answer: Answer, body: bytes, call: Call) -> None:
+    """Answer with upstream's refusal as it came, or with ours where that is no JSON object."""
+    answer.body = redacted(body, answer.deployment, call.requested_model)
+    if not _is_object(answer.body):
+        answer.body = error_body(BadRequest(_REFUSED))
+        answer.content_type = "application/json"
+
+
+def usage_in(body: bytes) -> Usage:
+    """The usage that a JSON reply reports, found without parsing the reply as a whole.
+
+    It stands near the end. A quote within a JSON string is escaped, so `"usage"` before a colon is a key.
+    """
+    position = body.rfind(b'"usage"')
+    while position >= 0:
+        if match := _USAGE.match(body, position):
+            text = body[match.end() : match.end() + 4096].decode(errors="replace")
+            try:
+                return read_usage(_decoder.raw_decode(text)[0])
+            except (ValueError, RecursionError):
+                return Usage()
+        position = body.rfind(b'"usage"', 0, position)
+    return Usage()
+
+
+def read_usage(value: dict[str, Any]) -> Usage:
+    """Prompt and completion tokens of a usage object, in chat's names or in speech's."""
+    return Usage(
+        _count(value.get("prompt_tokens", value.get("input_tokens"))),
+        _count(value.get("completion_tokens", value.get("output_tokens"))),
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _is_object(body: bytes) -> bool:
+    """Whether `body` looks like one JSON object: enough to tell a reply from a page or a torn one."""
+    return body[:64].lstrip().startswith(b"{") and body[-64:].rstrip().endswith(b"}")
+
+
+def _is_reply(body: bytes) -> bool:
+    """Whether `body` looks like one JSON object and no error, which some send under a 200."""
+    return _is_object(body) and not _ERROR.match(body[:64].lstrip())

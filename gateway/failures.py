@@ -1,0 +1,106 @@
+"""What an upstream reply means: whose fault a failure is, and when to come back.
+
+Pure: status, headers and bytes in, a verdict out. The rules are those of Azure OpenAI's recorded replies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any
+
+
+class Verdict(Enum):
+    """What follows from a reply."""
+
+    #: Upstream did what was asked.
+    OK = auto()
+    #: The request itself is wrong: its 4xx goes to the client, nothing else is tried.
+    CALLER = auto()
+    #: A limit: another deployment may have room.
+    LIMITED = auto()
+    #: The operator's configuration of this deployment is wrong: credentials, name, path or version.
+    OPERATOR = auto()
+    #: The service failed: another deployment, or the same one a little later, may answer.
+    SERVICE = auto()
+
+
+#: A 429 that does not say when to come back.
+DEFAULT_RETRY_AFTER = 1.0
+
+_RETRY_TEXT = re.compile(rb"retry after (\d+) (milli)?seconds?", re.IGNORECASE)
+
+
+def judge(status: int, body: bytes) -> Verdict:
+    """The verdict on a reply; `body` is looked at only where the status does not settle it."""
+    if 200 <= status < 300:
+        return Verdict.OK
+    if status == 429:
+        return Verdict.LIMITED
+    if status in {401, 403, 404}:
+        return Verdict.OPERATOR
+    if status == 408 or status >= 500 or status < 400:
+        # A redirect is not followed: the credential would leave for another host.
+        return Verdict.SERVICE
+    if status == 400 and b"API version not supported" in body:
+        return Verdict.OPERATOR
+    return Verdict.CALLER
+
+
+def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+    """Seconds until upstream wants to be asked again; None when it does not say.
+
+    The longest of `retry-after` (seconds or an HTTP date, compared with `now` in seconds since
+    1970) and the two milliseconds headers, for `retry-after-ms: 0` was seen beside
+    `retry-after: 1`; without them the message's own words.
+    """
+    waits = [
+        _seconds(headers.get("retry-after"), now),
+        _milliseconds(headers.get("retry-after-ms")),
+        _milliseconds(headers.get("x-ms-retry-after-ms")),
+    ]
+    longest = max((wait for wait in waits if wait is not None), default=0.0)
+    if longest > 0:
+        return longest
+    if match := _RETRY_TEXT.search(body):
+        return int(match[1]) / (1000 if match[2] else 1) or None
+    return None
+
+
+def _seconds(value: str | None, now: float) -> float | None:
+    if value is None:
+        return None
+    number = _number(value)
+    if number is not None:
+        return number
+    try:
+        return parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+
+
+def _milliseconds(value: str | None) -> float | None:
+    number = None if value is None else _number(value)
+    return None if number is None else number / 1000
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def error_code(body: bytes) -> str | None:
+    """The `code` of an error body in OpenAI's or Azure's shape, for the log."""
+    try:
+        error = json.loads(body)["error"]
+        code: Any = error["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return code if isinstance(code, str) else None

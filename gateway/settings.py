@@ -1,0 +1,152 @@
+"""The gateway's settings: every environment variable that the code itself reads, in one place.
+
+The table in docs/configuration.md is made from `SETTINGS`. What azure-identity reads by itself
+(AZURE_CLIENT_ID, IDENTITY_ENDPOINT, ...) is its own; what a configuration names as os.environ/NAME is its
+operator's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: its default (as text; None where there is none) and what it does."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+SETTINGS = (
+    Setting("GATEWAY_CONFIG", None, "The configuration: a path, or the YAML or JSON document itself."),
+    Setting("GATEWAY_ALLOW_ANONYMOUS", "0", "1 opens the gateway to every caller, with any key or none."),
+    Setting(
+        "GATEWAY_MAX_BODY_BYTES", "100000000", "Largest request body; must lie below the host's own limit."
+    ),
+    Setting("GATEWAY_MAX_HELD_BYTES", "256000000", "Bytes of all request bodies held at one time."),
+    Setting("GATEWAY_UPLOAD_TIMEOUT", "30", "Seconds in which the next piece of a request body must come."),
+    Setting(
+        "GATEWAY_REPLY_TIMEOUT",
+        "220 on Functions, 600 on the embedded host",
+        "Seconds for a call that is not streamed; the platform ends a silent reply at 230.",
+    ),
+    Setting(
+        "GATEWAY_STREAM_TIMEOUT", "600", "Seconds for a stream's first byte, and for each silence in it."
+    ),
+    Setting(
+        "GATEWAY_STREAM_HOLD",
+        "100",
+        "Seconds for which a stream's headers wait for upstream's first byte; after that 200 is sent.",
+    ),
+    Setting("GATEWAY_KEEP_ALIVE", "15", "Seconds of silence after which a stream gets a comment."),
+    Setting(
+        "GATEWAY_ARRIVAL_TIMEOUT", "20", "Functions only: seconds an invocation waits for its HTTP request."
+    ),
+    Setting(
+        "GATEWAY_CORS_ORIGINS",
+        None,
+        "Embedded host only: origins whose pages may call the gateway, separated by commas; * for all.",
+    ),
+    Setting("AZURE_API_VERSION", None, "The api-version of deployments whose configuration names none."),
+    Setting("OPENAI_API_KEY", None, "The key of OpenAI members whose configuration names none."),
+)
+
+_DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; `problems` has a sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read and checked. Times in seconds, sizes in bytes."""
+
+    #: What os.environ/NAME in the configuration refers to.
+    environ: Mapping[str, str] = field(repr=False)
+    config: str | None
+    allow_anonymous: bool
+    max_body: int
+    max_held: int
+    upload_timeout: float
+    reply_timeout: float
+    stream_timeout: float
+    stream_hold: float
+    keep_alive: float
+    cors_origins: tuple[str, ...]
+
+
+def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220.0) -> Settings:
+    """The settings of this process (or of `environ`); `reply_timeout` is the host's default.
+
+    Raises SettingsError with every problem.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+
+    def number(name: str, default: float | None = None) -> float:
+        text = environ.get(name, "").strip()
+        if not text:
+            return float(_DEFAULTS[name] or 0) if default is None else default
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (value > 0 and math.isfinite(value)):
+            problems.append(f"{name}: must be a number above 0")
+        return value
+
+    def flag(name: str) -> bool:
+        text = environ.get(name, "").strip().lower()
+        if text not in _TRUE | _FALSE:
+            problems.append(f"{name}: must be 1 or 0")
+        return text in _TRUE
+
+    values = Settings(
+        environ=environ,
+        config=environ.get("GATEWAY_CONFIG") or None,
+        allow_anonymous=flag("GATEWAY_ALLOW_ANONYMOUS"),
+        max_body=_whole(number("GATEWAY_MAX_BODY_BYTES")),
+        max_held=_whole(number("GATEWAY_MAX_HELD_BYTES")),
+        upload_timeout=number("GATEWAY_UPLOAD_TIMEOUT"),
+        reply_timeout=number("GATEWAY_REPLY_TIMEOUT", reply_timeout),
+        stream_timeout=number("GATEWAY_STREAM_TIMEOUT"),
+        stream_hold=number("GATEWAY_STREAM_HOLD"),
+        keep_alive=number("GATEWAY_KEEP_ALIVE"),
+        cors_origins=tuple(filter(None, map(str.strip, environ.get("GATEWAY_CORS_ORIGINS", "").split(",")))),
+    )
+    if not problems and values.max_held < values.max_body:
+        problems.append("GATEWAY_MAX_HELD_BYTES: must not be below GATEWAY_MAX_BODY_BYTES")
+    if problems:
+        raise SettingsError(problems)
+    return values
+
+
+def arrival_timeout(environ: Mapping[str, str] | None = None) -> float:
+    """Seconds an invocation on Functions waits for its HTTP request. A bad value counts as the default.
+
+    Apart from `read`, for the worker needs it before any configuration is loaded and must start with
+    whatever it finds.
+    """
+    environ = os.environ if environ is None else environ
+    default = float(_DEFAULTS["GATEWAY_ARRIVAL_TIMEOUT"] or 0)
+    try:
+        value = float(environ.get("GATEWAY_ARRIVAL_TIMEOUT", ""))
+    except ValueError:
+        return default
+    return value if 0 < value <= 3600 else default
+
+
+def _whole(value: float) -> int:
+    return int(value) if math.isfinite(value) else 0

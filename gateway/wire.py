@@ -1,0 +1,99 @@
+"""Requests and replies between the core and whatever called it: an HTTP host, or Python.
+
+Value types only; imports nothing of ours but the operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.operations import Operation
+
+Headers = list[tuple[str, str]]
+
+
+class Caller(Protocol):
+    """The caller's end of one request."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientGone when the caller leaves before its end."""
+
+    def watch(self, leave: Callable[[], object] | None) -> None:
+        """Call `leave` once when the caller goes away, after the body was read; None stops watching."""
+
+
+class ClientGone(Exception):
+    """The caller left before the answer; nobody will read what is returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of an operation."""
+
+    operation: Operation
+    #: Names in lower case; several headers of one name are joined by ", ".
+    headers: Mapping[str, str]
+    caller: Caller
+    #: The model named by the path, which wins over the body's.
+    path_model: str | None = None
+    #: True on Azure's deployment paths, whose clients expect Azure's error texts.
+    azure_path: bool = False
+
+
+class Stream(Protocol):
+    """A reply's body piece by piece; whoever takes it closes it, read or not."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces."""
+
+    async def aclose(self) -> None:
+        """End it; more than once does no harm."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: whole (`bytes`) or as a stream.
+
+    A stream that raises Truncated must end without its regular end, so that no client takes it for
+    whole. `keep_alive` is sent whenever nothing was for `keep_alive_after` seconds.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes | Stream
+    keep_alive: bytes = b""
+    keep_alive_after: float = 15.0
+
+
+class Truncated(Exception):
+    """The upstream broke off in the middle of a reply that has no form for errors."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one call; None where upstream did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of one request: all of it goes into one log line. Times in seconds."""
+
+    request_id: str
+    operation: str
+    started: float
+    client: str | None = None
+    requested_model: str | None = None
+    deployment: str | None = None
+    stream: bool = False
+    status: int = 0
+    error_code: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    #: Time spent waiting for upstream until its first byte.
+    upstream: float = 0.0
+    first_byte: float | None = None
