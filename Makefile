@@ -21,10 +21,15 @@ $(VENV)/ready: requirements.txt requirements-dev.txt scripts/venv.sh
 $(FUNCTIONS_VENV)/ready: requirements.txt scripts/venv.sh
 	@sh scripts/venv.sh --optional $(FUNCTIONS_VENV) requirements.txt 3.13
 
+# Table Storage's emulator, from npm; Node comes from PyPI where the machine has none.
+.azurite/ready: scripts/azurite.sh $(VENV)/ready
+	@sh scripts/azurite.sh .azurite $(BIN)/python
+
 run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEWAY_CONFIG=FILE), on PORT
 	@$(BIN)/python scripts/run.py --port $(PORT)
 
-test: setup ## Run the tests
+test: setup .azurite/ready ## Run the tests
+	@sh scripts/clients.sh .clients $(BIN)/python
 	@$(PYTEST) -m "not soak" --cov --cov-report=term:skip-covered
 
 check: setup format lint types test ## Format, lint, types and tests: what must pass
@@ -42,11 +47,11 @@ fix: $(VENV)/ready ## Format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-soak: setup ## The long runs
+soak: setup .azurite/ready ## The long runs
 	@$(PYTEST) -m soak -s
 
-bench: setup ## Measure; prints the tables of docs/performance.md
+bench: setup .azurite/ready ## Measure; prints the tables of docs/performance.md
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(FUNCTIONS_VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FUNCTIONS_VENV) .azurite .clients .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

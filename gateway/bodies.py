@@ -7,6 +7,10 @@ import asyncio
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
 from gateway.wire import Request
 
+#: Bytes a second that an upload must make on the whole: the pause between two pieces alone would let a body
+#: of single bytes hold its place for weeks.
+SLOWEST_UPLOAD = 1024
+
 
 class Bodies:
     """Reads bodies and counts the bytes held until they are released."""
@@ -36,7 +40,7 @@ class Hold:
         """The whole body.
 
         Raises PayloadTooLarge before reading more than the limit, Overloaded when all bodies
-        together would exceed theirs, UploadTimeout when the caller stalls.
+        together would exceed theirs, UploadTimeout when the caller stalls or trickles.
         """
         declared = request.headers.get("content-length")
         if declared is not None:
@@ -48,12 +52,13 @@ class Hold:
         size = 0
         patience = self._bodies.upload_timeout
         now = asyncio.get_running_loop().time
+        began = now()
         try:
             async with asyncio.timeout(patience) as stalled:
                 async for chunk in request.caller.chunks():
-                    stalled.reschedule(now() + patience)
                     chunks.append(chunk)
                     size += len(chunk)
+                    stalled.reschedule(patience + min(now(), began + size / SLOWEST_UPLOAD))
                     if size > self._size:
                         self._grow(size)
         except TimeoutError:

@@ -55,7 +55,7 @@ class Body:
         """The body with `changes` made to members, and `defaults` added where a key is absent.
 
         A changed key that occurs twice is changed twice, for parsers differ in which one they
-        take. Returns the original bytes when nothing changes.
+        take. Returns the original bytes when nothing changes. Raises BadRequest as `parse` does.
         """
         values = self.values
         absent = {key: value for key, value in (defaults | changes).items() if key not in values}
@@ -63,7 +63,11 @@ class Body:
         if not absent and not changed:
             return self.raw
         opening = self.text.index("{")
-        members, _ = scan_object(self.text, opening)
+        try:
+            members, _ = scan_object(self.text, opening)
+        except RecursionError:
+            # `parse` ran with fewer frames on the stack, so it can take a few levels more.
+            raise BadRequest(f"{NOT_JSON})") from None
         edits = [
             (member.start, member.end, json.dumps(changed[member.key]))
             for member in members

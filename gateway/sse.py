@@ -117,6 +117,11 @@ def is_whole(event: bytes) -> bool:
     return bool(_DONE.search(event) or event_json(event))
 
 
+def is_done(event: bytes) -> bool:
+    """Whether the event is `[DONE]`."""
+    return _DONE.search(event) is not None
+
+
 def is_error(event: bytes) -> bool:
     """Whether the event reports an error in OpenAI's form."""
     return _ERROR.match(event) is not None

@@ -28,6 +28,8 @@ KEEP_ALIVE_SECONDS = 120
 #: better answer for heads that do come to an end.
 MAX_HEAD_BYTES = 65536
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+#: Seconds for a request's head from its first byte on; and for a first byte on a new connection.
+HEAD_SECONDS = 30.0
 #: Connections the kernel holds until they are accepted.
 BACKLOG = 2048
 
@@ -35,11 +37,23 @@ BACKLOG = 2048
 class HttpProtocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1 with a bound on heads (its parser has none) and errors in OpenAI's shape."""
 
+    #: Ends a connection whose next head does not come, or never ends.
+    head_timer: asyncio.TimerHandle | None = None
     #: Between a request's first byte and the end of its head.
     in_head = False
     #: Whether the next bytes belong to a head.
     expects_head = True
     head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self.watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self.forget_head()
 
     def on_message_begin(self) -> None:
         """Take note that a request begins."""
@@ -65,6 +79,30 @@ class HttpProtocol(HttpToolsProtocol):
             self.head_bytes += len(data)
             if self.head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, "The request's headers are too long.")
+        if not self.in_head:
+            self.forget_head()
+        elif self.head_timer is None:
+            self.watch_head()
+
+    def watch_head(self) -> None:
+        """Give the next head its time; uvicorn's own timer is for idle connections that were used before."""
+        self.head_timer = self.loop.call_later(HEAD_SECONDS, self.head_is_late)
+
+    def forget_head(self) -> None:
+        """The head is there, or is not wanted any more."""
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def head_is_late(self) -> None:
+        """Give a connection up that holds a place and asks for nothing."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The head of a pipelined request; the reply before it must not be disturbed.
+            self.watch_head()
+        elif self.in_head:
+            self.refuse(408, "The request's headers did not arrive in time.")
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Uvicorn's answer to what its parser does not understand."""

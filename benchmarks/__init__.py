@@ -1,0 +1,1 @@
+"""Measurements of the gateway: `python -m benchmarks`, or `make bench`. Not deployed."""

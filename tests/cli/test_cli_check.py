@@ -1,0 +1,112 @@
+"""`python -m gateway check FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from support.programs import finished
+
+CHECK = (sys.executable, "-m", "gateway", "check")
+
+GOOD = """
+model_list:
+  - model_name: gpt-4o
+    litellm_params:
+      model: azure/my-deployment
+      api_base: https://my-resource.openai.azure.com
+      api_key: os.environ/SOME_KEY
+general_settings:
+  master_key: sk-1234
+"""
+
+BAD = """
+model_list:
+  - model_name: gpt-4o
+    litellm_params: {model: azure/a, api_base: "https://a.openai.azure.com", api_key: secret-key}
+  - model_name: gpt-4o
+    litellm_params: {model: azure/b, api_base: "http://b.openai.azure.com", api_key: os.environ/NOT_SET}
+  - model_name: gpt-4o
+    litellm_params: {model: azure/c, api_base: "https://c.openai.azure.com", api_vresion: "2024-10-21"}
+    rpm: -5
+router_setings: {}
+general_settings:
+  master_key: sk-1234
+"""
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Check a document: exit code and output."""
+
+    def run(text, *arguments, **settings):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return finished(*CHECK, str(path), *arguments, **settings)
+
+    return run
+
+
+def test_a_valid_configuration_is_exit_code_0(check):
+    assert (0, "The configuration is valid.\n") == check(GOOD, SOME_KEY="x")
+
+
+def test_every_problem_is_printed_with_its_path(check):
+    code, output = check(BAD)
+
+    lines = output.splitlines()
+    assert 1 == code
+    assert [
+        "model_list[1].litellm_params.api_base",
+        "model_list[1].litellm_params.api_key",
+        "model_list[2].litellm_params.api_vresion",
+        "model_list[2].rpm",
+        "router_setings",
+    ] == sorted(line.partition(": ")[0] for line in lines)
+    assert "model_list[2].litellm_params.api_vresion: unknown key, did you mean api_version?" in lines
+    assert "NOT_SET" in output
+    assert [] == [secret for secret in ("secret-key", "sk-1234") if secret in output]
+
+
+def test_a_duplicate_key_is_a_problem(check):
+    code, output = check(GOOD + "  master_key: sk-2\n", SOME_KEY="x")
+
+    assert (1, True) == (code, output.startswith("general_settings.master_key: "))
+
+
+def test_a_closed_gateway_is_a_problem_unless_it_is_opened(check):
+    closed = GOOD.replace("general_settings:\n  master_key: sk-1234\n", "")
+
+    assert (1, 0) == (check(closed, SOME_KEY="x")[0], check(closed, "--allow-anonymous", SOME_KEY="x")[0])
+
+
+def test_a_key_without_effect_is_a_warning(check):
+    code, output = check(GOOD + "litellm_settings: {set_verbose: true}\n", SOME_KEY="x")
+
+    assert 0 == code
+    assert output.startswith("warning: litellm_settings.set_verbose: ") or "warning: set_verbose" in output
+    assert output.endswith("The configuration is valid.\n")
+
+
+def test_json_is_read_too(check):
+    document = {
+        "model_list": [{"model_name": "m", "litellm_params": {"model": "openai/gpt-4o", "api_key": "k"}}],
+        "general_settings": {"master_key": "sk-1"},
+    }
+
+    assert 0 == check(json.dumps(document))[0]
+
+
+@pytest.mark.parametrize("text", ["", "- a", "model_list: [", "\t", "model_list: []\n"])
+def test_what_is_no_configuration_is_a_problem_and_no_traceback(check, text):
+    code, output = check(text)
+
+    assert (1, False, True) == (code, "Traceback" in output, bool(output.strip()))
+
+
+def test_a_missing_file_is_one_line():
+    code, output = finished(*CHECK, "/no/such/file.yaml")
+
+    assert (1, 1) == (code, output.count("\n"))
+    assert output.startswith("document: the file cannot be read")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support import fixtures
+from support.calls import KEY
+from support.gateways import Gateway, start_gateway
+from support.upstream import gateway_config
+
+simulator, pool = fixtures.simulator, fixtures.pool
+
+
+@pytest.fixture(scope="session")
+def embedded(simulator) -> Gateway:
+    with start_gateway("embedded", gateway_config(simulator.url)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["embedded", "functions"])
+def gateway(request, simulator) -> Gateway:
+    """Each host in turn, for the smoke tests."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("embedded")
+        return
+    with start_gateway(request.param, gateway_config(simulator.url)) as running:
+        yield running
+
+
+@pytest.fixture
+def openai_client(embedded):
+    """OpenAI's client with a base URL, as for any OpenAI-compatible service."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{embedded.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def azure_client(embedded):
+    """OpenAI's client for Azure, which names the deployment in the path."""
+    import openai
+
+    options = {"azure_endpoint": embedded.url, "api_key": KEY, "api_version": "2024-10-21"}
+    with openai.AzureOpenAI(**options, max_retries=0, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(params=["OpenAI", "AzureOpenAI"])
+def client(request):
+    """Both clients in turn."""
+    return request.getfixturevalue("openai_client" if request.param == "OpenAI" else "azure_client")

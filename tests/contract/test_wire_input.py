@@ -1,0 +1,292 @@
+"""Odd and hostile requests on raw sockets: each gets its answer, no upstream call, and no connection for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from support.calls import KEY, MESSAGES, call, chat, connect, head, post, read_all_of, read_until
+from support.gateways import ROOT, Gateway, environment, free_port, stop, wait_until_listening
+from support.upstream import gateway_config
+
+KEYS = {"message", "type", "param", "code"}
+OPERATIONS = ["chat/completions", "completions", "embeddings", "audio/speech"]
+PATHS = [
+    *[prefix + operation for prefix in ("/v1/", "/", "/openai/v1/") for operation in OPERATIONS],
+    "/openai/deployments/gpt-4o/chat/completions",
+    "/v1/models",
+    "/openai/models",
+    "/v1/models/gpt-4o",
+    "/healthz",
+    "/readyz",
+    "/",
+    "/nothing",
+]
+
+
+@pytest.fixture
+def calls_nobody(simulator):
+    """The test makes no upstream call."""
+    before = len(simulator.log)
+    yield
+    assert before == len(simulator.log)
+
+
+def error_of(reply: bytes):
+    return json.loads(reply.partition(b"\r\n\r\n")[2])["error"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["authorization: Bearer"],
+        ["authorization: Bearer "],
+        ["authorization:"],
+        ["api-key: "],
+        ["authorization: Bearer \xff\xfe"],
+        [f"authorization: Bearer {KEY}", "api-key: \xff"],
+        [f"authorization: Bearer {KEY}", "authorization: Bearer other"],
+        [f"api-key: {KEY}", "api-key: other"],
+        [f"authorization: Bearer {KEY} {KEY}"],
+        [f"x-api-key: {KEY}"],
+    ],
+)
+@pytest.mark.usefixtures("calls_nobody")
+def test_no_empty_or_doubled_key_opens(gateway, lines):
+    request = "\r\n".join(["GET /v1/models HTTP/1.1", "host: x", "connection: close", *lines, "", ""])
+    with connect(gateway.port) as connection:
+        connection.sendall(request.encode("latin-1"))
+        reply = read_all_of(connection)
+
+    assert (b"HTTP/1.1 401 ", KEYS) == (reply[:13], set(error_of(reply)))
+
+
+def test_the_same_key_in_both_headers_opens(gateway):
+    assert 200 == call(gateway.port, "GET", "/v1/models", headers={"api-key": KEY}).status
+
+
+@pytest.mark.parametrize("depth", [10_000, 100_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+@pytest.mark.usefixtures("calls_nobody")
+def test_deep_nesting_is_a_400(gateway, depth, brackets):
+    opening = b'{"a":' if brackets == "{}" else b"["
+    nested = opening * depth + b"1" + brackets[1].encode() * depth
+    body = b'{"model":"gpt-4o","messages":[],"metadata":%s}' % nested
+
+    answer = call(gateway.port, "POST", "/v1/chat/completions", body)
+
+    assert (400, KEYS) == (answer.status, set(answer.error))
+
+
+def test_nesting_at_the_parsers_limit_is_a_400_too(gateway):
+    # This model's name is rewritten, deeper in the stack than where the body was parsed.
+    found = {}
+    for depth in range(900, 1010):
+        body = b'{"model":"v1","messages":[{"role":"user","content":"x"}],"metadata":%s}' % (
+            b"[" * depth + b"]" * depth
+        )
+        found.setdefault(call(gateway.port, "POST", "/v1/chat/completions", body).status, []).append(depth)
+
+    assert {200, 400} >= set(found)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.usefixtures("calls_nobody")
+def test_head_and_options_are_never_a_failure_of_ours(gateway, method):
+    for path in PATHS:
+        answer = call(gateway.port, method, path)
+
+        assert (answer.status in {200, 404, 405}, True) == (True, bool(answer.headers["x-request-id"])), path
+        assert method == "OPTIONS" or answer.body == b"", path
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"stream": "yes"},
+        {"stream": 1},
+        {"n": 0},
+        {"messages": "hi"},
+        {"messages": None},
+        {"messages": []},
+        {"max_tokens": "5"},
+        {"max_tokens": -1},
+        {"max_tokens": 1e308},
+        {"max_tokens": True},
+        {"stream": True, "stream_options": [1]},
+        {"stream": True, "stream_options": "x"},
+    ],
+    ids=str,
+)
+def test_what_the_model_refuses_is_its_own_answer(embedded, pool, extra):
+    model = pool.solo()
+
+    answer = chat(embedded.port, model.name, **extra)
+
+    assert (400, "invalid_request_error", [1]) == (answer.status, answer.error["type"], pool.counts(model))
+
+
+def test_a_large_image_below_the_limit_passes(embedded, pool):
+    model = pool.solo()
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 20_000_000}}
+
+    answer = chat(embedded.port, model.name, messages=[{"role": "user", "content": [image]}])
+
+    assert (200, [1]) == (answer.status, pool.counts(model))
+
+
+@pytest.mark.usefixtures("calls_nobody")
+def test_a_client_that_sends_all_of_a_body_that_is_too_large_still_reads_the_413(embedded):
+    answer = call(embedded.port, "POST", "/v1/chat/completions", b"x" * 101_000_000)
+
+    assert (413, "request_too_large") == (answer.status, answer.error["code"])
+
+
+def test_a_body_is_invited_only_from_those_who_may_come_in(embedded):
+    body = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
+    lines = (f"content-length: {len(body)}", "expect: 100-continue", "connection: close")
+    with connect(embedded.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions", *lines))
+        invited = read_until(connection, b"\r\n\r\n")
+        connection.sendall(body)
+        reply = read_all_of(connection)
+    with connect(embedded.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions", *lines, key="wrong"))
+        refused = read_all_of(connection)
+
+    assert (b"HTTP/1.1 100 ", b"HTTP/1.1 200 ", b"HTTP/1.1 401 ") == (invited[:13], reply[:13], refused[:13])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("content-length: 5", "transfer-encoding: chunked"),
+        ("content-length: 5", "content-length: 6"),
+        ("content-length: -5",),
+        ("x-nul: a\0b",),
+        ("x a: b",),
+    ],
+)
+@pytest.mark.usefixtures("calls_nobody")
+def test_ambiguous_heads_are_a_400(embedded, lines):
+    with connect(embedded.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions", *lines) + b"12345")
+        reply = read_all_of(connection)
+
+    assert (b"HTTP/1.1 400 ", KEYS) == (reply[:13], set(error_of(reply)))
+
+
+RESPONSES = [
+    "/v1/responses",
+    "/v1/responses/",
+    "/v1/responses/resp_1",
+    "/v1/responses/resp_1/cancel",
+    "/v1/responses/resp_1/input_items?limit=2",
+    "/V1/Responses",
+    "/responses",
+    "/openai/responses?api-version=2025-04-01-preview",
+    "/openai/v1/responses",
+    "/openai/deployments/gpt-4o/responses?api-version=v1",
+]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+@pytest.mark.usefixtures("calls_nobody")
+def test_the_responses_api_is_refused_in_every_form_with_what_to_do_instead(gateway, method):
+    for path in RESPONSES:
+        answer = call(gateway.port, method, path, {"model": "gpt-4o"} if method == "POST" else None)
+
+        assert (404, "unknown_url", KEYS) == (answer.status, answer.error["code"], set(answer.error)), path
+        assert "/v1/chat/completions" in answer.error["message"], path
+
+
+# What follows waits for time-outs, so they are short here.
+START = """
+import sys
+from gateway.hosting import server
+server.HEAD_SECONDS = 0.5
+from gateway.__main__ import main
+sys.exit(main(["serve", "--port", sys.argv[1]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def hasty(simulator, tmp_path_factory):
+    """The embedded host with half a second for heads, and one for each piece of a body."""
+    folder = tmp_path_factory.mktemp("hasty")
+    path, log, port = folder / "config.json", folder / "log", free_port()
+    path.write_text(json.dumps(gateway_config(simulator.url)))
+    env = environment(str(path), {"GATEWAY_UPLOAD_TIMEOUT": "1"})
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, str(port)], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    try:
+        wait_until_listening(port, process, log)
+        yield Gateway("embedded", port, process.pid, log)
+    finally:
+        stop(process)
+
+
+@pytest.mark.usefixtures("calls_nobody")
+def test_an_upload_that_trickles_ends(hasty):
+    with connect(hasty.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions", "content-length: 1000"))
+        began = time.monotonic()
+        connection.settimeout(0.2)
+        reply = b""
+        while not reply and time.monotonic() - began < 10:
+            connection.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                reply = connection.recv(65536)
+
+    assert (b"HTTP/1.1 408 ", "request_timeout") == (reply[:13], error_of(reply)["code"])
+
+
+def test_a_head_that_does_not_end_is_a_408(hasty):
+    with connect(hasty.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions")[:-4])
+        reply = read_all_of(connection)
+        end = connection.recv(1)
+
+    assert (b"HTTP/1.1 408 ", KEYS, b"") == (reply[:13], set(error_of(reply)), end)
+
+
+def test_a_second_head_that_does_not_end_is_a_408_too(hasty):
+    with connect(hasty.port) as connection:
+        connection.sendall(head("GET", "/v1/models"))
+        read_all_of(connection)
+        connection.sendall(b"GET /v1/mod")
+        reply = read_all_of(connection)
+
+    assert b"HTTP/1.1 408 " == reply[:13]
+
+
+def test_a_connection_that_says_nothing_is_closed(hasty):
+    with connect(hasty.port) as connection:
+        assert b"" == connection.recv(1)
+
+
+def test_an_idle_connection_that_was_used_stays_open(hasty):
+    with connect(hasty.port) as connection:
+        connection.sendall(head("GET", "/healthz"))
+        read_all_of(connection)
+        time.sleep(0.8)
+        connection.sendall(head("GET", "/healthz"))
+
+        assert b"HTTP/1.1 200 " == read_all_of(connection)[:13]
+
+
+def test_a_late_pipelined_head_does_not_disturb_the_reply_before_it(hasty, pool):
+    with connect(hasty.port) as connection:
+        model = pool.solo({"delay_s": 1.2})
+        connection.sendall(post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES}))
+        connection.sendall(b"GET /v1/mod")
+        first = read_all_of(connection)
+        second = read_all_of(connection)
+
+    assert (b"HTTP/1.1 200 ", b"HTTP/1.1 408 ") == (first[:13], second[:13])

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support import fixtures
+from support.gateways import Gateway, start_gateway
+from support.upstream import gateway_config
+
+simulator, pool = fixtures.simulator, fixtures.pool
+
+HOSTS = ["embedded", "functions"]
+
+#: Short enough for tests, long enough for a busy machine.
+IMPATIENT = {
+    "GATEWAY_REPLY_TIMEOUT": "1",
+    "GATEWAY_STREAM_TIMEOUT": "1.5",
+    "GATEWAY_STREAM_HOLD": "0.5",
+    "GATEWAY_KEEP_ALIVE": "0.2",
+    "GATEWAY_UPLOAD_TIMEOUT": "1",
+    "GATEWAY_MAX_BODY_BYTES": "1000000",
+    "GATEWAY_MAX_HELD_BYTES": "1500000",
+    "GATEWAY_ARRIVAL_TIMEOUT": "1",
+}
+
+
+@pytest.fixture(scope="session", params=HOSTS)
+def gateway(request, simulator) -> Gateway:
+    """The gateway on each host in turn, with its default settings."""
+    with start_gateway(request.param, gateway_config(simulator.url)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=HOSTS)
+def impatient(request, simulator) -> Gateway:
+    """The gateway with short time-outs and low limits."""
+    with start_gateway(request.param, gateway_config(simulator.url), **IMPATIENT) as running:
+        yield running
