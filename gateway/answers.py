@@ -11,18 +11,26 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.account import Account
 from gateway.call import Call
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest, error_body
 from gateway.failures import Verdict, error_code, judge, retry_after
+from gateway.limits.outcome import Outcome, Result
+from gateway.limits.signals import Kind, RateLimits, limit_kind, read_limits
+from gateway.operations import CHAT
 from gateway.redact import redacted
-from gateway.sse import EventSplitter, event_json, is_error, is_whole
+from gateway.sse import EventSplitter, event_json, is_done, is_error, is_whole
 from gateway.upstream import Exchange
 from gateway.wire import Usage
+from gateway.withheld import completed
 
 _REFUSED = "The model's upstream service refused the request."
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+#: What is neither audio nor a stream, although it came with a 200: an error, or the page of something between.
+_NO_STREAM = {"application/json", "text/html"}
 _decoder = json.JSONDecoder()
 
 
@@ -44,18 +52,47 @@ class Answer:
     events: list[bytes] = field(default_factory=list)
     splitter: EventSplitter | None = None
     hide_usage: bool = False
+    #: What upstream says of its limits.
+    limits: RateLimits | None = None
+    #: How it ended; a stream whose relay was left before its end was aborted.
+    result: Result = Result.SUCCESS
+    #: What is owed until the end of a stream.
+    account: Account | None = None
+
+    def outcome(self) -> Outcome:
+        """What the ledgers learn of it."""
+        usage = self.usage
+        result = Result.CALLER if self.status >= 400 else self.result
+        return Outcome(result, usage.prompt_tokens, usage.completion_tokens, limits=self.limits)
+
+    async def close(self) -> None:
+        """Release upstream's connection, or cut it, and pay what is owed."""
+        if self.exchange is not None:
+            await self.exchange.close()
+        if self.account is not None:
+            await self.account.close(self.outcome())
 
 
 class Rejected(Exception):
     """The reply is no answer. `retry_after` in seconds where upstream said when to come back."""
 
     def __init__(
-        self, verdict: Verdict, status: int, code: str | None = None, retry_after: float | None = None
+        self,
+        verdict: Verdict,
+        status: int,
+        code: str | None = None,
+        *,
+        retry_after: float | None = None,
+        limits: RateLimits | None = None,
+        kind: Kind | None = None,
     ) -> None:
+        """`limits` and `kind`: what the reply says of limits, and which of them a 429 names."""
         self.verdict = verdict
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.limits = limits
+        self.kind = kind
         super().__init__(verdict.name)
 
 
@@ -67,13 +104,20 @@ async def receive(
     Raises Rejected, and Unreachable or TooSlow as reading does.
     """
     content_type = exchange.headers.get("content-type")
-    answer = Answer(exchange.status, content_type, deployment)
+    answer = Answer(exchange.status, content_type, deployment, limits=read_limits(exchange.headers))
     if not 200 <= exchange.status < 300:
         body = await exchange.read()
         verdict = judge(exchange.status, body)
         code = error_code(body)
         if verdict is not Verdict.CALLER:
-            raise Rejected(verdict, exchange.status, code, retry_after(exchange.headers, body, now))
+            raise Rejected(
+                verdict,
+                exchange.status,
+                code,
+                retry_after=retry_after(exchange.headers, body, now),
+                limits=answer.limits,
+                kind=limit_kind(exchange.headers, body) if verdict is Verdict.LIMITED else None,
+            )
         _refuse(answer, body, call)
         answer.code = code
     elif call.stream:
@@ -83,30 +127,39 @@ async def receive(
         if not _is_reply(answer.body):
             raise Rejected(Verdict.SERVICE, exchange.status, "not json")
         answer.usage = usage_in(answer.body)
+        if call.operation is CHAT:
+            answer.body = completed(answer.body)
     else:
+        if _media_type(content_type) in _NO_STREAM:
+            raise Rejected(Verdict.SERVICE, exchange.status, "no audio")
         answer.body = await exchange.piece()
         if not answer.body:
             raise Rejected(Verdict.SERVICE, exchange.status, "empty")
         answer.length = exchange.headers.get("content-length")
         answer.exchange = exchange
+        answer.result = Result.ABORTED
     return answer
 
 
 async def _start_events(answer: Answer, exchange: Exchange, call: Call, *, hide_usage: bool) -> None:
     """Read a stream up to its first event, so that a failure before it can still be an HTTP error."""
-    media_type = (answer.content_type or "").partition(";")[0].strip().lower()
-    if media_type not in {"", "text/event-stream"}:
+    # Any other type is given the benefit of the doubt: clients do not look at it either.
+    if _media_type(answer.content_type) in _NO_STREAM:
         raise Rejected(Verdict.SERVICE, exchange.status, "no stream")
     splitter = EventSplitter()
     events: list[bytes] = []
-    while not events:
+    first = b""
+    while not first:
         piece = await exchange.piece()
-        if not piece:
-            if not is_whole(splitter.rest()):
+        events += splitter.feed(piece)
+        # A comment (some send them to keep a connection open) says nothing yet.
+        first = next((event for event in events if not event.startswith(b":")), b"")
+        if not piece and not first:
+            first = splitter.rest()
+            if not is_whole(first):
                 raise Rejected(Verdict.SERVICE, exchange.status, "empty")
-            break
-        events = splitter.feed(piece)
-    first = events[0] if events else splitter.rest()
+    if is_done(first):
+        raise Rejected(Verdict.SERVICE, exchange.status, "empty")
     if is_error(first):
         _raise_first_error(first, exchange, answer, call)
         return
@@ -114,6 +167,7 @@ async def _start_events(answer: Answer, exchange: Exchange, call: Call, *, hide_
     answer.splitter = splitter
     answer.hide_usage = hide_usage
     answer.exchange = exchange
+    answer.result = Result.ABORTED
 
 
 def _raise_first_error(event: bytes, exchange: Exchange, answer: Answer, call: Call) -> None:
@@ -130,11 +184,23 @@ def _raise_first_error(event: bytes, exchange: Exchange, answer: Answer, call: C
 
 
 def _refuse(answer: Answer, body: bytes, call: Call) -> None:
-    """Answer with upstream's refusal as it came, or with ours where that is no JSON object."""
+    """Answer with upstream's refusal as it came, put into OpenAI's shape where it has another.
+
+    Clients find the message in that shape only; the sentence of another one is kept where there is one.
+    """
     answer.body = redacted(body, answer.deployment, call.requested_model)
-    if not _is_object(answer.body):
-        answer.body = error_body(BadRequest(_REFUSED))
-        answer.content_type = "application/json"
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        value = None
+    refusal = value if isinstance(value, dict) else {}
+    error = refusal.get("error")
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return
+    sentences = (refusal.get(key) for key in ("message", "detail", "error"))
+    message = next((sentence for sentence in sentences if isinstance(sentence, str)), _REFUSED)
+    answer.body = error_body(BadRequest(message))
+    answer.content_type = "application/json"
 
 
 def usage_in(body: bytes) -> Usage:
@@ -172,5 +238,12 @@ def _is_object(body: bytes) -> bool:
 
 
 def _is_reply(body: bytes) -> bool:
-    """Whether `body` looks like one JSON object and no error, which some send under a 200."""
-    return _is_object(body) and not _ERROR.match(body[:64].lstrip())
+    """Whether `body` looks like one JSON object that answers: no error, which some send under a 200.
+
+    Without choices it is none either: an agent would take it for a turn and ask again, up to ten times.
+    """
+    return _is_object(body) and not _ERROR.match(body[:64].lstrip()) and not _NO_CHOICES.search(body)
+
+
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()

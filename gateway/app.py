@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import logging
 import random
+import secrets
 import time
 
 from gateway import settings as process
 from gateway.adapters.identity import Tokens
+from gateway.adapters.tables import TableStore
+from gateway.attempt import Attempts
+from gateway.auth import Authenticator
 from gateway.config.deployment import Config
 from gateway.config.load import load, read
 from gateway.config.problems import ConfigError
 from gateway.dispatch import Dispatcher
 from gateway.errors import NotReady
+from gateway.limits.balancer import Balancer
+from gateway.limits.store import MemoryStore, Store
+from gateway.models import Models
 from gateway.pipeline import Gateway
 from gateway.settings import Settings, SettingsError
+from gateway.sharing import Sharing
+from gateway.status import Status
 from gateway.transport import PooledTransport
 from gateway.upstream import Upstream
 
@@ -33,18 +42,20 @@ class App:
     def __init__(self, config: Config, settings: Settings) -> None:
         self._upstream = Upstream(PooledTransport())
         self._tokens = Tokens(time.time)
-        dispatcher = Dispatcher(
-            config,
-            self._upstream,
-            self._tokens,
-            clock=time.time,
-            random=random.random,
-            silence=settings.stream_timeout,
+        attempts = Attempts(
+            config, self._upstream, self._tokens, clock=time.time, silence=settings.stream_timeout
         )
-        self.gateway = Gateway(config, settings, dispatcher, clock=time.time)
+        balancer = Balancer(config, secrets.token_hex(6), random.random)
+        self._sharing = Sharing(balancer, _store(settings), clock=time.time, random=random.random)
+        models = Models(config, created=int(time.time()))
+        dispatcher = Dispatcher(config, models, attempts, balancer, self._sharing, random=random.random)
+        authenticator = Authenticator(config.master_key)
+        status = Status(authenticator, balancer, self._sharing)
+        self.gateway = Gateway(settings, authenticator, models, dispatcher, status, clock=time.time)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Write what the other instances should know, and close all connections."""
+        await self._sharing.close()
         await self._upstream.close()
         await self._tokens.close()
 
@@ -76,6 +87,15 @@ class Root:
             else:
                 return self._app.gateway
         raise NotReady
+
+
+def _store(settings: Settings) -> Store:
+    """Table Storage where it is configured, else this process's memory."""
+    if settings.tables_endpoint:
+        return TableStore(time.time, endpoint=settings.tables_endpoint)
+    if settings.storage:
+        return TableStore(time.time, connection_string=settings.storage)
+    return MemoryStore()
 
 
 def build(settings: Settings) -> App:

@@ -1,12 +1,14 @@
-"""Sending one call: deployments are tried in the router's order until one answers.
+"""Sending one call: deployments are tried one after the other until one answers.
 
-Knows which failures move on and how often; knows neither the client nor how replies are relayed.
-The rule, in one place:
-* another deployment is tried, each at most once and four in all, after a connection error, 408, 429, 5xx,
-  a reply that is none, and what only the operator can mend (401, 403, 404, a wrong api-version);
-* a time-out moves on once only, for the call may have been answered, and billed;
-* where only one can be tried, it is tried again after a connection error, 408 or 5xx, up to `num_retries`
-  times, with backoff;
+Knows which failures move on and how often; knows neither the client nor how replies are relayed. Which
+deployment is next is `gateway/limits`'s to say. The rule, in one place:
+* another deployment is tried, each at most once and four of one model in all, after a connection error, 408,
+  429, 5xx, a reply that is none, and what only the operator can mend (401, 403, 404, a wrong api-version);
+* after a time-out at most one more, for the first may have been answered, and billed;
+* when a model's own deployments cannot answer, its fallbacks are tried at once, in their order; a prompt
+  that is too long or blocked goes to the fallbacks for that, where there are any;
+* where only one could be tried, it is tried again after a connection error, 408 or 5xx, up to `num_retries`
+  times, with backoff; where the configuration lets calls wait for room, all are tried when there is some;
 * nothing is tried again once a byte of an answer is there, nor after the caller's own mistake.
 """
 
@@ -14,54 +16,87 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, field
 
-from gateway import credentials
-from gateway.answers import Answer, Rejected, receive
-from gateway.call import Call, outgoing
-from gateway.config.deployment import Config, Deployment, Target
-from gateway.credentials import IdentityFailed, TokenProvider
-from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from gateway.failures import DEFAULT_RETRY_AFTER, Verdict
-from gateway.routing import MAX_ATTEMPTS, Router
-from gateway.upstream import Exchange, TooSlow, Unreachable, Upstream
-from gateway.wire import Record
+from gateway.account import Account, limited
+from gateway.answers import Answer
+from gateway.attempt import Attempts, Failed
+from gateway.call import Call
+from gateway.config.deployment import Config, Deployment
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.limits.balancer import MAX_TRIES, Balancer
+from gateway.limits.choice import Choice, Reason
+from gateway.limits.estimate import Estimate, estimate
+from gateway.limits.outcome import Outcome, Result
+from gateway.limits.signals import COOLDOWN_LONGEST
+from gateway.models import Models
+from gateway.sharing import Sharing
+from gateway.wire import Headers, Record
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
 BACKOFF_FIRST = 0.5
 BACKOFF_LONGEST = 8.0
+#: Shortest wait for room, in seconds.
+WAIT_SHORTEST = 0.01
+
+_RETRIED = frozenset({Result.UNREACHABLE, Result.FAILED})
+_ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
 
 _log = logging.getLogger("gateway.upstream")
 
 
-class Failure(Enum):
-    """How a try ended that did not end in an answer."""
+@dataclass(slots=True)
+class Progress:
+    """How far one request has come."""
 
-    UNREACHABLE = auto()
-    TIMEOUT = auto()
-    LIMITED = auto()
-    OPERATOR = auto()
-    SERVICE = auto()
+    call: Call
+    estimate: Estimate
+    account: Account
+    record: Record
+    #: When it must have begun to be answered, in the loop's time.
+    deadline: float
+    #: Seconds that it may still wait for room.
+    waiting_left: float
+    #: Retries of a lone deployment so far.
+    retries: int = 0
+    #: Deployments of the requested model and its fallbacks.
+    members: int = 0
+    #: Ids of those that were tried since all could be.
+    tried: set[str] = field(default_factory=set)
+    failures: list[Failed] = field(default_factory=list)
+    #: Tries at deployments that rest.
+    last_resorts: int = 0
+    #: Seconds until a deployment at its limit has room again, and until one that failed is back.
+    room_in: float | None = None
+    healthy_in: float | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether no other try may follow."""
+        return self._timeouts > 1 or asyncio.get_running_loop().time() >= self.deadline
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """One failed try. `retry_after` in seconds, None when upstream did not say."""
+    @property
+    def failure(self) -> Result:
+        """How a request ended that nobody answered: after a time-out upstream may have worked for it."""
+        return Result.TIMEOUT if self._timeouts else Result.FAILED
 
-    failure: Failure
-    status: int | None = None
-    code: str | None = None
-    retry_after: float | None = None
+    @property
+    def _timeouts(self) -> int:
+        return sum(failed.result is Result.TIMEOUT for failed in self.failures)
 
+    def note(self, choice: Choice) -> None:
+        """Remember when somebody may answer, from a choice that found nobody."""
+        wait = choice.retry_after
+        if choice.reason in _ROOM:
+            self.room_in = _sooner(self.room_in, wait or 0.0)
+        elif wait is not None:
+            self.healthy_in = _sooner(self.healthy_in, wait)
 
-_FAILURES = {
-    Verdict.LIMITED: Failure.LIMITED,
-    Verdict.OPERATOR: Failure.OPERATOR,
-    Verdict.SERVICE: Failure.SERVICE,
-}
+    def begin_anew(self) -> None:
+        """After a pause all may be tried again."""
+        self.tried.clear()
+        self.room_in = self.healthy_in = None
 
 
 class Dispatcher:
@@ -70,130 +105,188 @@ class Dispatcher:
     def __init__(
         self,
         config: Config,
-        upstream: Upstream,
-        tokens: TokenProvider,
+        models: Models,
+        attempts: Attempts,
+        balancer: Balancer,
+        sharing: Sharing,
         *,
-        clock: Callable[[], float],
         random: Callable[[], float],
-        silence: float,
     ) -> None:
-        """`clock` gives seconds since 1970; `silence` is the longest silence within a reply, in seconds."""
         self._config = config
-        self._upstream = upstream
-        self._tokens = tokens
-        self._router = Router()
-        self._clock = clock
+        self._models = models
+        self._attempts = attempts
+        self._balancer = balancer
+        self._sharing = sharing
         self._random = random
-        self._silence = silence
 
-    async def send(self, call: Call, group: Sequence[Deployment], record: Record, deadline: float) -> Answer:
-        """The first answer that a deployment of `group` gives before `deadline` (in the loop's time).
+    async def send(self, call: Call, client: str, record: Record, deadline: float) -> Answer:
+        """The first answer that comes before `deadline` (in the loop's time).
 
-        Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
+        An answer with a stream still to be relayed comes with its account open: whoever relays it closes
+        it. Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
         """
-        loop = asyncio.get_running_loop()
-        queue = self._router.order(group, self._clock(), self._random)[:MAX_ATTEMPTS]
-        retries_left = self._config.num_retries if len(queue) == 1 else 0
-        backoff = BACKOFF_FIRST
-        failures: list[Failed] = []
-        while queue:
-            deployment = queue.pop(0)
-            started = loop.time()
-            outcome = await self._attempt(deployment, call, record, deadline)
-            record.upstream += loop.time() - started
-            if not isinstance(outcome, Failed):
-                return outcome
-            failures.append(outcome)
-            _log.warning(
-                "deployment %s failed: %s, status %s, code %s",
-                deployment.id,
-                outcome.failure.name.lower(),
-                outcome.status,
-                outcome.code,
-            )
-            if sum(failed.failure is Failure.TIMEOUT for failed in failures) > 1 or loop.time() >= deadline:
-                break
-            if retries_left and outcome.failure in {Failure.UNREACHABLE, Failure.SERVICE}:
-                wait = outcome.retry_after or backoff * (1 - 0.25 * self._random())
-                if wait > BACKOFF_LONGEST or loop.time() + wait >= deadline:
-                    break
-                await asyncio.sleep(wait)
-                retries_left -= 1
-                backoff = min(2 * backoff, BACKOFF_LONGEST)
-                queue.append(deployment)
-        raise self._error(call, group, failures)
-
-    async def _attempt(
-        self, deployment: Deployment, call: Call, record: Record, deadline: float
-    ) -> Answer | Failed:
-        """One try of one deployment: an answer (the caller's own mistakes included), or how it failed."""
-        target = deployment.targets[call.operation.name]
-        record.deployment = deployment.id
-        record.attempts += 1
-        exchange: Exchange | None = None
-        answer: Answer | None = None
+        account = Account(self._balancer, self._sharing)
+        progress = Progress(
+            call,
+            estimate(call.operation, call.body.values),
+            account,
+            record,
+            deadline,
+            waiting_left=self._config.max_wait,
+        )
         try:
-            async with asyncio.timeout_at(self._limit(deployment, call, deadline)):
-                sent = outgoing(call, deployment, target)
-                exchange = await self._post(deployment, target, sent.body, record)
-                answer = await receive(
-                    exchange, call, deployment, hide_usage=sent.hide_usage, now=self._clock()
-                )
-        except (TooSlow, TimeoutError):
-            return Failed(Failure.TIMEOUT)
-        except Unreachable:
-            return Failed(Failure.UNREACHABLE)
-        except IdentityFailed:
-            return Failed(Failure.OPERATOR, code="no token")
-        except Rejected as rejected:
-            return self._failed(deployment, rejected)
-        finally:
-            if exchange is not None and (answer is None or answer.exchange is None):
-                await exchange.close()
+            if self._config.client_limits is not None:
+                await account.admit(client, call, self._config.client_limits)
+            answer = await self._answer(progress)
+        except BaseException as error:
+            result = progress.failure if isinstance(error, GatewayError) else Result.ABORTED
+            await account.close(Outcome(result))
+            raise
+        if answer.exchange is None:
+            await account.close(answer.outcome())
+        else:
+            account.answered(answer.limits)
+            answer.account = account
         return answer
 
-    async def _post(self, deployment: Deployment, target: Target, body: bytes, record: Record) -> Exchange:
-        """Send, and once more with a new token where the first was refused: it may have been revoked."""
-        headers = await credentials.headers(deployment, self._tokens)
-        exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
-        identity = credentials.renewable(deployment)
-        if exchange.status != 401 or identity is None:
-            return exchange
-        await exchange.close()
-        self._tokens.discard(identity, headers["authorization"].removeprefix("Bearer "))
-        headers = await credentials.headers(deployment, self._tokens)
-        record.attempts += 1
-        return await self._upstream.post(target.url, headers, body, silence=self._silence)
+    def limit_headers(self, call: Call, client: str) -> Headers:
+        """What the client has left of its own limits or, where it has none, everybody of the model's."""
+        now = self._sharing.now()
+        model, limits = call.requested_model, self._config.client_limits
+        remaining = None
+        if limits is not None:
+            remaining = self._balancer.client_remaining(client, model, limits, now)
+        if remaining is None:
+            remaining = self._balancer.remaining(self._models.able(model, call.operation), now)
+        return remaining.headers()
 
-    def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
-        """When a try of `deployment` ends, in the loop's time."""
-        config = self._config
-        seconds = deployment.timeout or config.timeout
-        if call.stream:
-            seconds = deployment.stream_timeout or config.stream_timeout or seconds
-        if seconds is None:
-            return deadline
-        return min(deadline, asyncio.get_running_loop().time() + seconds)
+    async def _answer(self, progress: Progress) -> Answer:
+        groups = self._groups(progress.call)
+        progress.members = sum(map(len, groups))
+        while True:
+            for group in groups:
+                answer = await self._try_group(group, progress)
+                if answer is not None:
+                    return await self._reconsidered(answer, progress)
+            pause = None if progress.over else self._pause(progress)
+            if pause is None:
+                raise error_of(progress)
+            await asyncio.sleep(pause)
+            progress.record.waited += pause
+            progress.begin_anew()
 
-    def _failed(self, deployment: Deployment, rejected: Rejected) -> Failed:
-        wait = rejected.retry_after
-        if rejected.verdict is Verdict.LIMITED:
-            self._router.rest(deployment, wait or DEFAULT_RETRY_AFTER, self._clock())
-        return Failed(_FAILURES[rejected.verdict], rejected.status, rejected.code, wait)
+    def _groups(self, call: Call) -> list[Sequence[Deployment]]:
+        """The deployments of the requested model, and of its fallbacks in their order."""
+        fallbacks = self._config.fallbacks
+        model = call.requested_model
+        others = fallbacks.general.get(model, fallbacks.default)[: fallbacks.most]
+        # A default is often one of the models that it stands in for.
+        groups = (self._models.able(name, call.operation) for name in dict.fromkeys((model, *others)))
+        return [group for group in groups if group]
 
-    def _error(self, call: Call, group: Sequence[Deployment], failures: Sequence[Failed]) -> GatewayError:
-        """What the client is told when no deployment answered. A limit comes first: waiting helps then."""
-        if not failures or any(failed.failure is Failure.LIMITED for failed in failures):
-            wait = self._router.earliest(group, self._clock())
-            seconds = max(1, math.ceil(wait))
-            return RateLimited(
-                f"Rate limit reached for the model `{call.requested_model}`. "
-                f"Please try again in {seconds} second{'' if seconds == 1 else 's'}.",
-                retry_after=wait,
+    async def _reconsidered(self, answer: Answer, progress: Progress) -> Answer:
+        """`answer`, unless it refuses a prompt for which there are fallbacks and one of them answers."""
+        fallbacks, call = self._config.fallbacks, progress.call
+        special = {
+            "context_length_exceeded": fallbacks.context_window,
+            "content_filter": fallbacks.content_policy,
+        }
+        if answer.status != 400 or answer.code not in special:
+            return answer
+        progress.account.settle(answer.outcome())
+        for name in special[answer.code].get(call.requested_model, ())[: fallbacks.most]:
+            other = await self._try_group(self._models.able(name, call.operation), progress)
+            if other is not None and other.status < 400:
+                return other
+            if other is not None:
+                progress.account.settle(other.outcome())
+        return answer
+
+    async def _try_group(self, group: Sequence[Deployment], progress: Progress) -> Answer | None:
+        """An answer of one of a model's deployments; None when none of them can."""
+        tries = 0
+        while not progress.over:
+            await progress.account.refreshed()
+            choice = self._balancer.choose(
+                group,
+                progress.estimate,
+                progress.tried,
+                self._sharing.now(),
+                last_resorts=progress.last_resorts,
             )
-        last = failures[-1]
-        if last.failure is Failure.TIMEOUT or last.status in {408, 504}:
-            return UpstreamTimeout()
-        if last.failure is Failure.UNREACHABLE or last.status == 503:
-            return UpstreamUnavailable(retry_after=last.retry_after)
-        return UpstreamFailed()
+            if choice.deployment is None or tries == MAX_TRIES:
+                progress.note(choice)
+                break
+            tries += 1
+            progress.tried.add(choice.deployment.id)
+            answer = await self._try(choice, choice.deployment, progress)
+            if answer is not None:
+                return answer
+        return None
+
+    def _pause(self, progress: Progress) -> float | None:
+        """Seconds after which all may be tried again; None when that has no use, or takes too long."""
+        room_in = None if progress.room_in is None else max(progress.room_in, WAIT_SHORTEST)
+        if room_in is not None and room_in <= progress.waiting_left:
+            pause = room_in
+            progress.waiting_left -= pause
+        elif len(progress.tried) == 1 and progress.failures and progress.retries < self._config.num_retries:
+            last = progress.failures[-1]
+            backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
+            pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
+            if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
+                return None
+            progress.retries += 1
+        else:
+            return None
+        return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
+
+    async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
+        """One try: its answer, or None when it failed, or was not made because a strict cap is full."""
+        progress.last_resorts += choice.reason is Reason.LAST_RESORT
+        full_for = await progress.account.reserve(choice)
+        if full_for is not None:
+            progress.note(Choice(None, Reason.CAPPED, choice.tokens, full_for))
+            return None
+        outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
+        if isinstance(outcome, Answer):
+            return outcome
+        progress.account.failed(outcome.outcome)
+        progress.failures.append(outcome)
+        _log.warning(
+            "deployment %s failed: %s, status %s, code %s",
+            deployment.id,
+            outcome.result.name.lower(),
+            outcome.status,
+            outcome.code,
+        )
+        return None
+
+
+def _sooner(known: float | None, wait: float) -> float:
+    return wait if known is None else min(known, wait)
+
+
+def error_of(progress: Progress) -> GatewayError:
+    """What the client is told when nobody answered. A limit comes first: waiting helps then."""
+    limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
+    if limits or progress.room_in is not None:
+        waits = [outcome.retry_after or 0.0 for outcome in limits]
+        # Whether there is no other deployment that might take the call.
+        all_said_so = len(limits) >= progress.members
+        named = min(filter(None, waits), default=None) if all_said_so else None
+        return limited(
+            progress.call.requested_model,
+            named if progress.room_in is None else progress.room_in,
+            tokens=bool(limits) and all(outcome.kind == "tokens" for outcome in limits),
+            # Such waits are named for a request that is too large by itself.
+            hopeless=all_said_so and min(waits) > COOLDOWN_LONGEST,
+        )
+    if not progress.failures:
+        return UpstreamUnavailable(retry_after=progress.healthy_in)
+    last = progress.failures[-1]
+    if last.result is Result.TIMEOUT or last.status in {408, 504}:
+        return UpstreamTimeout()
+    if last.result is Result.UNREACHABLE or last.status == 503:
+        return UpstreamUnavailable(retry_after=last.outcome.retry_after)
+    return UpstreamFailed()

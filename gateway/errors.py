@@ -10,6 +10,7 @@
     * PayloadTooLarge             413     request_too_large          invalid_request_error
     * UnsupportedMediaType        415     unsupported_media_type     invalid_request_error
     * RateLimited                 429     rate_limit_exceeded        requests
+      x TokenRateLimited          429     rate_limit_exceeded        tokens
     * InternalError               500     internal_error             server_error
     * UpstreamFailed              502     upstream_error             server_error
     * NotReady                    503     gateway_not_ready          server_error
@@ -137,6 +138,21 @@ class RateLimited(GatewayError):
     status = 429
     type = "requests"
     default_code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float, hopeless: bool = False) -> None:
+        """`hopeless`: the same request will not pass later either."""
+        super().__init__(message, retry_after=retry_after)
+        self.hopeless = hopeless
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Both retry headers, and a word for the clients that would come again in vain."""
+        return [*super().headers(), ("x-should-retry", "false")] if self.hopeless else super().headers()
+
+
+class TokenRateLimited(RateLimited):
+    """As RateLimited, where it is tokens that ran out."""
+
+    type = "tokens"
 
 
 class InternalError(GatewayError):

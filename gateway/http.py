@@ -63,10 +63,10 @@ async def live(req: Request) -> Response:
 async def ready(req: Request) -> Response:
     """The configuration is loaded."""
     try:
-        root.gateway()
+        gateway = root.gateway()
     except GatewayError as error:
         return _refused(error, req)
-    return _page(req)
+    return _page(req, gateway.status.readiness(_headers(req.scope)))
 
 
 async def everything_else(req: Request) -> Response:
@@ -119,6 +119,8 @@ class Connection:
         self._leave = None
         if self._watcher is not None:
             self._watcher.cancel()
+            # A cancelled task holds its traceback, that this object: a circle, which only the collector ends.
+            self._watcher = None
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -232,10 +234,10 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-def _page(req: Request) -> Response:
-    """An open page without content of its own."""
+def _page(req: Request, body: bytes = b'{"status":"ok"}') -> Response:
+    """A page that is open to all."""
     identity = ("x-request-id", request_id(_headers(req.scope)))
-    return GatewayResponse(Reply(200, [("content-type", "application/json"), identity], b'{"status":"ok"}'))
+    return GatewayResponse(Reply(200, [("content-type", "application/json"), identity], body))
 
 
 def _refused(error: GatewayError, req: Request) -> Response:

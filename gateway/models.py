@@ -9,7 +9,7 @@ from typing import Any
 from gateway.call import Call
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
-from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
+from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH, Operation
 
 #: Azure's names for operations, as its own errors write them.
 _AZURE_NAMES = {
@@ -30,19 +30,20 @@ class Models:
         self._models = config.models
         self._created = created
 
-    def resolve(self, call: Call, *, azure_path: bool = False) -> Sequence[Deployment]:
-        """The deployments that can answer `call`. Raises ModelNotFound or BadRequest."""
-        group = self._models.get(call.requested_model)
-        if group is None:
+    def check(self, call: Call, *, azure_path: bool = False) -> None:
+        """Raise ModelNotFound or BadRequest for a call that no deployment is there for."""
+        if call.requested_model not in self._models:
             raise not_found(call.requested_model, azure_path=azure_path)
-        able = [deployment for deployment in group if call.operation.name in deployment.targets]
-        if not able:
+        if not self.able(call.requested_model, call.operation):
             raise BadRequest(
                 f"The {_AZURE_NAMES[call.operation.name]} operation does not work with the specified model, "
                 f"{call.requested_model}. Please choose different model and try again.",
                 code="OperationNotSupported",
             )
-        return able
+
+    def able(self, name: str, operation: Operation) -> Sequence[Deployment]:
+        """The deployments of a model that serve `operation`, if any."""
+        return [each for each in self._models.get(name, ()) if operation.name in each.targets]
 
     def listing(self) -> bytes:
         """The list of models as the API returns it (JSON)."""

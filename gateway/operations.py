@@ -35,6 +35,8 @@ SPEECH = Operation("speech", "audio/speech", default_api_version="2025-04-01-pre
 
 #: Answered by the gateway itself: the list of models, or one of them.
 MODELS = Operation("models", "models")
+#: Answered by the gateway itself, for its operator: the state of each deployment.
+DEPLOYMENTS = Operation("deployments", "gateway/deployments")
 
 #: What deployments serve.
 OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, SPEECH)

@@ -10,7 +10,7 @@ import logging
 import re
 import traceback
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 
 from gateway import call as calls
@@ -20,14 +20,14 @@ from gateway.auth import Authenticator
 from gateway.bodies import Bodies, Hold
 from gateway.body import parse
 from gateway.call import Call
-from gateway.config.deployment import Config, Deployment
 from gateway.dispatch import Dispatcher
 from gateway.errors import GatewayError, InternalError, error_body
 from gateway.models import Models
-from gateway.operations import MODELS
+from gateway.operations import DEPLOYMENTS, MODELS
 from gateway.presence import CancelWhenGone
 from gateway.settings import Settings
 from gateway.sse import KEEP_ALIVE
+from gateway.status import Status
 from gateway.streaming import Relay, abandon, relay_bytes, relay_events, relay_late
 from gateway.wire import ClientGone, Headers, Record, Reply, Request
 
@@ -46,14 +46,22 @@ class Gateway:
     """Answers requests. All that comes from outside (configuration, clock, upstream) is passed in."""
 
     def __init__(
-        self, config: Config, settings: Settings, dispatcher: Dispatcher, *, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        authenticator: Authenticator,
+        models: Models,
+        dispatcher: Dispatcher,
+        status: Status,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         """`clock` gives seconds since 1970."""
         self._settings = settings
+        self._models = models
         self._dispatcher = dispatcher
         self._clock = clock
-        self._authenticator = Authenticator(config.master_key)
-        self._models = Models(config, created=int(clock()))
+        self._authenticator = authenticator
+        self.status = status
         self._bodies = Bodies(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
         )
@@ -66,20 +74,23 @@ class Gateway:
         record = Record(request_id(request.headers), request.operation.name, self._clock())
         hold = self._bodies.hold()
         try:
-            record.client = self._authenticator.authenticate(request.headers, azure_path=request.azure_path)
+            client = self._authenticator.authenticate(request.headers, azure_path=request.azure_path)
+            record.client = client
             if request.operation is MODELS:
                 return self._list(request, record)
+            if request.operation is DEPLOYMENTS:
+                return self._whole(200, [_JSON], self.status.deployments(request.headers), record)
             calls.check_media_type(request.headers)
-            body = parse(await hold.read(request))
+            body = parse(await self._read(hold, request, record))
             call = calls.read(request.operation, body, request.path_model)
             record.requested_model, record.stream = call.requested_model, call.stream
-            group = self._models.resolve(call, azure_path=request.azure_path)
+            self._models.check(call, azure_path=request.azure_path)
             async with CancelWhenGone(request.caller):
                 if call.stream:
-                    return await self._stream(call, group, record, hold)
+                    return await self._stream(call, client, record, hold)
                 deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
-                answer = await self._dispatcher.send(call, group, record, deadline)
-                return self._reply(answer, call, record)
+                answer = await self._dispatcher.send(call, client, record, deadline)
+                return self._reply(answer, call, client, record)
         except GatewayError as error:
             return self._whole(error.status, [_JSON, *error.headers()], error_body(error), record, error.code)
         except ClientGone:
@@ -94,54 +105,66 @@ class Gateway:
         finally:
             hold.release()
 
+    async def _read(self, hold: Hold, request: Request, record: Record) -> bytes:
+        """The body; what the caller takes to send it is no time of ours."""
+        began = self._clock()
+        body = await hold.read(request)
+        record.waited += self._clock() - began
+        return body
+
     def _list(self, request: Request, record: Record) -> Reply:
         """The models, or the one that the path names."""
         name = request.path_model
         body = self._models.listing() if name is None else self._models.entry(name)
         return self._whole(200, [_JSON], body, record)
 
-    async def _stream(self, call: Call, group: Sequence[Deployment], record: Record, hold: Hold) -> Reply:
+    async def _stream(self, call: Call, client: str, record: Record, hold: Hold) -> Reply:
         """A stream's reply.
 
         Its headers wait for upstream's first byte, so that a failure before it is an HTTP error, which
         clients retry; but not for longer than the platform lets a reply be silent.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
-        sending = asyncio.ensure_future(self._dispatcher.send(call, group, record, deadline))
+        sending = asyncio.ensure_future(self._dispatcher.send(call, client, record, deadline))
         try:
             await asyncio.wait({sending}, timeout=self._settings.stream_hold)
         except asyncio.CancelledError:
             await abandon(sending)
             raise
         if sending.done():
-            return self._reply(sending.result(), call, record)
+            return self._reply(sending.result(), call, client, record)
         # The body is still needed: it may be sent to another deployment.
         still_held = hold.handed_over()
         sending.add_done_callback(lambda _: still_held.release())
         pieces = relay_late(sending, record, call.requested_model, self._clock)
-        return self._events(pieces, partial(abandon, sending), record)
+        return self._events(pieces, partial(abandon, sending), [], record)
 
-    def _reply(self, answer: Answer, call: Call, record: Record) -> Reply:
+    def _reply(self, answer: Answer, call: Call, client: str, record: Record) -> Reply:
         """The reply that hands an answer on."""
         content_type = [] if answer.content_type is None else [("content-type", answer.content_type)]
+        limits = self._dispatcher.limit_headers(call, client)
         if answer.exchange is None:
             record.usage = answer.usage
-            return self._whole(answer.status, content_type, answer.body, record, answer.code)
+            return self._whole(answer.status, [*content_type, *limits], answer.body, record, answer.code)
         record.first_byte = self._clock()
         if answer.splitter is not None:
             pieces = relay_events(answer, record, call.requested_model)
-            return self._events(pieces, answer.exchange.close, record)
+            return self._events(pieces, answer.close, limits, record)
         record.status = answer.status
         length = [] if answer.length is None else [("content-length", answer.length)]
-        relay = Relay(relay_bytes(answer, record), answer.exchange.close, partial(self._finish, record))
-        return Reply(answer.status, [*content_type, *length, _id(record)], relay)
+        relay = Relay(relay_bytes(answer, record), partial(self._close, answer.close, record))
+        return Reply(answer.status, [*content_type, *length, *limits, _id(record)], relay)
 
     def _events(
-        self, pieces: AsyncGenerator[bytes], close: Callable[[], Awaitable[None]], record: Record
+        self,
+        pieces: AsyncGenerator[bytes],
+        close: Callable[[], Awaitable[None]],
+        headers: Headers,
+        record: Record,
     ) -> Reply:
         record.status = 200
-        relay = Relay(pieces, close, partial(self._finish, record))
-        return Reply(200, [*_EVENTS, _id(record)], relay, KEEP_ALIVE, self._settings.keep_alive)
+        relay = Relay(pieces, partial(self._close, close, record))
+        return Reply(200, [*_EVENTS, *headers, _id(record)], relay, KEEP_ALIVE, self._settings.keep_alive)
 
     def _whole(
         self, status: int, headers: Headers, body: bytes, record: Record, code: str | None = None
@@ -150,6 +173,13 @@ class Gateway:
         record.error_code = code
         self._finish(record)
         return Reply(status, [*headers, _id(record)], body)
+
+    async def _close(self, close: Callable[[], Awaitable[None]], record: Record) -> None:
+        """End a stream, then record it."""
+        try:
+            await close()
+        finally:
+            self._finish(record)
 
     def _finish(self, record: Record) -> None:
         """The one place where a finished request is recorded."""

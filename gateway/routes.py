@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from gateway.operations import MODELS, OPERATIONS, Operation
+from gateway.operations import DEPLOYMENTS, MODELS, OPERATIONS, Operation
 
 Page = Literal["live", "ready", "everything_else"]
 
@@ -51,6 +51,7 @@ def routes() -> Iterator[Route]:
     for form, path in _MODELS.items():
         # This template matches the bare path too, then without a model.
         yield Route(f"models_{form}", path + "/{*model}", ("GET",), MODELS)
+    yield Route("deployments", DEPLOYMENTS.path, ("GET",), DEPLOYMENTS)
     for path, page in _HEALTH.items():
         yield Route(path.replace("/", "_"), path, ("GET", "HEAD"), page)
     # The name sorts last, so that this gets what no other route takes.

@@ -52,6 +52,17 @@ SETTINGS = (
         None,
         "Embedded host only: origins whose pages may call the gateway, separated by commas; * for all.",
     ),
+    Setting(
+        "TABLES_ENDPOINT",
+        None,
+        "Table Storage that instances share limits through, by identity: https://NAME.table.core.windows.net.",
+    ),
+    Setting(
+        "AzureWebJobsStorage",
+        None,
+        "The same by connection string, where TABLES_ENDPOINT is not set. Without either, limits are counted "
+        "in this process's memory.",
+    ),
     Setting("AZURE_API_VERSION", None, "The api-version of deployments whose configuration names none."),
     Setting("OPENAI_API_KEY", None, "The key of OpenAI members whose configuration names none."),
 )
@@ -85,6 +96,9 @@ class Settings:
     stream_hold: float
     keep_alive: float
     cors_origins: tuple[str, ...]
+    tables_endpoint: str | None
+    #: A connection string.
+    storage: str | None = field(repr=False)
 
 
 def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220.0) -> Settings:
@@ -125,7 +139,11 @@ def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220
         stream_hold=number("GATEWAY_STREAM_HOLD"),
         keep_alive=number("GATEWAY_KEEP_ALIVE"),
         cors_origins=tuple(filter(None, map(str.strip, environ.get("GATEWAY_CORS_ORIGINS", "").split(",")))),
+        tables_endpoint=environ.get("TABLES_ENDPOINT", "").strip() or None,
+        storage=environ.get("AzureWebJobsStorage", "").strip() or None,
     )
+    if values.tables_endpoint and not values.tables_endpoint.startswith("https://"):
+        problems.append("TABLES_ENDPOINT: must be an https:// address, since a token is sent to it")
     if not problems and values.max_held < values.max_body:
         problems.append("GATEWAY_MAX_HELD_BYTES: must not be below GATEWAY_MAX_BODY_BYTES")
     if problems:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from gateway.answers import Answer, read_usage
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
+from gateway.limits.outcome import Result
 from gateway.redact import redacted
 from gateway.sse import StreamTap, error_event, event_data, is_error, is_whole
 from gateway.upstream import TooSlow, Unreachable
@@ -16,17 +17,11 @@ BROKEN = "The model's upstream service broke off in the middle of its answer."
 
 
 class Relay:
-    """A reply's body while it is relayed. Closing it tidies up once, also when nothing was read of it."""
+    """A reply's body while it is relayed. `finish` runs once: at its end, or when it is closed before."""
 
-    def __init__(
-        self,
-        pieces: AsyncGenerator[bytes],
-        close: Callable[[], Awaitable[None]],
-        finish: Callable[[], None],
-    ) -> None:
-        """`close` releases upstream's connection, or cuts it; `finish` records the request."""
+    def __init__(self, pieces: AsyncGenerator[bytes], finish: Callable[[], Awaitable[None]]) -> None:
+        """`finish` releases what upstream holds, and records the request."""
         self._pieces = pieces
-        self._close = close
         self._finish = finish
         self._closed = False
 
@@ -34,7 +29,12 @@ class Relay:
         return self
 
     async def __anext__(self) -> bytes:
-        return await anext(self._pieces)
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            # Before the client sees the end: after it the host may freeze this process.
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """End the relay."""
@@ -43,9 +43,8 @@ class Relay:
         self._closed = True
         try:
             await self._pieces.aclose()
-            await self._close()
         finally:
-            self._finish()
+            await self._finish()
 
 
 async def relay_bytes(answer: Answer, record: Record) -> AsyncGenerator[bytes]:
@@ -58,7 +57,9 @@ async def relay_bytes(answer: Answer, record: Record) -> AsyncGenerator[bytes]:
             piece = b"" if exchange is None else await exchange.piece()
     except (Unreachable, TooSlow) as error:
         record.error_code = UpstreamFailed.default_code
+        answer.result = Result.FAILED
         raise Truncated from error
+    answer.result = Result.SUCCESS
 
 
 async def relay_events(answer: Answer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
@@ -82,7 +83,7 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
                 visible = error_event(data or error_body(UpstreamFailed()))
             sent.append(visible)
         if tap.usage is not None:
-            record.usage = read_usage(tap.usage)
+            answer.usage = record.usage = read_usage(tap.usage)
         return b"".join(sent)
 
     problem: GatewayError | None = None
@@ -102,7 +103,9 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
             yield sent if tap.complete else sent + b"\n\n"
         if not tap.complete:
             problem = UpstreamFailed(BROKEN)
+    answer.result = Result.FAILED if tap.failed else Result.SUCCESS
     if problem is not None and not (tap.done or tap.failed):
+        answer.result = Result.TIMEOUT if isinstance(problem, UpstreamTimeout) else Result.FAILED
         record.error_code = problem.code
         yield error_event(error_body(problem))
 
@@ -131,6 +134,4 @@ async def abandon(sending: asyncio.Future[Answer]) -> None:
     if not sending.done():
         sending.cancel()
     elif not sending.cancelled() and sending.exception() is None:
-        exchange = sending.result().exchange
-        if exchange is not None:
-            await exchange.close()
+        await sending.result().close()

@@ -38,7 +38,7 @@ def write(record: Record, now: float) -> None:
         "attempts": record.attempts,
         "first_byte_ms": _ms(first_byte),
         "duration_ms": _ms(duration),
-        "own_ms": _ms(max(0.0, first_byte - record.upstream)),
+        "own_ms": _ms(max(0.0, first_byte - record.waited)),
     }
     # Made by hand: looking for the caller's file and line, which a log line made by `info` carries, and
     # formatting cost more than the line itself.

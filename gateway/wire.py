@@ -94,6 +94,6 @@ class Record:
     error_code: str | None = None
     usage: Usage = field(default_factory=Usage)
     attempts: int = 0
-    #: Time spent waiting for upstream until its first byte.
-    upstream: float = 0.0
+    #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, before retries.
+    waited: float = 0.0
     first_byte: float | None = None

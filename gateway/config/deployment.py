@@ -84,8 +84,49 @@ class Deployment:
     #: Seconds for a whole reply that is not streamed, and until a stream's first byte.
     timeout: float | None = None
     stream_timeout: float | None = None
+    #: Provisioned throughput (`model_info.ptu_count`): it has no quota of tokens, so none is predicted.
+    ptu: bool = False
+    #: Seconds of rest where upstream names none.
+    cooldown_time: float | None = None
+    #: Failures within a minute that are forgiven.
+    allowed_fails: int | None = None
+    #: Where `rpm` and `tpm` are caps: exact across instances.
+    strict: bool = False
     #: Body fields added when the request does not have them; dataSources may hold keys.
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Requests and tokens per minute that an operator allows; None is no limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    #: Exact across instances, at the price of a storage round trip for every call.
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What one client may use: in all, and of single models."""
+
+    total: Limit = field(default_factory=Limit)
+    models: Mapping[str, Limit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallbacks:
+    """Other models to try when a model's own deployments cannot answer, in order."""
+
+    #: Model -> models, on any failure that another deployment could make good.
+    general: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: For models without an entry of their own.
+    default: tuple[str, ...] = ()
+    #: On a prompt that is too long, and on one that the content filter blocked.
+    context_window: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    content_policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Models tried for one request, beside its own.
+    most: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +144,18 @@ class Config:
     timeout: float | None = None
     #: Seconds until a stream's first byte when the deployment does not say.
     stream_timeout: float | None = None
+    #: Failures within a minute that are forgiven, and seconds of rest where upstream names none.
+    allowed_fails: int | None = None
+    cooldown_time: float | None = None
+    disable_cooldowns: bool = False
+    #: `simple-shuffle`: drawn by weights alone, whatever was used.
+    shuffle: bool = False
+    #: The deployments' `rpm` and `tpm` are caps (`enforce_model_rate_limits`, `usage-based-routing`).
+    capped: bool = False
+    fallbacks: Fallbacks = field(default_factory=Fallbacks)
+    #: Seconds that a call may wait for room where every deployment is at its limit.
+    max_wait: float = 0.0
+    #: Limits of the client that the master key is.
+    client_limits: ClientLimits | None = None
     #: One sentence for each accepted key that has no effect.
     warnings: tuple[str, ...] = ()

@@ -8,93 +8,29 @@ Zero and negative limits, booleans as numbers and NaN are refused, unknown keys 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
-from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config import urls
 from gateway.config.fields import ALL_FIELDS, NUMBER_FIELDS
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT, weakens
 from gateway.config.problems import Path, Problems, render
-
-#: More than any quota; keeps sums and shares of limits within what a float holds exactly.
-_MOST = 10**12
-
-#: Seconds of the longest time-out: a day.
-_LONGEST = 86_400
-
-_PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_TENANT = re.compile(r"[A-Za-z0-9.-]+", re.ASCII)
-
-
-def _filled(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty; remove the key or give it a value")
-    return text
-
-
-def _header_safe(text: str) -> str:
-    """Keys and tokens travel in headers, where anything but printable ASCII is lost or dangerous."""
-    _filled(text)
-    if not _PRINTABLE.fullmatch(text):
-        raise ValueError(
-            "holds spaces, line breaks or other characters that no header may carry; remove them"
-        )
-    return text
-
-
-def _token(text: str) -> str:
-    if text.startswith("oidc/"):
-        raise ValueError("federated tokens are not supported; give the token itself, or no credential at all")
-    return _header_safe(text)
-
-
-def _tenant(text: str) -> str:
-    if not _TENANT.fullmatch(text):
-        raise ValueError("must be a tenant's id or domain name")
-    return text
-
-
-def _named(text: str) -> str:
-    if not text.strip() or text != text.strip() or not text.isprintable():
-        raise ValueError("must be a name without spaces around it and without control characters")
-    return text
-
-
-def _model_name(text: str) -> str:
-    if "*" in text:
-        raise ValueError("wildcards are not supported yet; write one entry for each model")
-    return _named(text)
-
-
-def _version(text: str) -> str:
-    if not is_version(text):
-        raise ValueError("must be v1, latest, preview or a date such as 2024-10-21 or 2025-04-01-preview")
-    return text
-
-
-def is_version(text: str) -> bool:
-    """Tell whether `text` can be an api-version: one of the v1 names, or a date with an optional suffix."""
-    if text in urls.V1_VERSIONS:
-        return True
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d(-[a-z0-9]{1,20})?", text, re.ASCII):
-        return False
-    try:
-        date.fromisoformat(text[:10])
-    except ValueError:
-        return False
-    return True
-
-
-Secret = Annotated[str, AfterValidator(_header_safe)]
-Name = Annotated[str, AfterValidator(_named)]
-Limit = Annotated[int, Field(gt=0, le=_MOST)]
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
-Retries = Annotated[int, Field(ge=0, le=100)]
+from gateway.config.values import (
+    Base,
+    Filled,
+    Limit,
+    ModelName,
+    Name,
+    Retries,
+    Seconds,
+    Secret,
+    Tenant,
+    Token,
+    Version,
+    Weight,
+)
 
 
 class Section(BaseModel):
@@ -106,30 +42,33 @@ class Section(BaseModel):
 class Entry(Section):
     """One member of `model_list`."""
 
-    model_name: Annotated[str, AfterValidator(_model_name)] | None = None
+    model_name: ModelName | None = None
     litellm_params: dict[str, Any] | None = None
     model_info: dict[str, Any] | None = None
     rpm: Limit | None = None
     tpm: Limit | None = None
+    strict: bool | None = None
 
 
 class Params(Section):
     """`litellm_params` without the request defaults."""
 
     model: Name | None = None
-    api_base: Annotated[str, AfterValidator(urls.check_base)] | None = None
-    base_url: Annotated[str, AfterValidator(urls.check_base)] | None = None
-    api_version: Annotated[str, AfterValidator(_version)] | None = None
+    api_base: Base | None = None
+    base_url: Base | None = None
+    api_version: Version | None = None
     api_key: Secret | None = None
-    azure_ad_token: Annotated[str, AfterValidator(_token)] | None = None
-    tenant_id: Annotated[str, AfterValidator(_tenant)] | None = None
+    azure_ad_token: Token | None = None
+    tenant_id: Tenant | None = None
     client_id: Secret | None = None
-    client_secret: Annotated[str, AfterValidator(_filled)] | None = None
+    client_secret: Filled | None = None
     azure_scope: Secret | None = None
     organization: Secret | None = None
     rpm: Limit | None = None
     tpm: Limit | None = None
-    weight: Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False)] | None = None
+    strict: bool | None = None
+    cooldown_time: Seconds | None = None
+    weight: Weight | None = None
     order: Limit | None = None
     timeout: Seconds | None = None
     request_timeout: Seconds | None = None
@@ -143,18 +82,38 @@ class Info(Section):
     mode: str | None = None
     rpm: Limit | None = None
     tpm: Limit | None = None
+    strict: bool | None = None
+    ptu_count: Limit | None = None
+    allowed_fails: Retries | None = None
+    cooldown_time: Seconds | None = None
     order: Limit | None = None
 
 
-class Router(Section):
+class Fallbacks(Section):
+    """What `router_settings` and `litellm_settings` both say of other models, and of rests."""
+
+    fallbacks: list[dict[str, list[str]]] | None = None
+    default_fallbacks: list[str] | None = None
+    context_window_fallbacks: list[dict[str, list[str]]] | None = None
+    content_policy_fallbacks: list[dict[str, list[str]]] | None = None
+    allowed_fails: Retries | None = None
+    cooldown_time: Seconds | None = None
+
+
+class Router(Fallbacks):
     """`router_settings`."""
 
+    routing_strategy: str | None = None
+    optional_pre_call_checks: list[str] | None = None
+    disable_cooldowns: bool | None = None
+    max_fallbacks: Retries | None = None
+    max_wait: Seconds | None = None
     num_retries: Retries | None = None
     timeout: Seconds | None = None
     stream_timeout: Seconds | None = None
 
 
-class Library(Section):
+class Library(Fallbacks):
     """`litellm_settings`."""
 
     num_retries: Retries | None = None
@@ -166,6 +125,16 @@ class General(Section):
 
     master_key: Secret | None = None
     allow_anonymous: bool | None = None
+    client_limits: dict[str, Any] | None = None
+
+
+class ClientLimit(Section):
+    """`general_settings.client_limits`: in all, and under `models` of single models."""
+
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    strict: bool | None = None
+    models: dict[str, Any] | None = None
 
 
 _SECTIONS: Mapping[type[Section], str] = {
@@ -173,6 +142,7 @@ _SECTIONS: Mapping[type[Section], str] = {
     Router: "router_settings",
     Library: "litellm_settings",
     General: "general_settings",
+    ClientLimit: "client_limits",
     Params: "litellm_params",
     Info: "model_info",
 }

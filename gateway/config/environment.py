@@ -24,10 +24,31 @@ _NUMBER = re.compile(r"(-?\d{1,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 #: Keys whose text from the environment is meant as a number, beside the request defaults.
 _NUMBER_KEYS = NUMBER_FIELDS | frozenset(
-    ("num_retries", "order", "request_timeout", "rpm", "stream_timeout", "timeout", "tpm", "weight")
+    (
+        "allowed_fails",
+        "cooldown_time",
+        "max_fallbacks",
+        "max_wait",
+        "num_retries",
+        "order",
+        "ptu_count",
+        "request_timeout",
+        "rpm",
+        "stream_timeout",
+        "timeout",
+        "tpm",
+        "weight",
+    )
 )
 _BOOLEAN_KEYS = BOOLEAN_FIELDS | frozenset(
-    ("allow_anonymous", "cancel_on_disconnect", "enable_tag_filtering", "use_azure_key_vault")
+    (
+        "allow_anonymous",
+        "cancel_on_disconnect",
+        "disable_cooldowns",
+        "enable_tag_filtering",
+        "strict",
+        "use_azure_key_vault",
+    )
 )
 
 

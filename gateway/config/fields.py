@@ -1,7 +1,8 @@
 """Body fields of the served operations: what `litellm_params` may carry as a request default.
 
 The names are those of the create-params schemas of openai-python 3.54, without `model`, which the gateway
-sets itself, and what asks for a stream, which is the client's choice; plus the fields of Azure and of compatible servers that LiteLLM's page and its users name.
+sets itself, and what asks for a stream, which is the client's choice; plus the fields of Azure and of
+compatible servers that LiteLLM's page and its users name.
 A client may send any field; this list only tells a default from a misspelt key.
 """
 

@@ -19,7 +19,6 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
             "allowed_openai_params",
             "base_model",
             "budget_duration",
-            "cooldown_time",
             "drop_params",
             "extra_body",
             "extra_headers",
@@ -43,14 +42,11 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     ),
     "model_info": frozenset(
         {
-            "allowed_fails",
             "allowed_fails_policy",
             "base_model",
-            "cooldown_time",
             "cost_per_ptu_per_hour",
             "disable_background_health_check",
             "max_input_tokens",
-            "ptu_count",
             "supports_native_streaming",
             "health_check_max_tokens",
             "health_check_model",
@@ -60,18 +56,10 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     ),
     "router_settings": frozenset(
         {
-            "allowed_fails",
             "allowed_fails_policy",
-            "content_policy_fallbacks",
-            "context_window_fallbacks",
-            "cooldown_time",
-            "default_fallbacks",
             "default_max_parallel_requests",
-            "disable_cooldowns",
             "enable_pre_call_checks",
             "enable_weighted_failover",
-            "fallbacks",
-            "max_fallbacks",
             "model_group_alias",
             "model_group_retry_policy",
             "redis_host",
@@ -81,7 +69,6 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
             "retry_after",
             "retry_policy",
             "routing_groups",
-            "routing_strategy",
             "routing_strategy_args",
         }
     ),
@@ -89,13 +76,9 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
         {
             "cache",
             "cache_params",
-            "content_policy_fallbacks",
-            "context_window_fallbacks",
-            "default_fallbacks",
             "drop_params",
             "enable_azure_ad_token_refresh",
             "enable_preview_features",
-            "fallbacks",
             "set_verbose",
         }
     ),
@@ -135,8 +118,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "router_settings": {
         "enable_tag_filtering": "deployments kept for certain tags would serve every request; "
         "remove it and give those deployments a model_name of their own",
-        "optional_pre_call_checks": "enforce_model_rate_limits is not available, so limits would not be "
-        "enforced; remove that check",
     },
     "litellm_settings": {
         "callbacks": "a callback that guards or rewrites requests would not run; remove it to accept that",
@@ -185,8 +166,6 @@ def weakens(key: str, value: Any) -> bool:
         # A budget or limit of zero forbids everything, which is a protection; other empty values ask nothing.
         return isinstance(value, int | float) and not isinstance(value, bool)
     names = value if isinstance(value, list) else [value]
-    if key == "optional_pre_call_checks":
-        return "enforce_model_rate_limits" in names
     if key == "callbacks":
         return not all(isinstance(name, str) and name in _OBSERVERS for name in names)
     return True

@@ -16,6 +16,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.config.document import TOP_LEVEL, General, Library, Router, read_section, unknown
 from gateway.config.environment import resolve
 from gateway.config.members import Member, Reading, read_member
+from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_strict
 from gateway.config.problems import ConfigError, Problems
 from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
 
@@ -101,6 +102,10 @@ def _assemble(
     router, _ = read_section(Router, tree.get("router_settings"), ("router_settings",), problems, unused)
     library, _ = read_section(Library, tree.get("litellm_settings"), ("litellm_settings",), problems, unused)
     general, _ = read_section(General, tree.get("general_settings"), ("general_settings",), problems, unused)
+    shuffle, capped = read_strategy(router, problems, reading.warnings)
+    warn_strict((each for group in models.values() for each in group), reading.warnings, capped=capped)
+    fallbacks = read_fallbacks(router, library, models, problems)
+    client_limits = read_client_limits(general, models, problems, unused)
     anonymous = opened or general.allow_anonymous is True
     if general.master_key is None and not anonymous and not problems.has(_ALLOW_ANONYMOUS):
         problems.add(_MASTER_KEY, _CLOSED)
@@ -117,6 +122,14 @@ def _assemble(
         num_retries=DEFAULT_RETRIES if retries is None else retries,
         timeout=library.request_timeout or router.timeout,
         stream_timeout=router.stream_timeout,
+        allowed_fails=library.allowed_fails if router.allowed_fails is None else router.allowed_fails,
+        cooldown_time=router.cooldown_time or library.cooldown_time,
+        disable_cooldowns=router.disable_cooldowns is True,
+        shuffle=shuffle,
+        capped=capped,
+        fallbacks=fallbacks,
+        max_wait=router.max_wait or 0.0,
+        client_limits=client_limits,
         warnings=tuple(warnings),
     )
     return config, [], warnings

@@ -12,8 +12,9 @@ from typing import Any
 from gateway.config import urls
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
-from gateway.config.document import Entry, Info, Params, is_version, read_section
+from gateway.config.document import Entry, Info, Params, read_section
 from gateway.config.problems import Path, Problems, render
+from gateway.config.values import is_version
 from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
 
 _PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
@@ -90,6 +91,10 @@ def read_member(raw: Any, path: Path, reading: Reading) -> Member:
         weight=params.weight,
         timeout=params.timeout or params.request_timeout,
         stream_timeout=params.stream_timeout,
+        ptu=info.ptu_count is not None,
+        cooldown_time=params.cooldown_time or info.cooldown_time,
+        allowed_fails=info.allowed_fails,
+        strict=bool(entry.strict or params.strict or info.strict),
         defaults=defaults,
     )
     return Member(deployment, path, info.id, params.order or info.order)

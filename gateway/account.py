@@ -1,0 +1,111 @@
+"""What one call owes to the ledgers and the store until it has ended: each debt is paid exactly once."""
+
+from __future__ import annotations
+
+from gateway.call import Call
+from gateway.config.deployment import ClientLimits
+from gateway.errors import RateLimited, TokenRateLimited
+from gateway.limits.balancer import Balancer, Reservation
+from gateway.limits.choice import Choice
+from gateway.limits.clients import Admission, Refusal
+from gateway.limits.estimate import fine_estimate
+from gateway.limits.outcome import Outcome
+from gateway.limits.signals import RateLimits, retry_seconds
+from gateway.reservations import Full, Grant
+from gateway.sharing import Sharing
+
+
+class Account:
+    """One call's account. Whoever opens it closes it."""
+
+    def __init__(self, balancer: Balancer, sharing: Sharing) -> None:
+        self._balancer = balancer
+        self._sharing = sharing
+        self._shared = sharing.call()
+        self._admission: Admission | None = None
+        self._admission_grant = Grant()
+        self._reservation: Reservation | None = None
+        self._reservation_grant = Grant()
+        self._sent = False
+
+    async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
+        """Reserve the call in its client's caps. Raises RateLimited."""
+        await self._shared.refreshed()
+        estimate = fine_estimate(call.operation, call.body.values)
+        admission = self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
+        if isinstance(admission, Refusal):
+            raise limited(call.requested_model, admission.retry_after, tokens=admission.limit == "tpm")
+        try:
+            grant = await self._sharing.reservations.reserve(admission.strict)
+        except BaseException:
+            self._balancer.release(admission)
+            raise
+        if isinstance(grant, Full):
+            self._balancer.release(admission)
+            raise limited(call.requested_model, grant.retry_after)
+        self._admission, self._admission_grant = admission, grant
+
+    async def refreshed(self) -> None:
+        """Before a choice: see what other instances use, within the call's share of waiting."""
+        await self._shared.refreshed()
+
+    async def reserve(self, choice: Choice) -> float | None:
+        """Reserve a try. None when it may be sent, else the seconds until its strict cap has room."""
+        reservation = self._balancer.reserve(choice, self._sharing.now())
+        needs = () if choice.strict is None else (choice.strict,)
+        try:
+            grant = await self._sharing.reservations.reserve(needs)
+        except BaseException:
+            self._balancer.withdraw(reservation)
+            raise
+        if isinstance(grant, Full):
+            self._balancer.withdraw(reservation)
+            return grant.retry_after
+        self._reservation, self._reservation_grant = reservation, grant
+        self._sent = True
+        self._shared.dispatched()
+        return None
+
+    def answered(self, limits: RateLimits | None) -> None:
+        """An answer has begun: what its head says is known before it has ended."""
+        if self._reservation is not None:
+            self._balancer.answered(self._reservation, limits, self._sharing.now())
+
+    def settle(self, outcome: Outcome) -> None:
+        """End the try that was reserved last."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            self._balancer.settle(reservation, outcome, self._sharing.now())
+            self._sharing.reservations.settle(self._reservation_grant, reservation.corrections(outcome))
+
+    def failed(self, outcome: Outcome) -> None:
+        """As `settle`, after a failure: the others should leave that deployment alone, too."""
+        self.settle(outcome)
+        self._shared.dispatched()
+
+    async def close(self, outcome: Outcome) -> None:
+        """End the call; waits a moment for what is not written yet, for the worker may be frozen after it.
+
+        A client's caps get back what was reserved for a call that no deployment was sent.
+        """
+        self.settle(outcome)
+        admission, self._admission = self._admission, None
+        if admission is not None and self._sent:
+            self._balancer.finish(admission, outcome)
+            self._sharing.reservations.settle(self._admission_grant, admission.corrections(outcome))
+        elif admission is not None:
+            self._balancer.release(admission)
+            self._sharing.reservations.release(self._admission_grant)
+        await self._shared.settled()
+
+
+def limited(model: str, wait: float | None, *, tokens: bool = False, hopeless: bool = False) -> RateLimited:
+    """The error of a limit, in words that no client takes for an exhausted budget."""
+    seconds = retry_seconds(wait)
+    kind = TokenRateLimited if tokens else RateLimited
+    return kind(
+        f"Rate limit reached for the model `{model}`. "
+        f"Please try again in {seconds} second{'' if seconds == 1 else 's'}.",
+        retry_after=seconds,
+        hopeless=hopeless,
+    )

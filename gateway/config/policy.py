@@ -1,0 +1,120 @@
+"""What holds for all deployments: strategy, rests, other models to fall back to, limits of clients.
+
+Knows how `router_settings`, `litellm_settings` and `general_settings` work together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from gateway.config.deployment import ClientLimits, Deployment, Fallbacks, Limit
+from gateway.config.document import ClientLimit, General, Library, Router, read_section
+from gateway.config.problems import Path, Problems
+
+#: LiteLLM's strategies that choose by usage below the limits: here the default choice, with caps.
+_CAPPED = ("usage-based-routing", "usage-based-routing-v2")
+_SHUFFLE = "simple-shuffle"
+#: LiteLLM's strategies whose place our choice takes.
+_REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
+
+_ENFORCE = "enforce_model_rate_limits"
+#: LiteLLM's default for `max_fallbacks`.
+_MAX_FALLBACKS = 5
+#: In `fallbacks`, the models of every model that has none of its own.
+_ANY = "*"
+
+
+def read_strategy(router: Router, problems: Problems, warnings: list[str]) -> tuple[bool, bool]:
+    """Whether deployments are drawn by weights alone, and whether their limits are caps."""
+    strategy = router.routing_strategy
+    path = ("router_settings", "routing_strategy")
+    if strategy in _REPLACED:
+        warnings.append(
+            f"router_settings.routing_strategy: {strategy} is not available; deployments are chosen by "
+            "their room per second until their limit renews"
+        )
+    elif strategy not in {None, _SHUFFLE, *_CAPPED}:
+        known = ", ".join((_SHUFFLE, *_CAPPED, *_REPLACED))
+        problems.add(path, f"is not a known strategy; use one of {known}, or remove it")
+    checks = router.optional_pre_call_checks or []
+    warnings += [
+        f"router_settings.optional_pre_call_checks: {check} has no effect"
+        for check in checks
+        if check != _ENFORCE
+    ]
+    return strategy == _SHUFFLE, strategy in _CAPPED or _ENFORCE in checks
+
+
+def warn_strict(deployments: Iterable[Deployment], warnings: list[str], *, capped: bool) -> None:
+    """Warn of every `strict` that has no cap to make exact."""
+    idle = [each.id for each in deployments if each.strict and not (capped and (each.rpm or each.tpm))]
+    if idle:
+        warnings.append(
+            f"model_list: strict has no effect (in {', '.join(idle)}); it makes rpm and tpm exact where "
+            f"router_settings.optional_pre_call_checks holds {_ENFORCE}"
+        )
+
+
+def read_fallbacks(
+    router: Router, library: Library, models: Collection[str], problems: Problems
+) -> Fallbacks:
+    """Other models to try. `router_settings` wins over `litellm_settings`, kind by kind."""
+
+    def mapping(key: str) -> dict[str, tuple[str, ...]]:
+        section, settings = (
+            ("router_settings", router) if getattr(router, key) else ("litellm_settings", library)
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for index, entry in enumerate(getattr(settings, key) or ()):
+            for model, others in entry.items():
+                path = (section, key, index, model)
+                if (key, model) != ("fallbacks", _ANY):
+                    _check(model, models, path, problems)
+                for other in others:
+                    _check(other, models, path, problems)
+                found[model] = tuple(others)
+        return found
+
+    general = mapping("fallbacks")
+    section = "router_settings" if router.default_fallbacks else "litellm_settings"
+    default = router.default_fallbacks or library.default_fallbacks
+    for other in default or ():
+        _check(other, models, (section, "default_fallbacks"), problems)
+    return Fallbacks(
+        general={model: others for model, others in general.items() if model != _ANY},
+        default=tuple(default or general.get(_ANY, ())),
+        context_window=mapping("context_window_fallbacks"),
+        content_policy=mapping("content_policy_fallbacks"),
+        most=_MAX_FALLBACKS if router.max_fallbacks is None else router.max_fallbacks,
+    )
+
+
+def read_client_limits(
+    general: General, models: Collection[str], problems: Problems, unused: dict[str, list[str]]
+) -> ClientLimits | None:
+    """What the master key's holder may use; None without limits."""
+    if general.client_limits is None:
+        return None
+    path: Path = ("general_settings", "client_limits")
+    total, _ = read_section(ClientLimit, general.client_limits, path, problems, unused)
+    single: dict[str, Limit] = {}
+    for model, raw in (total.models or {}).items():
+        here = (*path, "models", model)
+        _check(model, models, here, problems)
+        limit, _ = read_section(ClientLimit, raw, here, problems, unused)
+        if limit.models is not None:
+            problems.add((*here, "models"), "must stand beside the limits of all models, not within one's")
+        single[model] = _limit(limit, here, problems)
+    return ClientLimits(_limit(total, path, problems), single)
+
+
+def _limit(limit: ClientLimit, path: Path, problems: Problems) -> Limit:
+    if limit.strict and limit.rpm is None and limit.tpm is None:
+        problems.add((*path, "strict"), "has no limit to make exact; set rpm or tpm beside it")
+    return Limit(limit.rpm, limit.tpm, bool(limit.strict))
+
+
+def _check(model: Any, models: Collection[str], path: Path, problems: Problems) -> None:
+    if model not in models:
+        problems.add(path, "names a model that is not in model_list")

@@ -1,0 +1,93 @@
+"""Single values of a configuration: their types, ranges and forms. Knows no key and no section."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from gateway.config import urls
+
+#: More than any quota; keeps sums and shares of limits within what a float holds exactly.
+_MOST = 10**12
+
+#: Seconds of the longest time-out: a day.
+_LONGEST = 86_400
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_TENANT = re.compile(r"[A-Za-z0-9.-]+", re.ASCII)
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; remove the key or give it a value")
+    return text
+
+
+def _header_safe(text: str) -> str:
+    """Keys and tokens travel in headers, where anything but printable ASCII is lost or dangerous."""
+    _filled(text)
+    if not _PRINTABLE.fullmatch(text):
+        raise ValueError(
+            "holds spaces, line breaks or other characters that no header may carry; remove them"
+        )
+    return text
+
+
+def _token(text: str) -> str:
+    if text.startswith("oidc/"):
+        raise ValueError("federated tokens are not supported; give the token itself, or no credential at all")
+    return _header_safe(text)
+
+
+def _tenant(text: str) -> str:
+    if not _TENANT.fullmatch(text):
+        raise ValueError("must be a tenant's id or domain name")
+    return text
+
+
+def _named(text: str) -> str:
+    if not text.strip() or text != text.strip() or not text.isprintable():
+        raise ValueError("must be a name without spaces around it and without control characters")
+    return text
+
+
+def _model_name(text: str) -> str:
+    if "*" in text:
+        raise ValueError("wildcards are not supported yet; write one entry for each model")
+    return _named(text)
+
+
+def _version(text: str) -> str:
+    if not is_version(text):
+        raise ValueError("must be v1, latest, preview or a date such as 2024-10-21 or 2025-04-01-preview")
+    return text
+
+
+def is_version(text: str) -> bool:
+    """Tell whether `text` can be an api-version: one of the v1 names, or a date with an optional suffix."""
+    if text in urls.V1_VERSIONS:
+        return True
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d(-[a-z0-9]{1,20})?", text, re.ASCII):
+        return False
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True
+
+
+Secret = Annotated[str, AfterValidator(_header_safe)]
+Name = Annotated[str, AfterValidator(_named)]
+Limit = Annotated[int, Field(gt=0, le=_MOST)]
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
+Retries = Annotated[int, Field(ge=0, le=100)]
+ModelName = Annotated[str, AfterValidator(_model_name)]
+Base = Annotated[str, AfterValidator(urls.check_base)]
+Version = Annotated[str, AfterValidator(_version)]
+Token = Annotated[str, AfterValidator(_token)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
+Filled = Annotated[str, AfterValidator(_filled)]
+Weight = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False)]

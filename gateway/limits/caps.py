@@ -1,0 +1,133 @@
+"""Caps: what an operator allows per minute. A gate, unlike a quota.
+
+Counted are the own calls of the last 60 s to the fraction of a second, and the others' by the second. A
+call reserves its estimate (never more than the cap, so that an empty window admits any one call) and settles
+to what it used. A call that was sent keeps its place among the requests whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import merge
+
+from gateway.limits.ring import Ring
+from gateway.limits.view import View
+
+WINDOW = 60.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call of ours in a cap's window."""
+
+    at: float
+    tokens: int
+    requests: int = 1
+    #: False once it has left the window.
+    counted: bool = True
+
+
+class Cap:
+    """One limit: requests and tokens per minute under one key."""
+
+    __slots__ = ("_entries", "_key", "_requests", "_ring", "_tokens", "_view", "rpm", "strict", "tpm")
+
+    def __init__(self, key: str, rpm: int | None, tpm: int | None, view: View, *, strict: bool) -> None:
+        """`rpm` and `tpm` of None limit nothing."""
+        self.rpm = rpm
+        self.tpm = tpm
+        self.strict = strict
+        self._key = key
+        self._view = view
+        self._ring: Ring = view.ring(key)
+        self._entries: deque[Entry] = deque()
+        self._tokens = 0
+        self._requests = 0
+
+    @property
+    def key(self) -> str:
+        """The ledger's key."""
+        return self._key
+
+    def clipped(self, tokens: int) -> int:
+        """What a call of `tokens` reserves."""
+        return tokens if self.tpm is None else min(tokens, self.tpm)
+
+    def used(self, now: float) -> tuple[int, int]:
+        """Tokens and requests of the window."""
+        entries = self._entries
+        while entries and entries[0].at <= now - WINDOW:
+            gone = entries.popleft()
+            gone.counted = False
+            self._tokens -= gone.tokens
+            self._requests -= gone.requests
+        ring = self._ring
+        ring.advance(int(now))
+        return self._tokens + max(0, ring.tokens), self._requests + max(0, ring.requests)
+
+    def room(self, now: float) -> float:
+        """The share of the limit that is free: of tokens or requests, whichever is less. May be negative."""
+        tokens, requests = self.used(now)
+        free = 1.0 if self.tpm is None else 1 - tokens / self.tpm
+        return free if self.rpm is None else min(free, 1 - requests / self.rpm)
+
+    def full(self, tokens: int, now: float) -> str | None:
+        """Which limit a call of `tokens` would break: "rpm", "tpm" or None."""
+        used_tokens, used_requests = self.used(now)
+        if self.rpm is not None and used_requests + 1 > self.rpm:
+            return "rpm"
+        if self.tpm is not None and used_tokens + self.clipped(tokens) > self.tpm:
+            return "tpm"
+        return None
+
+    def wait(self, tokens: int, now: float) -> float:
+        """Seconds until a call of `tokens` would fit, if nothing else came: 0 when it does."""
+        used_tokens, used_requests = self.used(now)
+        excess_tokens = 0 if self.tpm is None else used_tokens + self.clipped(tokens) - self.tpm
+        excess_requests = 0 if self.rpm is None else used_requests + 1 - self.rpm
+        leaves = now
+        leaving = merge(self._own(), self._others())
+        while excess_tokens > 0 or excess_requests > 0:
+            leaves, gone_tokens, gone_requests = next(leaving, (now + WINDOW, excess_tokens, excess_requests))
+            excess_tokens -= gone_tokens
+            excess_requests -= gone_requests
+        return max(0.0, leaves - now)
+
+    def _own(self) -> Iterator[tuple[float, int, int]]:
+        for entry in self._entries:
+            yield entry.at + WINDOW, entry.tokens, entry.requests
+
+    def _others(self) -> Iterator[tuple[float, int, int]]:
+        for second in self._ring.seconds():
+            tokens, requests = self._ring.at(second)
+            if tokens or requests:
+                yield second + WINDOW, tokens, requests
+
+    def reserve(self, tokens: int, now: float) -> Entry:
+        """Count a call that is about to be sent."""
+        entry = Entry(now, self.clipped(tokens))
+        self._entries.append(entry)
+        self._tokens += entry.tokens
+        self._requests += 1
+        self._view.note(self._key, int(now), entry.tokens, 1)
+        return entry
+
+    def settle(self, entry: Entry, tokens: int) -> None:
+        """The call used `tokens`. They may be more than it reserved."""
+        self._change(entry, tokens - entry.tokens, 0)
+
+    def withdraw(self, entry: Entry) -> None:
+        """The call was never sent."""
+        self._change(entry, -entry.tokens, -entry.requests)
+
+    def _change(self, entry: Entry, tokens: int, requests: int) -> None:
+        if not tokens and not requests:
+            return
+        entry.tokens += tokens
+        entry.requests += requests
+        if entry.counted:
+            self._tokens += tokens
+            self._requests += requests
+        self._view.note(self._key, int(entry.at), tokens, requests)

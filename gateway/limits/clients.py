@@ -1,0 +1,111 @@
+"""Caps on clients: what one may use per minute, in all and of a single model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.config.deployment import ClientLimits, Limit
+from gateway.limits.caps import Cap, Entry
+from gateway.limits.estimate import Estimate
+from gateway.limits.outcome import Outcome, final_tokens
+from gateway.limits.strict import StrictNeed, short
+from gateway.limits.view import View
+
+Scope = Literal["client", "model"]
+
+#: Beginning of the keys of clients' ledgers.
+_CLIENT = "k:"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A cap that a call would break, and the seconds after which it would not."""
+
+    retry_after: float
+    #: "rpm" or "tpm".
+    limit: str
+    scope: Scope
+
+
+@dataclass(slots=True)
+class Admission:
+    """A call's places in its client's caps."""
+
+    at: float
+    tokens: int
+    #: What must be reserved in rows of their own before the call is sent.
+    strict: tuple[StrictNeed, ...] = ()
+    places: list[tuple[Cap, Entry]] = field(default_factory=list)
+    open: bool = True
+
+    def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
+        """For each strict row the tokens by which the call's use differs from what it reserved there."""
+        return [(need, final_tokens(outcome, need.tokens) - need.tokens) for need in self.strict]
+
+
+class Clients:
+    """The clients' caps, made when a client first calls."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._caps: dict[tuple[str, str], Cap] = {}
+
+    def caps(self, client: str, model: str, limits: ClientLimits | None) -> list[tuple[Scope, Cap]]:
+        """The caps that a call of `model` must respect."""
+        found: list[tuple[Scope, Cap]] = []
+        if limits is None:
+            return found
+        model_limit = limits.models.get(model)
+        scopes: tuple[tuple[Scope, str, Limit | None], ...] = (
+            ("client", "", limits.total),
+            ("model", model, model_limit),
+        )
+        for scope, name, limit in scopes:
+            if limit is None or (limit.rpm is None and limit.tpm is None):
+                continue
+            cap = self._caps.get((client, name))
+            if cap is None:
+                key = _CLIENT + short(client) + (":" + short(name) if name else "")
+                cap = Cap(key, limit.rpm, limit.tpm, self._view, strict=limit.strict)
+                self._caps[client, name] = cap
+            found.append((scope, cap))
+        return found
+
+    def admit(
+        self, client: str, model: str, limits: ClientLimits | None, tokens: int, now: float
+    ) -> Admission | Refusal:
+        """Reserve `tokens` in all the caps, or in none."""
+        caps = self.caps(client, model, limits)
+        refusals = [
+            Refusal(cap.wait(tokens, now), full, scope)
+            for scope, cap in caps
+            if (full := cap.full(tokens, now)) is not None
+        ]
+        if refusals:
+            # It fits when the last of them has room.
+            return max(refusals, key=lambda refusal: refusal.retry_after)
+        places = [(cap, cap.reserve(tokens, now)) for _, cap in caps]
+        needs = tuple(
+            StrictNeed(cap.key, cap.rpm, cap.tpm, cap.clipped(tokens)) for _, cap in caps if cap.strict
+        )
+        return Admission(now, tokens, needs, places)
+
+    def finish(self, admission: Admission, outcome: Outcome) -> None:
+        """Count what the call used; once."""
+        if admission.open:
+            admission.open = False
+            for cap, entry in admission.places:
+                cap.settle(entry, final_tokens(outcome, entry.tokens))
+
+    def release(self, admission: Admission) -> None:
+        """The call was never sent; once."""
+        if admission.open:
+            admission.open = False
+            for cap, entry in admission.places:
+                cap.withdraw(entry)
+
+
+def tokens_of(estimate: Estimate, completion: int) -> int:
+    """What a call reserves; `completion` stands in where the caller set no limit."""
+    return estimate.prompt + (completion if estimate.completion is None else estimate.completion)

@@ -1,0 +1,119 @@
+"""Rests: until when a deployment is left alone, and how it comes back.
+
+After a plain 429 it is back when the time is over. Where that proves nothing (a day's quota, a fault of the
+operator's, a service that failed again and again) one call at a time is the probe, and the rest ends with
+its success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from gateway.limits.signals import COOLDOWN_LONGEST, COOLDOWN_SHORTEST
+
+Reason = Literal["tokens", "requests", "limit", "quota", "operator", "health"]
+
+#: Reasons that only a successful call puts an end to.
+_PROBED = frozenset({"quota", "operator", "health"})
+#: Reasons that are limits: a client that waits gets in.
+LIMITS = frozenset({"tokens", "requests", "limit", "quota"})
+#: A probe that has not ended after so many seconds is taken for lost.
+_PROBE_LOST = 60.0
+#: Seconds that a clock may be wrong by when a rest of another instance is taken over.
+_SKEW = 10.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rest:
+    """One rest. Of two the one issued later holds (then the longer, so that the order is total)."""
+
+    issued: float
+    until: float
+    reason: Reason
+    #: Tokens of the call that was refused; 0 where size was not the reason.
+    size: int = 0
+
+    def packed(self) -> list[Any]:
+        """As JSON."""
+        return [round(self.issued, 3), round(self.until, 3), self.reason, self.size]
+
+
+def unpack(value: Any, now: float) -> Rest | None:
+    """A rest from another instance's row; None for what is none, is over, or cannot be."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    issued, until, reason, size = value
+    if not isinstance(issued, (int, float)) or not isinstance(until, (int, float)):
+        return None
+    if reason not in get_args(Reason) or type(size) is not int or size < 0:
+        return None
+    if not (COOLDOWN_SHORTEST - 0.01 <= until - issued <= COOLDOWN_LONGEST + _SKEW and issued <= now + _SKEW):
+        return None
+    if until <= now and reason not in _PROBED:
+        return None
+    return Rest(float(issued), float(until), reason, size)
+
+
+class Gate:
+    """Whether one deployment may be called."""
+
+    __slots__ = ("_ended", "_probing", "rest")
+
+    def __init__(self) -> None:
+        #: The rest in force; None while the deployment is open to all.
+        self.rest: Rest | None = None
+        self._ended = -1.0
+        self._probing: float | None = None
+
+    def open(self, now: float) -> bool:
+        """Whether a call may be sent now, be it as a probe. Ends a rest whose time is over."""
+        rest = self.rest
+        if rest is None:
+            return True
+        if now < rest.until:
+            return False
+        if rest.reason in _PROBED:
+            return self._probing is None or now - self._probing > _PROBE_LOST
+        self.rest = None
+        return True
+
+    def probed(self, now: float) -> bool:
+        """Whether a call sent now is a probe: then it is on its way from here on."""
+        if self.rest is None:
+            return False
+        self._probing = now
+        return True
+
+    def close(self, seconds: float, reason: Reason, size: int, now: float) -> Rest:
+        """Rest from `now` on for `seconds`, or as long as it rests already."""
+        until = now + seconds
+        if self.rest is not None:
+            until = max(until, self.rest.until)
+        self.rest = Rest(now, min(until, now + COOLDOWN_LONGEST), reason, size)
+        self._probing = None
+        return self.rest
+
+    def take(self, rest: Rest) -> bool:
+        """Take over another instance's rest. Returns whether it is news."""
+        if rest.issued <= self._ended or (self.rest is not None and rest <= self.rest):
+            return False
+        self.rest = rest
+        return True
+
+    def succeeded(self) -> None:
+        """The probe was answered: the rest is over."""
+        if self.rest is not None:
+            self._ended = self.rest.issued
+        self.rest = None
+        self._probing = None
+
+    def unknown(self) -> None:
+        """The probe ended without a verdict: the next call is one."""
+        self._probing = None
+
+    def again(self, first: float) -> float:
+        """Seconds of the next rest: twice the one that a probe has just failed to end, else `first`."""
+        if self.rest is None or self.rest.reason not in _PROBED:
+            return first
+        return min(2 * (self.rest.until - self.rest.issued), COOLDOWN_LONGEST)

@@ -1,0 +1,261 @@
+"""One deployment as the limits see it: how much room it has, whether it rests, what its limiter does."""
+
+from __future__ import annotations
+
+from gateway.config.deployment import Config, Deployment
+from gateway.limits.caps import Cap
+from gateway.limits.cooldown import Gate
+from gateway.limits.health import Health
+from gateway.limits.ring import Ring
+from gateway.limits.signals import RateLimits
+from gateway.limits.view import CHARGE, CHARGE_SPAN, View
+from gateway.limits.window import MINUTE, Window, reset_before
+
+#: Beginning of the keys of the ledgers of what replies reported, and of caps on deployments.
+USAGE = "u:"
+#: Room that renews sooner than this many seconds counts as if it renewed then.
+RENEWAL_LEAST = 4.0
+#: Seconds until room renews where the limiter's phase is not known: half a minute on average.
+RENEWAL_UNKNOWN = 30.0
+#: Azure grants 6 requests a minute with 1,000 tokens a minute: makes limits of either kind comparable.
+TOKENS_PER_REQUEST = 1000 / 6
+#: Seconds of the others' traffic that a view does not hold yet.
+UNSEEN = float(__import__("os").environ.get("UNSEEN", "2"))
+#: Seconds after which an observation is judged, by then the others' rows of that time are there; and
+#: after which it is too late.
+_JUDGED_AFTER = 2
+_JUDGED_WITHIN = 4
+_OVERFLOW_WEIGHT = 0.15
+_LATENCY_WEIGHT = 0.1
+
+
+class Member:
+    """State of one deployment in one instance."""
+
+    __slots__ = (
+        "_renews",
+        "cap",
+        "charge",
+        "charge_key",
+        "deployment",
+        "fits",
+        "gate",
+        "health",
+        "last_error",
+        "latency",
+        "limits",
+        "observed",
+        "order",
+        "overflow",
+        "own",
+        "ptu",
+        "requests_limit",
+        "score",
+        "size",
+        "tokens_limit",
+        "unseen",
+        "untold",
+        "usage_key",
+        "used",
+        "weight",
+        "window",
+    )
+
+    def __init__(self, deployment: Deployment, config: Config, view: View) -> None:
+        self.deployment = deployment
+        self.order = deployment.order
+        self.weight = deployment.weight
+        self.ptu = deployment.ptu
+        self.charge_key = CHARGE + deployment.id
+        self.usage_key = USAGE + deployment.id
+        self.charge = view.ring(self.charge_key)
+        self.own = Ring(CHARGE_SPAN)
+        #: Tokens that others are likely to have charged since their last rows.
+        self.unseen = 0.0
+        self.cap: Cap | None = None
+        if config.capped and (deployment.rpm or deployment.tpm):
+            rpm, tpm = deployment.rpm or None, deployment.tpm or None
+            self.cap = Cap(self.usage_key, rpm, tpm, view, strict=deployment.strict)
+        self.gate = Gate()
+        allowed = config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
+        self.health = Health(allowed)
+        self.window = Window()
+        #: How tries beyond the known room end: 1 as far as known they are answered.
+        self.overflow = 1.0
+        #: Observations of upstream's counter that are not judged yet: second -> moment, tokens used.
+        self.observed: dict[int, tuple[float, int]] = {}
+        self.untold: list[tuple[float, int]] = []
+        self.last_error: str | None = None
+        #: Moving average of the seconds until a reply's head; None before the first.
+        self.latency: float | None = None
+        self.limits: RateLimits | None = None
+        self.tokens_limit = 0
+        self.requests_limit = 0
+        #: Size for draws, in tokens a minute; 0 where no limit is known.
+        self.size = 0.0
+        self._renews = 0.0
+        #: Of the latest `measure`.
+        self.fits = False
+        self.score = 0.0
+        self.used = 0.0
+        self._set_limits()
+
+    def learn_limits(self, limits: RateLimits) -> None:
+        """Take over the limits that a reply names. A configured one holds where upstream's is not lower."""
+        if limits.provisioned:
+            self.ptu = True
+        if limits != self.limits:
+            self.limits = limits
+            self._set_limits()
+
+    def _set_limits(self) -> None:
+        named = self.limits
+        self.tokens_limit = _lower(self.deployment.tpm, None if named is None else named.tokens)
+        self.requests_limit = _lower(self.deployment.rpm, None if named is None else named.requests)
+        if self.cap is not None:
+            self.size = float(self.cap.tpm or (self.cap.rpm or 0) * TOKENS_PER_REQUEST)
+        else:
+            self.size = float(self.tokens_limit or self.requests_limit * TOKENS_PER_REQUEST)
+
+    def measure(self, tokens: int, now: float, second: int) -> bool:
+        """Whether a call of `tokens` fits now; `score` is then the free share per second until it renews."""
+        if self.cap is not None:
+            self.fits = self.cap.full(tokens, now) is None
+            self.score = self.cap.room(now) / RENEWAL_UNKNOWN
+            return self.fits
+        if self.ptu:
+            # Its use cannot be predicted: try until it says no.
+            self.fits, self.score = True, 1 / RENEWAL_UNKNOWN
+            return True
+        ring = self.charge
+        if ring.head < second:
+            ring.advance(second)
+        free, renewal, fits = 1.0, RENEWAL_UNKNOWN, True
+        limit = self.tokens_limit
+        if limit:
+            window = self.window
+            if window.phase is None:
+                used = ring.tokens * window.bias
+            else:
+                if not now < self._renews <= now + MINUTE:
+                    self.renew(now)
+                used = ring.marked * window.bias
+                renewal = self._renews - now
+                renewal = max(renewal, RENEWAL_LEAST)
+            self.used = used
+            room = limit - used
+            free = room / limit
+            fits = room >= tokens * window.bias + self.unseen
+        limit = self.requests_limit
+        if limit:
+            left = limit - ring.requests
+            fits = fits and left >= 1
+            share = left / limit
+            free = min(free, share)
+        self.fits = fits
+        self.score = free / renewal
+        return fits
+
+    def saw(self, at: float, used: int) -> None:
+        """Upstream said that it had counted `used` tokens at a moment. One observation a second is enough."""
+        if int(at) not in self.observed and not self.ptu:
+            self.observed[int(at)] = (at, used)
+            self.untold.append((at, used))
+
+    def heard(self, at: float, used: int, now: float) -> None:
+        """Another instance saw that."""
+        if now - _JUDGED_WITHIN < at <= now + 1 and used >= 0:
+            self.observed.setdefault(int(at), (at, used))
+
+    def tick(self, second: int) -> None:
+        """Once a second at most: judge observations whose rows have come, and guess what has not."""
+        self.charge.advance(second)
+        self.own.advance(second)
+        self.unseen = max(0, self.charge.tokens - self.own.tokens) * UNSEEN / CHARGE_SPAN
+        for seen in [each for each in self.observed if each <= second - _JUDGED_AFTER]:
+            at, used = self.observed.pop(seen)
+            if self.tokens_limit and second - seen <= _JUDGED_WITHIN:
+                self.window.observe(at, used, self.tokens_limit, self.charge)
+                self._renews = 0.0
+
+    def renew(self, now: float) -> None:
+        """Begin a new minute of the limiter, or follow a phase that was learnt anew."""
+        window = self.window
+        if window.phase is None:
+            self._renews = 0.0
+            return
+        start = reset_before(now - window.guard, window.phase)
+        self.charge.mark(int(start))
+        self._renews = start + window.guard + MINUTE
+
+    def room_in(self, tokens: int, now: float) -> float:
+        """Seconds until a call of `tokens` has room as far as the ledger knows; 0 when it has."""
+        if self.cap is not None:
+            return self.cap.wait(tokens, now)
+        if self.measure(tokens, now, int(now)):
+            return 0.0
+        if self.tokens_limit and self.window.phase is not None:
+            return max(0.0, self._renews - now)
+        excess_tokens = self.charge.tokens + tokens - self.tokens_limit if self.tokens_limit else 0.0
+        excess_requests = self.charge.requests + 1 - self.requests_limit if self.requests_limit else 0
+        for second in self.charge.seconds():
+            if excess_tokens <= 0 and excess_requests <= 0:
+                break
+            gone_tokens, gone_requests = self.charge.at(second)
+            excess_tokens -= gone_tokens
+            excess_requests -= gone_requests
+            if excess_tokens <= 0 and excess_requests <= 0:
+                return max(0.0, second + MINUTE + 1 - now)
+        return float(MINUTE)
+
+    def chance(self, tokens: int) -> float:
+        """How likely a call is admitted that has no room by the latest `measure`.
+
+        Where replies have confirmed the ledger, what it lacks beyond its usual error is lacking.
+        """
+        return self.overflow if self._lacking(tokens, self.unseen / 2) <= 1 else 0.0
+
+    def small_may_fit(self, tokens: int) -> bool:
+        """Whether a call may be admitted, by the latest `measure`, though a larger one has just been refused.
+
+        Room comes back all the time in a sliding minute, and not before its end in one that is reset.
+        """
+        allowed = 2 if self.window.phase is None else 0
+        return self._lacking(tokens, 0.0) <= allowed
+
+    def _lacking(self, tokens: int, unseen: float) -> float:
+        """By how many of its usual errors the ledger is short of room upstream; 0 where that is not known."""
+        named, error = self.limits, self.window.error
+        if named is None or named.tokens is None or error is None:
+            return 0.0
+        short = self.used + tokens * self.window.bias + unseen - named.tokens
+        return short / max(error * named.tokens, 1.0)
+
+    def overflowed(self, *, answered: bool) -> None:
+        """A try beyond the known room ended."""
+        self.overflow += _OVERFLOW_WEIGHT * ((1.0 if answered else 0.0) - self.overflow)
+
+    def timed(self, seconds: float) -> None:
+        """A reply's head took `seconds`."""
+        if self.latency is None:
+            self.latency = seconds
+        else:
+            self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
+
+    def open(self, now: float) -> bool:
+        """Whether it may be called now."""
+        gate = self.gate
+        if gate.rest is None:
+            return True
+        if not gate.open(now):
+            return False
+        if gate.rest is None:
+            self.overflow = 1.0
+        return True
+
+
+def _lower(configured: int | None, named: int | None) -> int:
+    """The lower of two limits; 0 where neither is known."""
+    if configured and named:
+        return min(configured, named)
+    return configured or named or 0

@@ -1,0 +1,55 @@
+"""How a call ended, as far as limits and health are concerned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from gateway.limits.signals import Kind, RateLimits
+
+
+class Result(Enum):
+    """How a call ended."""
+
+    SUCCESS = auto()
+    #: 429.
+    LIMITED = auto()
+    #: No connection, or it broke before a reply: upstream charged nothing.
+    UNREACHABLE = auto()
+    #: 5xx, or a reply that is none.
+    FAILED = auto()
+    TIMEOUT = auto()
+    #: 401, 403, 404: only the operator can mend it.
+    OPERATOR = auto()
+    #: Another 4xx: the request is wrong.
+    CALLER = auto()
+    #: The client left.
+    ABORTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a call. Token counts are those that upstream reported; None where it did not."""
+
+    result: Result
+    prompt: int | None = None
+    completion: int | None = None
+    limits: RateLimits | None = None
+    #: Of a 429: seconds, and which limit it names.
+    retry_after: float | None = None
+    kind: Kind | None = None
+    #: One word for the operator: a status or a class of error.
+    error: str | None = None
+
+
+def final_tokens(outcome: Outcome, reserved: int) -> int:
+    """The tokens that a cap counts for a call that reserved `reserved`.
+
+    Reported usage where there is any; the reservation where upstream may have worked and did not say
+    how much (an answer without usage, a time-out, a client that left); nothing for a refusal or failure.
+    """
+    if outcome.prompt is not None or outcome.completion is not None:
+        return (outcome.prompt or 0) + (outcome.completion or 0)
+    if outcome.result in {Result.SUCCESS, Result.TIMEOUT, Result.ABORTED}:
+        return reserved
+    return 0

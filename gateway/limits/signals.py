@@ -1,0 +1,111 @@
+"""What upstream's replies say about its limits, whatever their bytes.
+
+The facts are those of Azure OpenAI's and OpenAI's recorded replies: any header may be absent, -1 means
+unknown, limits are per `renewalperiod`, and `reset-*` has no unit that can be relied on, so it is not read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["tokens", "requests"]
+
+#: Bounds of a rest, in seconds: a longer one would take a deployment out for a limit that may be gone.
+COOLDOWN_SHORTEST = 0.5
+COOLDOWN_LONGEST = 60.0
+#: Provisioned throughput names milliseconds; asking sooner than this finds it full again.
+COOLDOWN_SHORTEST_PTU = 1.0
+#: A 429 that does not say when to come back.
+COOLDOWN_UNKNOWN = 10.0
+
+_TOKEN_TEXT = re.compile(rb"token rate limit|tokens per min|\(TPM\)", re.IGNORECASE)
+_CALL_TEXT = re.compile(rb"call rate limit|requests per min|\(RPM\)", re.IGNORECASE)
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """A deployment's limits per minute and what is left of them; None where upstream does not say."""
+
+    tokens: int | None = None
+    tokens_left: int | None = None
+    requests: int | None = None
+    requests_left: int | None = None
+    #: The reply is that of provisioned throughput.
+    provisioned: bool = False
+
+
+def read_limits(headers: Mapping[str, str]) -> RateLimits | None:
+    """The limits in a reply's headers (names in lower case); None when it has none."""
+    provisioned = "azure-openai-deployment-utilization" in headers
+    tokens, tokens_left = _limit(headers, "tokens")
+    requests, requests_left = _limit(headers, "requests")
+    if tokens is None and requests is None and not provisioned:
+        return None
+    return RateLimits(tokens, tokens_left, requests, requests_left, provisioned)
+
+
+def _limit(headers: Mapping[str, str], unit: str) -> tuple[int | None, int | None]:
+    """Limit and remainder per minute. A remainder without its limit says nothing."""
+    limit = _number(headers.get(f"x-ratelimit-limit-{unit}"))
+    if limit is None or limit < 1:
+        return None, None
+    left = _number(headers.get(f"x-ratelimit-remaining-{unit}"))
+    if left is not None and left > limit:
+        left = None
+    renewal = headers.get(f"x-ratelimit-renewalperiod-{unit}")
+    period = 60.0 if renewal is None else _number(renewal)
+    if period is None or not 1 <= period <= 60:
+        return None, None
+    if period == 60:
+        return int(limit), None if left is None else int(left)
+    # The remainder of a shorter period is no remainder of the minute.
+    return int(limit * 60 / period), None
+
+
+def limit_kind(headers: Mapping[str, str], body: bytes) -> Kind | None:
+    """Which limit a 429 names: by its policy headers, its text, or the remainder that is zero."""
+    named = headers.get("x-ratelimit-type", "").strip().lower()
+    policy = headers.get("policy-id", "").strip().lower()
+    if named.startswith("token") or policy.endswith("ratelimit-token"):
+        return "tokens"
+    if named.startswith(("request", "call")) or policy.endswith("ratelimit-call"):
+        return "requests"
+    if _TOKEN_TEXT.search(body):
+        return "tokens"
+    if _CALL_TEXT.search(body):
+        return "requests"
+    if _number(headers.get("x-ratelimit-remaining-requests")) == 0:
+        return "requests"
+    return None
+
+
+def cooldown_seconds(
+    retry_after: float | None, fallback: float = COOLDOWN_UNKNOWN, *, floor: float = COOLDOWN_SHORTEST
+) -> float:
+    """How long a deployment rests after a 429: within `floor` and COOLDOWN_LONGEST whatever came in.
+
+    None, zero, negative and not a number are unknown: `fallback` then.
+    """
+    seconds = retry_after
+    if seconds is None or not seconds > 0:
+        seconds = fallback if fallback > 0 else COOLDOWN_UNKNOWN
+    return min(max(seconds, floor), COOLDOWN_LONGEST)
+
+
+def retry_seconds(seconds: float | None) -> int:
+    """What a client is told: whole seconds, 1 to 60, not less than `seconds` asks."""
+    if seconds is None or not seconds > 0:
+        return 1
+    return math.ceil(min(seconds, 60.0))
+
+
+def _number(value: str | None) -> float | None:
+    """A plain number that is not negative; None for anything else."""
+    if value is None or not _NUMBER.fullmatch(value.strip()):
+        return None
+    return float(value)

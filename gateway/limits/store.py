@@ -1,0 +1,140 @@
+"""Where instances meet: the interface of the shared store, and a store in memory.
+
+Rows are opaque text here. Two kinds live apart:
+* rows of a day, written by their owner without condition and read by all as a range of keys;
+* cells, one for each strict cap, changed by compare-and-swap. They outlive the day, else every cap would
+  start anew at midnight.
+Partitions and keys consist of letters, digits and `._:-`; what else a name holds is encoded by the caller.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+#: Rows of one partition and day that the store in memory keeps. Readers want those of the last 70 s only.
+MEMORY_ROWS = 2000
+
+
+class Reason(StrEnum):
+    """Why an operation failed, in a word that may be shown to an operator."""
+
+    DOWN = "down"
+    SLOW = "slow"
+    BUSY = "busy"
+    FORBIDDEN = "forbidden"
+    DELETING = "table being deleted"
+    TOO_LARGE = "row too large"
+    MISCONFIGURED = "misconfigured"
+    FAILED = "failed"
+
+
+class StoreError(Exception):
+    """An operation that failed; whether a write has happened is unknown."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row of a day: its partition and its key, which sorts by time, and what it holds."""
+
+    partition: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell holds, and the version that a change of it must name."""
+
+    text: str
+    version: str
+
+
+class Store(Protocol):
+    """The operations of a store. `day` counts UTC days since 1970. All raise StoreError."""
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the store's clock is ahead of ours."""
+
+    async def write(self, row: StoredRow, day: int) -> None:
+        """Put `row` in place of whatever had its key."""
+
+    async def read(self, partition: str, first: str, day: int) -> list[StoredRow]:
+        """The rows of a partition from the key `first` on, in the order of their keys."""
+
+    async def load(self, name: str) -> Cell | None:
+        """A cell; None where there is none yet."""
+
+    async def swap(self, name: str, text: str, version: str | None) -> str | None:
+        """Change the cell if it still has `version` (None: if there is none).
+
+        Returns its new version, or None where another was faster.
+        """
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class MemoryStore:
+    """A store within one process: several instances of the core may share it."""
+
+    offset = 0.0
+
+    def __init__(self) -> None:
+        self._days: dict[int, dict[str, _Partition]] = {}
+        self._cells: dict[str, Cell] = {}
+
+    async def write(self, row: StoredRow, day: int) -> None:
+        """See Store."""
+        partitions = self._days.setdefault(day, {})
+        for old in [known for known in self._days if known < day - 1]:
+            del self._days[old]
+        partitions.setdefault(row.partition, _Partition()).put(row)
+
+    async def read(self, partition: str, first: str, day: int) -> list[StoredRow]:
+        """See Store."""
+        found = self._days.get(day, {}).get(partition)
+        return [] if found is None else found.since(first)
+
+    async def load(self, name: str) -> Cell | None:
+        """See Store."""
+        return self._cells.get(name)
+
+    async def swap(self, name: str, text: str, version: str | None) -> str | None:
+        """See Store."""
+        cell = self._cells.get(name)
+        if version != (None if cell is None else cell.version):
+            return None
+        new = str(int(version or "0") + 1)
+        self._cells[name] = Cell(text, new)
+        return new
+
+    async def close(self) -> None:
+        """See Store."""
+
+
+class _Partition:
+    """The newest rows of one partition, in the order of their keys."""
+
+    __slots__ = ("_keys", "_rows")
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._rows: dict[str, StoredRow] = {}
+
+    def put(self, row: StoredRow) -> None:
+        if row.key not in self._rows:
+            insort(self._keys, row.key)
+            if len(self._keys) > MEMORY_ROWS:
+                self._rows.pop(self._keys.pop(0), None)
+        self._rows[row.key] = row
+
+    def since(self, first: str) -> list[StoredRow]:
+        return [self._rows[key] for key in self._keys[bisect_left(self._keys, first) :]]

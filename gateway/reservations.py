@@ -1,0 +1,245 @@
+"""Strict caps: places reserved in one row per cap, by compare-and-swap, before a call is sent.
+
+All calls of this instance that wait for one cap are reserved as a group, so there is one operation in flight
+per cap and instance however many calls there are. The result is exact: if the store answers, no more calls
+pass than the cap allows, over all instances. If it does not answer within one short time-out, the cap fails
+open, or closed where that is configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway.limits.store import StoreError
+from gateway.limits.strict import StrictNeed, reserve_all, settle_all
+from gateway.storage import Storage
+
+#: Seconds that a call waits for its place. Ten instances that meet at one row need a few hundred ms.
+RESERVE_SECONDS = 1.0
+#: Seconds until the client of a cap that fails closed may try again.
+CLOSED_RETRY = 5.0
+#: Seconds of backoff after a lost swap, at most, doubling from the first.
+_BACKOFF_FIRST = 0.005
+_BACKOFF_LONGEST = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A reservation in one cap's row: when it was made, and the tokens it holds."""
+
+    key: str
+    at: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The places of a call. None where the store could not be asked and caps fail open."""
+
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A strict cap has no room; it would have after `retry_after` seconds."""
+
+    retry_after: float
+
+
+class Reservations:
+    """The places of this instance's calls in strict caps."""
+
+    def __init__(
+        self, storage: Storage, random: Callable[[], float], *, prefix: str, fails_open: bool
+    ) -> None:
+        """Cells are named `prefix` + the cap's key."""
+        self._storage = storage
+        self._random = random
+        self._prefix = prefix
+        self._fails_open = fails_open
+        self._queues: dict[str, _Queue] = {}
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there are corrections to write."""
+        return any(queue.corrections for queue in self._queues.values())
+
+    async def reserve(self, needs: Sequence[StrictNeed]) -> Grant | Full:
+        """A place for each of the needs, or none at all."""
+        if not needs:
+            return Grant()
+        tries = [asyncio.create_task(self._reserve(need)) for need in needs]
+        try:
+            answers = await asyncio.gather(*tries)
+        except asyncio.CancelledError:
+            done = [task.result() for task in tries if task.done() and not task.cancelled()]
+            self.release(Grant(tuple(place for place in done if isinstance(place, Place))))
+            raise
+        places = tuple(answer for answer in answers if isinstance(answer, Place))
+        waits = [answer for answer in answers if isinstance(answer, float)]
+        if waits:
+            self.release(Grant(places))
+            return Full(max(waits))
+        return Grant(places)
+
+    def settle(self, grant: Grant, corrections: Iterable[tuple[StrictNeed, int]]) -> None:
+        """Correct the tokens that a call holds; written with the next reservation or flush."""
+        places = {place.key: place for place in grant.places}
+        for need, tokens in corrections:
+            place = places.get(need.key)
+            if place is not None and need.tpm is not None and tokens:
+                self._queue(place.key).corrections.append((place.at, tokens, 0))
+
+    def release(self, grant: Grant) -> None:
+        """Give the places back: the call was never sent."""
+        for place in grant.places:
+            self._queue(place.key).corrections.append((place.at, -place.tokens, -1))
+
+    async def flush(self) -> None:
+        """Write the corrections; those that fail are kept."""
+        for queue in list(self._queues.values()):
+            if queue.corrections:
+                await queue.flush()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for queue in self._queues.values():
+            await queue.close()
+
+    async def _reserve(self, need: StrictNeed) -> Place | float | None:
+        """A place; or the seconds until there is one; or None where a cap that fails open cannot be asked."""
+        answer: Place | float | None = None
+        if self._storage.available:
+            waiting = self._queue(need.key).join(need)
+            try:
+                async with asyncio.timeout(RESERVE_SECONDS):
+                    # Failing open, the call is sent: its place stays wanted though nobody waits for it.
+                    answer = await (asyncio.shield(waiting) if self._fails_open else waiting)
+            except TimeoutError:
+                answer = None
+            except asyncio.CancelledError:
+                if not waiting.cancel() and not waiting.cancelled():
+                    place = waiting.result()
+                    self.release(Grant((place,) if isinstance(place, Place) else ()))
+                raise
+        if answer is None and not self._fails_open:
+            return CLOSED_RETRY
+        return answer
+
+    def _queue(self, key: str) -> _Queue:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = _Queue(key, self._prefix + key, self._storage, self._random)
+        return queue
+
+
+_Waiting = tuple[StrictNeed, "asyncio.Future[Place | float | None]"]
+
+
+class _Queue:
+    """The calls that wait for one cap, and the one operation under way for them."""
+
+    def __init__(self, key: str, cell: str, storage: Storage, random: Callable[[], float]) -> None:
+        self.corrections: list[tuple[float, int, int]] = []
+        self._key = key
+        self._cell = cell
+        self._storage = storage
+        self._random = random
+        self._waiting: list[_Waiting] = []
+        self._flushes: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        # The row after our last change, and whether nobody else changed it since the one before: then that is
+        # likely to be so still, and one operation is enough.
+        self._text: str | None = None
+        self._version: str | None = None
+        self._alone = False
+
+    def join(self, need: StrictNeed) -> asyncio.Future[Place | float | None]:
+        """What becomes of `need`: see Reservations._reserve."""
+        future: asyncio.Future[Place | float | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((need, future))
+        self._start()
+        return future
+
+    async def flush(self) -> None:
+        """Write the corrections, with whatever is reserved at the same time."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._flushes.append(future)
+        self._start()
+        await future
+
+    def _start(self) -> None:
+        """Begin to serve all who wait, if that is not under way."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            # Nobody hears the answers of an event loop that is gone.
+            self._waiting = [entry for entry in self._waiting if entry[1].get_loop() is loop]
+            self._flushes = [future for future in self._flushes if future.get_loop() is loop]
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End what is under way, if it is of this event loop."""
+        task = self._task
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._waiting or self._flushes:
+            with suppress(StoreError):
+                await self._work()
+
+    async def _work(self) -> None:
+        """Serve all that wait, and write the corrections. Raises StoreError; then the answers are None."""
+        group, self._waiting = self._waiting, []
+        flushes, self._flushes = self._flushes, []
+        corrections, self.corrections = self.corrections, []
+        try:
+            now, waits = await self._change([need for need, _ in group], corrections)
+        except BaseException:
+            self._version, self._alone = None, False
+            self.corrections = corrections + self.corrections
+            for _, future in group:
+                if not future.done():
+                    future.set_result(None)
+            raise
+        finally:
+            for flush in flushes:
+                if not flush.done():
+                    flush.set_result(None)
+        for (need, future), wait in zip(group, waits, strict=True):
+            place = Place(self._key, now, need.tokens)
+            if not future.done():
+                future.set_result(place if wait == 0 else wait)
+            elif wait == 0:  # whoever wanted it has left
+                self.corrections.append((now, -need.tokens, -1))
+
+    async def _change(
+        self, needs: list[StrictNeed], corrections: list[tuple[float, int, int]]
+    ) -> tuple[float, list[float]]:
+        """Change the row until no other instance was faster: the time used, and what each need waits."""
+        backoff = _BACKOFF_FIRST
+        text, version, known = self._text, self._version, self._alone
+        while True:
+            if not known:
+                cell = await self._storage.load(self._cell)
+                text, version = (None, None) if cell is None else (cell.text, cell.version)
+                self._alone = version == self._version
+            now = self._storage.now()
+            new, waits = reserve_all(settle_all(text, corrections, now), needs, now)
+            if any(waits) and known:
+                # Others may have given places back since: nobody is refused by what is not known to be so.
+                known = False
+                continue
+            if all(waits) and not corrections:
+                return now, waits
+            swapped = await self._storage.swap(self._cell, new, version)
+            if swapped is not None:
+                self._text, self._version = new, swapped
+                return now, waits
+            known = self._alone = False
+            await asyncio.sleep(backoff * self._random())
+            backoff = min(2 * backoff, _BACKOFF_LONGEST)

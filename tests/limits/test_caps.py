@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.limits.caps import Cap
+from gateway.limits.strict import StrictNeed, reserve_all, settle_all
+from gateway.limits.view import View
+
+START = 1_000_000_000.0
+
+
+def cap(rpm=None, tpm=None, view=None, key="u:d"):
+    return Cap(key, rpm, tpm, view or View("aaaaaa"), strict=False)
+
+
+def test_exactly_rpm_calls_fit_and_the_next_one_after_a_minute():
+    limit = cap(rpm=20)
+    for _ in range(20):
+        assert limit.full(5, START) is None
+        limit.reserve(5, START)
+
+    assert "rpm" == limit.full(5, START)
+    assert 60 == limit.wait(5, START)
+    assert "rpm" == limit.full(5, START + 59.99)
+    assert limit.full(5, START + 60) is None
+
+
+def test_a_call_larger_than_the_cap_fits_an_empty_window():
+    limit = cap(tpm=100)
+
+    assert limit.full(5000, START) is None
+    limit.reserve(5000, START)
+    assert "tpm" == limit.full(1, START)
+
+
+def test_a_reservation_settles_to_what_was_used():
+    limit = cap(rpm=5, tpm=100)
+    place = limit.reserve(90, START)
+    limit.settle(place, 30)
+
+    assert (30, 1) == limit.used(START)
+    limit.settle(place, 130)
+    assert (130, 1) == limit.used(START)
+
+
+def test_a_call_that_was_never_sent_leaves_nothing():
+    limit = cap(rpm=5, tpm=100)
+    limit.withdraw(limit.reserve(90, START))
+
+    assert (0, 0) == limit.used(START)
+
+
+def test_a_late_settlement_changes_nothing():
+    limit = cap(tpm=100)
+    place = limit.reserve(90, START)
+    limit.used(START + 60)
+    limit.settle(place, 500)
+
+    assert (0, 0) == limit.used(START + 60)
+
+
+def test_others_count_until_a_minute_after_their_second_began():
+    view, other = View("aaaaaa"), View("bbbbbb")
+    limit, theirs = cap(rpm=1, view=view), cap(rpm=1, view=other)
+    theirs.reserve(5, START + 0.9)
+    view.merge(other.rows(START + 0.9, {}), START + 1)
+
+    assert "rpm" == limit.full(5, START + 59.9)
+    assert 58.1 == round(limit.wait(5, START + 1.9), 6)
+    assert limit.full(5, START + 60) is None
+
+
+calls = st.lists(
+    st.tuples(st.floats(0, 20), st.integers(1, 400), st.none() | st.integers(0, 600)), max_size=60
+)
+
+
+@settings(deadline=None)
+@given(calls, st.none() | st.integers(1, 8), st.none() | st.integers(100, 1000))
+def test_no_60_seconds_hold_more_reservations_than_the_cap(steps, rpm, tpm):
+    """One instance, exact: requests never, tokens as reserved or as used if that was less."""
+    limit = cap(rpm, tpm)
+    now = START
+    sent: list[tuple[float, int]] = []
+    for gap, tokens, used in steps:
+        now += gap
+        window = [each for each in sent if each[0] > now - 60]
+        fits = (rpm is None or len(window) < rpm) and (
+            tpm is None or sum(each[1] for each in window) + min(tokens, tpm) <= tpm
+        )
+
+        assert fits == (limit.full(tokens, now) is None)
+        if not fits:
+            continue
+        place = limit.reserve(tokens, now)
+        cost = place.tokens
+        if used is not None and used <= cost:
+            limit.settle(place, used)
+            cost = used
+        sent.append((now, cost))
+
+
+@settings(deadline=None)
+@given(calls, st.none() | st.integers(1, 8), st.none() | st.integers(100, 1000), st.integers(1, 1500))
+def test_a_client_that_waits_as_told_gets_in_and_not_much_sooner(steps, rpm, tpm, wanted):
+    view, other = View("aaaaaa"), View("bbbbbb")
+    limit, theirs = cap(rpm, tpm, view), cap(rpm, tpm, other)
+    now = START
+    for place, (gap, tokens, _) in enumerate(steps):
+        now += gap
+        (theirs if place % 3 == 0 else limit).reserve(tokens, now)
+    view.merge(other.rows(now, {}), now)
+    wait = limit.wait(wanted, now)
+
+    assert 0 <= wait <= 60
+    assert (wait == 0) == (limit.full(wanted, now) is None)
+    if wait > 0.01:
+        assert limit.full(wanted, now + wait - 0.01) is not None
+    assert limit.full(wanted, now + wait + 1e-6) is None
+
+
+needs = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 50)), min_size=1, max_size=40)
+
+
+@settings(deadline=None)
+@given(needs, st.integers(1, 10), st.none() | st.integers(20, 200))
+def test_a_strict_row_never_holds_more_than_the_cap_in_60_seconds(steps, rpm, tpm):
+    text = None
+    now = START
+    sent: list[tuple[float, int]] = []
+    for gap, tokens in steps:
+        now += gap / 3
+        text, waits = reserve_all(text, [StrictNeed("k", rpm, tpm, tokens)] * 2, now)
+        for wait in waits:
+            if wait:
+                assert 0 < wait <= 61
+                continue
+            sent.append((now, tokens if tpm is None else min(tokens, tpm)))
+        window = [each for each in sent if each[0] > now - 60]
+        assert len(window) <= rpm
+        assert tpm is None or sum(each[1] for each in window) <= tpm
+        # Whoever waits as told gets in, if nobody else came.
+        if waits[-1]:
+            _, (again,) = reserve_all(text, [StrictNeed("k", rpm, tpm, tokens)], now + waits[-1] + 1e-6)
+            assert 0 == again
+
+
+def test_of_80_calls_in_groups_exactly_20_get_into_a_strict_row():
+    text, granted = None, 0
+    for size in (1, 39, 33, 7):
+        text, waits = reserve_all(text, [StrictNeed("k", 20, None, 10)] * size, START)
+        granted += waits.count(0.0)
+
+    assert 20 == granted
+
+
+def test_a_strict_row_settles_and_what_was_never_sent_leaves_it():
+    need = StrictNeed("k", 2, 100, 80)
+    text, _ = reserve_all(None, [need], START)
+    text = settle_all(text, [(START, -60, 0)], START + 5)
+    text, waits = reserve_all(text, [need], START + 5)
+
+    assert [0.0] == waits
+    text = settle_all(text, [(START + 5, -80, -1)], START + 6)
+    assert [0.0] == reserve_all(text, [need], START + 6)[1]
+
+
+@given(st.text(max_size=30))
+def test_a_damaged_strict_row_is_an_empty_one(text):
+    _, waits = reserve_all(text, [StrictNeed("k", 1, None, 1)], START)
+
+    assert waits == [0.0] or text.strip().startswith("[")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 20))
+def test_a_shared_cap_is_passed_by_no_more_than_what_instances_had_not_told_each_other(seed, count):
+    """Steady calls at twice the cap, flushed and read every 1.3 s."""
+    import random
+
+    rng = random.Random(seed)
+    rpm, rate = 240, 8.0
+    views = [View(f"i{number:05d}") for number in range(count)]
+    caps = [cap(rpm=rpm, view=view) for view in views]
+    table, sent, now, told = {}, [], START, START
+    while now < START + 130:
+        now += 1 / rate
+        if now - told > 1.3:
+            told = now
+            for view in views:
+                table |= {row.key: row for row in view.rows(now, {})}
+            for view in views:
+                view.merge([row for row in table.values() if row.page >= view.first_page(now)], now)
+        mine = caps[rng.randrange(count)]
+        if mine.full(1, now) is None:
+            mine.reserve(1, now)
+            sent.append(now)
+        assert sum(at > now - 60 for at in sent) <= rpm + rate * 2.4

@@ -1,0 +1,261 @@
+"""What instances know of each other, and when the store is asked; on both stores."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+
+import pytest
+from instances import Clock, Instance
+
+from gateway.sharing import FLUSH_EVERY, LAST_FLUSH_EVERY
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """What is tested here is who knows what; how short the waits are is tested where the store is slow."""
+    monkeypatch.setattr("gateway.sharing.WAIT_SECONDS", 5.0)
+    monkeypatch.setattr("gateway.sharing.END_WAIT_SECONDS", 5.0)
+
+
+def test_a_call_of_one_instance_is_known_to_another_that_was_idle(run, pool):
+    async def check(open_store):
+        one, other = Instance(open_store(), pool), Instance(open_store(), pool)
+        await one.call()
+        await other.call()
+        assert (1, 2) == (one.requests(), other.requests())
+
+    run(check)
+
+
+def test_instances_of_other_pools_are_not_seen(run, pool):
+    async def check(open_store):
+        one, other = Instance(open_store(), pool), Instance(open_store(), pool + "x")
+        await one.call()
+        await other.call()
+        assert 1 == other.requests()
+
+    run(check)
+
+
+def test_nothing_is_asked_of_the_store_while_no_call_is_in_flight(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        await asyncio.gather(*(one.call(0.05) for _ in range(5)))
+        before = one.operations
+        await asyncio.sleep(2 * FLUSH_EVERY)
+        assert before == one.operations
+
+    run(check)
+
+
+def test_before_the_first_call_nothing_is_asked_of_the_store(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        await asyncio.sleep(0.05)
+        assert 0 == one.operations
+
+    run(check)
+
+
+def test_calls_at_once_share_one_refresh_and_few_flushes(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        await asyncio.gather(*(one.call(0.05) for _ in range(50)))
+        assert 1 == one.sharing.storage.operations["read"]
+        assert one.sharing.storage.operations["write"] <= 2
+        other = Instance(open_store(), pool)
+        await other.call()
+        assert 51 == other.requests()
+
+    run(check)
+
+
+def test_a_fresh_view_is_not_read_again(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        one = Instance(open_store(), pool, clock=clock)
+        await one.call()
+        clock.ahead += 0.5
+        await one.call()
+        assert 1 == one.sharing.storage.operations["read"]
+
+    run(check)
+
+
+def test_a_view_of_more_than_a_second_is_read_beside_the_call(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        one = Instance(open_store(), pool, clock=clock)
+        await one.call()
+        clock.ahead += 1.5
+        shared = one.sharing.call()
+        await shared.refreshed()
+        # It did not wait: the view is still the old one.
+        assert one.sharing.view_age > 1
+        async with asyncio.timeout(5):
+            while one.sharing.view_age > 1:
+                await asyncio.sleep(0.01)
+        await shared.settled()
+
+    run(check)
+
+
+def test_a_view_of_more_than_two_seconds_is_waited_for(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        one = Instance(open_store(), pool, clock=clock)
+        await one.call()
+        clock.ahead += 2.5
+        shared = one.sharing.call()
+        await shared.refreshed()
+        assert one.sharing.view_age < 1
+        await shared.settled()
+
+    run(check)
+
+
+def test_a_long_call_is_known_to_others_while_it_lasts(run, pool):
+    async def check(open_store):
+        one, other = Instance(open_store(), pool), Instance(open_store(), pool)
+        first, second = asyncio.create_task(one.call(0.6)), asyncio.create_task(one.call(0.6))
+        await asyncio.sleep(0.3)
+        await other.call()
+        assert not first.done()
+        assert 3 == other.requests()
+        await asyncio.gather(first, second)
+
+    run(check)
+
+
+def test_steady_calls_are_flushed_at_most_every_third_of_a_second(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        background = asyncio.create_task(one.call(1.0))
+        for _ in range(18):
+            await one.call(0.05)
+        await background
+        # 1 s: four in the course of it, one for what the last call left.
+        assert 3 <= one.sharing.storage.operations["write"] <= 6
+
+    run(check)
+
+
+def test_calls_one_after_the_other_are_flushed_five_times_a_second_at_most(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        started = time.monotonic()
+        for _ in range(50):
+            await one.call(0.01)
+        most = (time.monotonic() - started) / LAST_FLUSH_EVERY + 1
+        assert one.sharing.storage.operations["write"] <= most
+
+    run(check)
+
+
+def test_what_others_wrote_on_both_sides_of_midnight_is_read(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        clock.ahead = 86_400 - clock() % 86_400 - 2  # two seconds before the next UTC midnight
+        one, other = (
+            Instance(open_store(), pool, clock=clock),
+            Instance(open_store(), pool, clock=clock),
+        )
+        await one.call()
+        clock.ahead += 4
+        await one.call()
+        await other.call()
+        assert 3 == other.requests()
+
+    run(check)
+
+
+def test_an_instance_that_was_frozen_for_90_seconds_knows_what_happened_since(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        frozen = Instance(open_store(), pool, clock=clock)
+        await frozen.call()
+        clock.ahead += 90
+        other = Instance(open_store(), pool, clock=clock)
+        await other.call()
+        await frozen.call()
+        assert 2 == frozen.requests()
+
+    run(check)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sharing_goes_on_when_the_event_loop_is_another_one(azurite, tables_at, pool):
+    one = Instance(tables_at(azurite.port), pool)
+
+    async def first():
+        await one.call()
+        # What an event loop that dies leaves behind: a call in flight, a read and a flush under way.
+        one.sharing.call()
+        one.sharing._seen = one.sharing._flushed = float("-inf")
+        await one.sharing.refresh(0)
+        one.sharing.schedule_flush()
+
+    async def second():
+        one.sharing._seen = float("-inf")
+        await asyncio.sleep(LAST_FLUSH_EVERY)
+        await one.call()
+        other = Instance(tables_at(azurite.port), pool)
+        await other.call()
+        await one.sharing.close()
+        await other.sharing.close()
+        return other.requests()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(first())
+    loop.close()
+    assert 3 == asyncio.run(second())
+
+
+def test_above_twenty_rows_instances_read_one_sum(run, pool):
+    async def check(open_store):
+        clock, store = Clock(), open_store()
+        crowd = [Instance(store, pool, clock=clock) for _ in range(24)]
+        for each in crowd:
+            await each.call()
+        late = Instance(store, pool, clock=clock)
+        await late.call()
+        before = Counter(late.sharing.storage.operations)
+        clock.ahead += 1.2
+        last = crowd[0]
+        last.sharing._seen = float("-inf")
+        await last.call()
+        assert 25 + 1 == last.requests()
+        assert late.balancer.wants_rollup
+        assert 1 == before["read"]
+        # The sum that `last` has made a moment ago is all that `late` reads now.
+        late.sharing._seen = float("-inf")
+        await late.call()
+        assert 2 == late.sharing.storage.operations["read"]
+        assert 26 == late.requests()
+
+    run(check)
+
+
+def test_closing_writes_what_is_left(run, pool):
+    async def check(open_store):
+        one, other = Instance(open_store(), pool), Instance(open_store(), pool)
+        await one.call()
+        await one.call()  # so soon after the flush of the first it is not written yet
+        assert 1 == one.sharing.storage.operations["write"]
+        await one.sharing.close()
+        await other.call()
+        assert 3 == other.requests()
+
+    run(check)
+
+
+def test_nothing_is_logged_while_all_is_well(run, pool, caplog):
+    async def check(open_store):
+        await Instance(open_store(), pool).call()
+
+    with caplog.at_level(logging.INFO, "gateway"):
+        run(check)
+    assert [] == caplog.records

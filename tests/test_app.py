@@ -1,0 +1,79 @@
+"""One gateway per process, made once; a bad configuration is told once and answered always."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from samples import Caller, settings
+from scripted import Scripted, reply
+
+from gateway.app import Root, build
+from gateway.config.problems import ConfigError
+from gateway.errors import NotReady
+from gateway.operations import CHAT
+from gateway.wire import Request
+
+
+def document(base="https://x.openai.azure.com", **sections):
+    params = {"model": "azure/dep-a", "api_base": base, "api_key": "k"}
+    return json.dumps({"model_list": [{"model_name": "gpt", "litellm_params": params}], **sections})
+
+
+def test_a_configuration_becomes_a_gateway_that_answers():
+    async def work():
+        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+            app = build(settings(config=document(upstream.url), allow_anonymous="1"))
+            answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
+            await app.close()
+            return answer.body, upstream.requests[0][0].split(b"\r\n")[0]
+
+    line = b"POST /openai/deployments/dep-a/chat/completions?api-version=2024-10-21 HTTP/1.1"
+    assert (b'{"a":1}', line) == asyncio.run(work())
+
+
+def test_without_a_configuration_there_is_no_gateway():
+    with pytest.raises(ConfigError) as caught:
+        build(settings())
+    assert [
+        "GATEWAY_CONFIG: is not set; it holds the configuration document, or the path of one"
+    ] == caught.value.problems
+
+
+def test_warnings_of_a_configuration_are_logged(caplog):
+    build(settings(config=document(litellm_settings={"drop_params": False}), allow_anonymous="1"))
+    assert [logging.WARNING] * len(caplog.records) == [record.levelno for record in caplog.records]
+
+
+def test_a_bad_configuration_is_told_once_and_answered_always(monkeypatch, caplog):
+    monkeypatch.setenv("GATEWAY_CONFIG", "{}")
+    root = Root()
+    for _ in range(3):
+        with pytest.raises(NotReady):
+            root.gateway()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines
+    assert len(lines) == len(set(lines))
+    assert all(line.startswith("configuration: ") for line in lines)
+
+
+def test_bad_settings_are_a_bad_configuration(monkeypatch, caplog):
+    monkeypatch.setenv("GATEWAY_KEEP_ALIVE", "x")
+    with pytest.raises(NotReady):
+        Root().gateway()
+    assert ["configuration: GATEWAY_KEEP_ALIVE: must be a number above 0"] == [
+        record.getMessage() for record in caplog.records
+    ]
+
+
+def test_the_gateway_is_made_once(monkeypatch):
+    monkeypatch.setenv("GATEWAY_CONFIG", document())
+    monkeypatch.setenv("GATEWAY_ALLOW_ANONYMOUS", "1")
+    root = Root()
+    assert root.gateway() is root.gateway()
+
+
+def test_a_host_may_bring_its_own():
+    app, root = build(settings(config=document(), allow_anonymous="1")), Root()
+    root.install(app)
+    assert app.gateway is root.gateway()

@@ -1,0 +1,272 @@
+"""The shape of the code: who may import whom, what only one module may touch, and that importing does nothing."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Top to bottom. A module imports from lower rows only; a package counts as one, and within it anything but circles.
+LAYERS = [
+    {"__main__"},
+    {"function_app"},
+    {"http"},
+    {"app"},
+    {"pipeline", "adapters", "hosting"},
+    {"dispatch", "status", "streaming", "transport"},
+    {"attempt"},
+    {"answers", "models"},
+    {"account"},
+    {"sharing"},
+    {"reservations"},
+    {"storage"},
+    {
+        "auth",
+        "bodies",
+        "call",
+        "connections",
+        "credentials",
+        "limits",
+        "presence",
+        "redact",
+        "routes",
+        "telemetry",
+        "upstream",
+        "withheld",
+    },
+    {"body", "config", "failures", "skew", "sse", "wire"},
+    {"errors", "operations", "settings"},
+    {"__init__"},
+]
+
+#: What is not ours, and where alone it may be imported.
+OUTSIDE = {
+    "httpx": {"upstream", "transport"},
+    "httptools": {"connections"},
+    "aiohttp": set(),
+    "azure": {"adapters", "function_app"},
+    "azurefunctions": {"hosting.extension"},
+    "starlette": {"__main__", "hosting", "http"},
+    "uvicorn": {"hosting"},
+    "pydantic": {"config"},
+    "pydantic_core": {"config"},
+    "yaml": {"config"},
+    "function_app": {"__main__"},
+}
+
+#: Protocol and arithmetic: time and chance are arguments there, and nothing is waited for.
+PURE = {
+    "auth",
+    "body",
+    "call",
+    "config",
+    "credentials",
+    "errors",
+    "failures",
+    "limits",
+    "models",
+    "operations",
+    "redact",
+    "routes",
+    "skew",
+    "sse",
+    "wire",
+    "withheld",
+}
+IMPURE = {
+    "asyncio",
+    "random",
+    "secrets",
+    "select",
+    "signal",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+    "uuid",
+}
+CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "time_ns", "get_running_loop"}
+
+SOURCES = {
+    path.relative_to(ROOT / "gateway")
+    .with_suffix("")
+    .as_posix()
+    .replace("/", ".")
+    .removesuffix(".__init__"): ast.parse(path.read_text())
+    for path in sorted((ROOT / "gateway").rglob("*.py"))
+}
+SOURCES["function_app"] = ast.parse((ROOT / "function_app.py").read_text())
+
+
+def imports(tree, *, at_once=False):
+    """The dotted names of all that a module imports, or of what it imports when it is imported itself."""
+    for node in tree.body if at_once else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if (
+                node.module == "gateway"
+                or f"{node.module}.{node.names[0].name}".removeprefix("gateway.") in SOURCES
+            ):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def ours(tree, *, at_once=False):
+    """The gateway's modules among the imports; "__init__" for the package itself."""
+    for name in imports(tree, at_once=at_once):
+        if name.split(".")[0] == "gateway":
+            rest = name.removeprefix("gateway.")
+            yield rest if rest in SOURCES else "__init__"
+
+
+def within(name, places):
+    """Whether a module is one of `places`, or in a package that is."""
+    return bool({name, name.split(".")[0]} & places)
+
+
+def layer(name):
+    found = [place for place, names in enumerate(LAYERS) if within(name, names)]
+    assert len(found) == 1, f"{name} needs one place in LAYERS"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_lead_downwards_only(name):
+    for imported in ours(SOURCES[name]):
+        if imported.split(".")[0] != name.split(".")[0] or "." not in name:
+            assert layer(name) < layer(imported), f"{name} imports {imported}"
+
+
+def test_no_import_leads_in_a_circle():
+    graph = {name: set(ours(tree, at_once=True)) - {"__init__"} for name, tree in SOURCES.items()}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    assert {} == graph
+
+
+def test_every_place_in_the_layers_is_taken():
+    assert set() == {
+        place for names in LAYERS for place in names if not any(within(name, {place}) for name in SOURCES)
+    }
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_library_has_its_place(name):
+    for imported in imports(SOURCES[name]):
+        library = imported.split(".")[0]
+        if library not in sys.stdlib_module_names | {"gateway"}:
+            assert within(name, OUTSIDE[library]), f"{name} imports {imported}"
+
+
+def test_only_the_composition_root_and_the_command_line_load_configurations():
+    loaders = {name for name, tree in SOURCES.items() if "config.load" in ours(tree)}
+    assert {"app", "__main__"} == loaders
+
+
+def test_the_core_knows_nothing_of_a_configurations_document():
+    for name, tree in SOURCES.items():
+        if not within(name, {"app", "__main__", "config"}):
+            known = {imported for imported in ours(tree) if imported.startswith("config")}
+            assert known <= {"config.deployment", "config.fields"}, name
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if within(name, PURE)])
+def test_pure_modules_read_no_clock_and_draw_no_numbers(name):
+    tree = SOURCES[name]
+    assert set() == {imported.split(".")[0] for imported in imports(tree)} & IMPURE
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert set() == {call.attr for call in calls if isinstance(call, ast.Attribute)} & CLOCKS
+
+
+def test_the_environment_is_read_in_one_place():
+    words = {"os.environ", "os.getenv", "os.environb", "os.putenv"}
+    readers = {
+        name
+        for name, tree in SOURCES.items()
+        if words & {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        or words & set(imports(tree))
+    }
+    assert {"settings", "__main__"} == readers
+
+
+def test_the_simulator_and_the_gateway_do_not_know_each_other():
+    assert not any(name.split(".")[0] == "simulator" for tree in SOURCES.values() for name in imports(tree))
+    for path in (ROOT / "simulator").rglob("*.py"):
+        assert not any(name.split(".")[0] == "gateway" for name in imports(ast.parse(path.read_text()))), path
+
+
+def fresh(source, *arguments):
+    """What a fresh process prints, as JSON."""
+    command = [sys.executable, "-B", "-c", source, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    return json.loads(done.stdout)
+
+
+FORBIDDEN = ("fastapi", "openai", "litellm", "azure.monitor", "azure.identity", "azure.data", "simulator")
+
+LOADED = """
+import json, sys
+import function_app
+at_start = sorted(sys.modules)
+from gateway import app, settings
+document = {"model_list": [{"model_name": "gpt", "litellm_params": {
+    "model": "azure/x", "api_base": "https://x.openai.azure.com", "api_key": "k"}}]}
+app.build(settings.read({"GATEWAY_CONFIG": json.dumps(document), "GATEWAY_ALLOW_ANONYMOUS": "1"}))
+print(json.dumps([at_start, sorted(sys.modules)]))
+"""
+
+
+def test_neither_importing_nor_configuring_loads_what_is_not_needed():
+    for modules in fresh(LOADED):
+        assert "gateway.http" in modules
+        assert [] == [name for name in modules if name.startswith(FORBIDDEN)]
+
+
+# All is imported twice: the first time brings in what is not ours, so that the second shows what our modules do.
+WATCHED = """
+import importlib, json, logging, os, signal, sys, threading
+names = sys.argv[1:]
+for name in names:
+    importlib.import_module(name)
+for name in [name for name in sys.modules if name in names or name == "gateway"]:
+    del sys.modules[name]
+seen, watching = [], True
+
+def watch(event, arguments):
+    if not watching:
+        return
+    if event == "open":
+        path, mode, flags = arguments
+        if str(path).endswith((".py", ".pyc")) and not flags & (os.O_WRONLY | os.O_RDWR):
+            return
+        seen.append([event, str(path)])
+    elif event.startswith(("socket.", "subprocess.", "os.putenv", "os.unsetenv", "os.fork", "os.exec", "os.system",
+                           "_thread.start", "signal.", "os.remove", "os.mkdir", "shutil.", "tempfile.", "urllib.")):
+        seen.append([event, ""])
+
+def state():
+    return [dict(os.environ), threading.active_count(), len(logging.getLogger().handlers),
+            str(signal.getsignal(signal.SIGINT)), str(signal.getsignal(signal.SIGTERM)), sys.path]
+
+before = state()
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+watching = False
+print(json.dumps([seen, before == state()]))
+"""
+
+
+def test_importing_does_nothing():
+    names = [
+        name if name == "function_app" else f"gateway.{name}".removesuffix(".__init__") for name in SOURCES
+    ]
+    assert [[], True] == fresh(WATCHED, *names)

@@ -1,0 +1,99 @@
+"""Whose fault a reply is, and when upstream wants to be asked again."""
+
+import pytest
+
+from gateway.failures import Verdict, error_code, judge, retry_after
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+VERSION = b'{"error":{"code":"BadRequest","message":"API version not supported"}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict"),
+    [
+        (200, b"", Verdict.OK),
+        (201, b"", Verdict.OK),
+        (301, b"", Verdict.SERVICE),
+        (307, b"", Verdict.SERVICE),
+        (400, b"{}", Verdict.CALLER),
+        (400, VERSION, Verdict.OPERATOR),
+        (401, b"", Verdict.OPERATOR),
+        (403, b"", Verdict.OPERATOR),
+        (404, b"", Verdict.OPERATOR),
+        (408, b"", Verdict.SERVICE),
+        (409, b"", Verdict.CALLER),
+        (413, b"", Verdict.CALLER),
+        (422, VERSION, Verdict.CALLER),
+        (424, b"", Verdict.CALLER),
+        (429, VERSION, Verdict.LIMITED),
+        (500, b"", Verdict.SERVICE),
+        (502, b"", Verdict.SERVICE),
+        (503, b"", Verdict.SERVICE),
+        (504, b"", Verdict.SERVICE),
+        (529, b"", Verdict.SERVICE),
+    ],
+)
+def test_each_status_has_its_verdict(status, body, verdict):
+    assert verdict is judge(status, body)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": " 7 "}, 7),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:00 GMT"}, None),
+        ({"retry-after": "Tue, 99 Nov 2023 22:13:00 GMT"}, None),
+        ({"retry-after-ms": "1200"}, 1.2),
+        ({"x-ms-retry-after-ms": "300"}, 0.3),
+        ({"retry-after-ms": "0", "retry-after": "1"}, 1),
+        ({"retry-after-ms": "9000", "retry-after": "1", "x-ms-retry-after-ms": "100"}, 9),
+        ({"retry-after-ms": "x"}, None),
+    ],
+)
+def test_the_longest_wait_of_the_headers_counts(headers, seconds):
+    assert seconds == retry_after(headers, b"", NOW)
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b"Please retry after 26 seconds. To increase", 26),
+        (b"please RETRY AFTER 1 second", 1),
+        (b"Please retry after 350 milliseconds.", 0.35),
+        (b"Please retry after 0 seconds.", None),
+        (b"Please retry later", None),
+    ],
+)
+def test_the_messages_words_count_where_no_header_does(body, seconds):
+    assert seconds == retry_after({}, body, NOW)
+    assert seconds == retry_after({"retry-after": "0"}, body, NOW)
+    assert 5 == retry_after({"retry-after": "5"}, body, NOW)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error":{"code":"429"}}', "429"),
+        (b'{"error":{"code":429}}', None),
+        (b'{"error":{}}', None),
+        (b'{"error":"x"}', None),
+        (b"[]", None),
+        (b"<html>", None),
+        (b"", None),
+        (b"\xff", None),
+        (b"[" * 200_000, None),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_code_of_an_error_is_read_where_there_is_one(body, code):
+    assert code == error_code(body)
