@@ -56,10 +56,10 @@ class Account:
         try:
             grant = await self._sharing.reservations.reserve(needs)
         except BaseException:
-            self._balancer.withdraw(reservation)
+            self._balancer.withdraw(reservation, self._sharing.now())
             raise
         if isinstance(grant, Full):
-            self._balancer.withdraw(reservation)
+            self._balancer.withdraw(reservation, self._sharing.now())
             return grant.retry_after
         self._reservation, self._reservation_grant = reservation, grant
         self._sent = True

@@ -59,7 +59,14 @@ class Fleet:
         """`count` calls at the same time, to one gateway after the other."""
 
         async def work():
-            calls = (ask(self, number % len(self.gateways), model, **body) for number in range(count))
+            places = [number % len(self.gateways) for number in range(count)]
+            opened = [
+                await asyncio.open_connection("127.0.0.1", self.gateways[place].port) for place in places
+            ]
+            calls = (
+                ask(self, place, model, connection, **body)
+                for place, connection in zip(places, opened, strict=True)
+            )
             return await asyncio.gather(*calls)
 
         return asyncio.run(work())
@@ -153,13 +160,20 @@ def request_bytes(model: str, **body: Any) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def ask(fleet: Fleet, gateway: int, model: str, **body: Any) -> Reply:
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def ask(
+    fleet: Fleet, gateway: int, model: str, connection: Connection | None = None, **body: Any
+) -> Reply:
     """One chat call of one gateway."""
     sent, started_at = time.time(), time.perf_counter()
     data = b""
     try:
         async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection("127.0.0.1", fleet.gateways[gateway].port)
+            reader, writer = connection or await asyncio.open_connection(
+                "127.0.0.1", fleet.gateways[gateway].port
+            )
             try:
                 writer.write(request_bytes(model, **body))
                 data = await reader.read(-1)

@@ -27,7 +27,9 @@ def simulator():
     names += [f"first-{number}" for number in range(PAIRS)]
     deployments = [{"name": name} for name in names]
     deployments.append({"name": "full", "limits": {"rpm": LIMIT, "rpm_window_s": 60}})
-    deployments.append({"name": "streams", "answer_tokens": 180})
+    # A quarter of a second each.
+    pace = {"token_ms": [1.4, 1.4]}
+    deployments.append({"name": "streams", "answer_tokens": 180, "latency": pace})
     with simulated(deployments) as running:
         yield running
 
