@@ -12,16 +12,18 @@ from gateway.limits.estimate import fine_estimate
 from gateway.limits.outcome import Outcome
 from gateway.limits.signals import RateLimits, retry_seconds
 from gateway.reservations import Full, Grant
-from gateway.sharing import Sharing
+from gateway.sharing import REFRESH_AFTER, WAIT_AFTER, Sharing
 
 
 class Account:
     """One call's account. Whoever opens it closes it."""
 
-    def __init__(self, balancer: Balancer, sharing: Sharing) -> None:
+    def __init__(self, balancer: Balancer, sharing: Sharing, *, capped: bool) -> None:
+        """`capped`: caps decide, which hold across instances as well as the view is fresh."""
         self._balancer = balancer
         self._sharing = sharing
         self._shared = sharing.call()
+        self._wait_after = REFRESH_AFTER if capped else WAIT_AFTER
         self._admission: Admission | None = None
         self._admission_grant = Grant()
         self._reservation: Reservation | None = None
@@ -30,7 +32,7 @@ class Account:
 
     async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
         """Reserve the call in its client's caps. Raises RateLimited."""
-        await self._shared.refreshed()
+        await self.refreshed()
         estimate = fine_estimate(call.operation, call.body.values)
         admission = self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
         if isinstance(admission, Refusal):
@@ -47,7 +49,7 @@ class Account:
 
     async def refreshed(self) -> None:
         """Before a choice: see what other instances use, within the call's share of waiting."""
-        await self._shared.refreshed()
+        await self._shared.refreshed(wait_after=self._wait_after)
 
     async def reserve(self, choice: Choice) -> float | None:
         """Reserve a try. None when it may be sent, else the seconds until its strict cap has room."""

@@ -29,7 +29,7 @@ _REFUSED = "The model's upstream service refused the request."
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
-#: What is neither audio nor a stream, although it came with a 200: an error, or the page of something between.
+#: What is neither audio nor a stream, although it came with a 200: an error, or a page of something between.
 _NO_STREAM = {"application/json", "text/html"}
 _decoder = json.JSONDecoder()
 

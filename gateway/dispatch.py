@@ -125,7 +125,8 @@ class Dispatcher:
         An answer with a stream still to be relayed comes with its account open: whoever relays it closes
         it. Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
         """
-        account = Account(self._balancer, self._sharing)
+        limits = self._config.client_limits
+        account = Account(self._balancer, self._sharing, capped=self._config.capped or limits is not None)
         progress = Progress(
             call,
             estimate(call.operation, call.body.values),
@@ -135,8 +136,8 @@ class Dispatcher:
             waiting_left=self._config.max_wait,
         )
         try:
-            if self._config.client_limits is not None:
-                await account.admit(client, call, self._config.client_limits)
+            if limits is not None:
+                await account.admit(client, call, limits)
             answer = await self._answer(progress)
         except BaseException as error:
             result = progress.failure if isinstance(error, GatewayError) else Result.ABORTED

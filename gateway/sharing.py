@@ -108,15 +108,18 @@ class Sharing:
 
     # What calls ask for.
 
-    async def refresh(self, allowance: float) -> None:
-        """See to it that the view is no older than a second or two; waits `allowance` seconds at most."""
+    async def refresh(self, allowance: float, *, wait_after: float = WAIT_AFTER) -> None:
+        """See to it that the view is no older than a second or two; waits `allowance` seconds at most.
+
+        Waits only for a view that is older than `wait_after` seconds.
+        """
         age = self.view_age
         if age < REFRESH_AFTER or not self.storage.available:
             return
         self._enter_loop()
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh())
-        if age >= WAIT_AFTER and allowance > 0:
+        if age >= wait_after and allowance > 0:
             # Waiting does not end the task: others wait for it, too.
             await asyncio.wait({self._refreshing}, timeout=allowance)
 
@@ -236,11 +239,11 @@ class SharedCall:
         self._left = WAIT_SECONDS
         self._settled = False
 
-    async def refreshed(self) -> None:
-        """Before a choice: the view is fresh, or waiting for it has taken long enough."""
+    async def refreshed(self, *, wait_after: float = WAIT_AFTER) -> None:
+        """Before a choice: the view is fresh, or waiting for it has taken long enough. See Sharing.refresh."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await self._sharing.refresh(self._left)
+        await self._sharing.refresh(self._left, wait_after=wait_after)
         self._left -= loop.time() - started
 
     def dispatched(self) -> None:

@@ -94,6 +94,6 @@ class Record:
     error_code: str | None = None
     usage: Usage = field(default_factory=Usage)
     attempts: int = 0
-    #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, before retries.
+    #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, for a retry.
     waited: float = 0.0
     first_byte: float | None = None

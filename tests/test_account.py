@@ -35,7 +35,7 @@ class Instance:
     """One instance's balancer and share in a store, with accounts of its calls."""
 
     def __init__(self, *, limits=None, store=None, name="aaaaaa", **member):
-        capped = bool(member)
+        capped = self.capped = bool(member or limits)
         self.group = (deployment(**member),)
         self.config = config(*self.group, client_limits=limits, capped=capped)
         self.balancer = Balancer(self.config, name, lambda: 0.5)
@@ -43,7 +43,7 @@ class Instance:
 
     async def opened(self, **body):
         """An account that is admitted."""
-        account = Account(self.balancer, self.sharing)
+        account = Account(self.balancer, self.sharing, capped=self.capped)
         if self.config.client_limits is not None:
             await account.admit("master", call(**body), self.config.client_limits)
         return account
@@ -194,7 +194,7 @@ def test_a_strict_cap_of_another_instance_refuses_and_takes_nothing():
 
     async def work(instance):
         # Its view is fresh, and does not show what the other does now.
-        await Account(instance.balancer, instance.sharing).refreshed()
+        await Account(instance.balancer, instance.sharing, capped=True).refreshed()
         other = Instance(limits=instance.config.client_limits, store=store, name="bbbbbb")
         first = await other.opened()
         await other.reserved(first)

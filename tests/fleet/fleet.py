@@ -55,19 +55,19 @@ class Fleet:
     simulator: Running
     gateways: list[Gateway] = field(default_factory=list)
 
-    def at_once(self, model: str, count: int, **body: Any) -> list[Reply]:
-        """`count` calls at the same time, to one gateway after the other."""
+    def at_once(self, model: str, count: int, *, apart: float = 0.0) -> list[Reply]:
+        """`count` calls at the same time, or so many seconds apart, to one gateway after the other."""
+
+        async def one(number: int, place: int, connection: Connection) -> Reply:
+            await asyncio.sleep(number * apart)
+            return await ask(self, place, model, connection)
 
         async def work():
             places = [number % len(self.gateways) for number in range(count)]
             opened = [
                 await asyncio.open_connection("127.0.0.1", self.gateways[place].port) for place in places
             ]
-            calls = (
-                ask(self, place, model, connection, **body)
-                for place, connection in zip(places, opened, strict=True)
-            )
-            return await asyncio.gather(*calls)
+            return await asyncio.gather(*map(one, range(count), places, opened))
 
         return asyncio.run(work())
 
