@@ -240,7 +240,7 @@ class SharedCall:
         self._settled = False
 
     async def refreshed(self, *, wait_after: float = WAIT_AFTER) -> None:
-        """Before a choice: the view is fresh, or waiting for it has taken long enough. See Sharing.refresh."""
+        """Before a choice: the view is fresh, or waiting for it has taken long enough."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         await self._sharing.refresh(self._left, wait_after=wait_after)

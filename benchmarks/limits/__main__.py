@@ -38,7 +38,7 @@ def main() -> int:
             if options.quick:
                 if scenario.name not in _QUICK:
                     continue
-                scenario = replace(scenario, instances=20, warmup=_QUICK_WARMUP, measured=_QUICK_MEASURED)  # noqa: PLW2901
+                scenario = replace(scenario, warmup=_QUICK_WARMUP, measured=_QUICK_MEASURED)  # noqa: PLW2901
             if options.only is not None and options.only not in scenario.name:
                 continue
             row = {policy: _mean(pool, policy, scenario, seeds) for policy in _policies(scenario)}

@@ -69,7 +69,7 @@ class Chooser:
         full = [member for member in ready if member.cap is None]
         full.sort(key=lambda member: (member.order, -member.score))
         for member in full:
-            chance = max(_OVERFLOW_LEAST, member.chance(tokens))
+            chance = max(_OVERFLOW_LEAST, member.chance(tokens, now))
             if chance >= 1 or self._random() < chance:
                 return _chosen(member, Reason.OVERFLOW, tokens)
         small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None

@@ -7,6 +7,7 @@ its success.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -58,11 +59,13 @@ def unpack(value: Any, now: float) -> Rest | None:
 class Gate:
     """Whether one deployment may be called."""
 
-    __slots__ = ("_ended", "_probing", "rest")
+    __slots__ = ("_ended", "_probing", "limited_at", "rest")
 
     def __init__(self) -> None:
         #: The rest in force; None while the deployment is open to all.
         self.rest: Rest | None = None
+        #: When upstream last refused a call for a limit, as far as any instance told.
+        self.limited_at = -math.inf
         self._ended = -1.0
         self._probing: float | None = None
 
@@ -92,6 +95,7 @@ class Gate:
             until = max(until, self.rest.until)
         self.rest = Rest(now, min(until, now + COOLDOWN_LONGEST), reason, size)
         self._probing = None
+        self._note_limit(self.rest)
         return self.rest
 
     def take(self, rest: Rest) -> bool:
@@ -99,7 +103,12 @@ class Gate:
         if rest.issued <= self._ended or (self.rest is not None and rest <= self.rest):
             return False
         self.rest = rest
+        self._note_limit(rest)
         return True
+
+    def _note_limit(self, rest: Rest) -> None:
+        if rest.reason in LIMITS:
+            self.limited_at = max(self.limited_at, rest.issued)
 
     def succeeded(self) -> None:
         """The probe was answered: the rest is over."""

@@ -20,7 +20,13 @@ RENEWAL_UNKNOWN = 30.0
 #: Azure grants 6 requests a minute with 1,000 tokens a minute: makes limits of either kind comparable.
 TOKENS_PER_REQUEST = 1000 / 6
 #: Seconds of the others' traffic that a view does not hold yet.
-UNSEEN = float(__import__("os").environ.get("UNSEEN", "2"))
+_UNSEEN = 2.0
+#: The share of a limit that no ledger is better than: a single call's estimate is none too exact either.
+_ERROR_LEAST = 0.01
+#: Usual errors that a call may lack and still be tried.
+_DOUBT = 1.5
+#: Seconds for which a refusal by upstream is evidence that its counter is near its limit: two minutes of it.
+_EVIDENCE = 120.0
 #: Seconds after which an observation is judged, by then the others' rows of that time are there; and
 #: after which it is too late.
 _JUDGED_AFTER = 2
@@ -171,7 +177,7 @@ class Member:
         """Once a second at most: judge observations whose rows have come, and guess what has not."""
         self.charge.advance(second)
         self.own.advance(second)
-        self.unseen = max(0, self.charge.tokens - self.own.tokens) * UNSEEN / CHARGE_SPAN
+        self.unseen = max(0, self.charge.tokens - self.own.tokens) * _UNSEEN / CHARGE_SPAN
         for seen in [each for each in self.observed if each <= second - _JUDGED_AFTER]:
             at, used = self.observed.pop(seen)
             if self.tokens_limit and second - seen <= _JUDGED_WITHIN:
@@ -208,12 +214,15 @@ class Member:
                 return max(0.0, second + MINUTE + 1 - now)
         return float(MINUTE)
 
-    def chance(self, tokens: int) -> float:
+    def chance(self, tokens: int, now: float) -> float:
         """How likely a call is admitted that has no room by the latest `measure`.
 
-        Where replies have confirmed the ledger, what it lacks beyond its usual error is lacking.
+        While upstream refuses calls, and its replies have confirmed the ledger, what that lacks beyond its
+        usual error is lacking. Without a refusal no ledger is believed, whatever upstream's headers say.
         """
-        return self.overflow if self._lacking(tokens, self.unseen / 2) <= 1 else 0.0
+        if now - self.gate.limited_at > _EVIDENCE:
+            return self.overflow
+        return self.overflow if self._lacking(tokens, self.unseen / 2) <= _DOUBT else 0.0
 
     def small_may_fit(self, tokens: int) -> bool:
         """Whether a call may be admitted, by the latest `measure`, though a larger one has just been refused.
@@ -229,7 +238,7 @@ class Member:
         if named is None or named.tokens is None or error is None:
             return 0.0
         short = self.used + tokens * self.window.bias + unseen - named.tokens
-        return short / max(error * named.tokens, 1.0)
+        return short / (max(error, _ERROR_LEAST) * named.tokens)
 
     def overflowed(self, *, answered: bool) -> None:
         """A try beyond the known room ended."""

@@ -408,3 +408,23 @@ def test_after_quiescence_rows_sum_up_to_what_was_sent_and_not_refused(seed, cou
     for instance in (*instances, fresh()):
         instance.balancer.merge(list(table.values()), now)
         assert everything == instance.charge("a", now)
+
+
+@pytest.mark.parametrize("left", [999_900, 300_000, 0])
+def test_headers_alone_refuse_nobody(left):
+    """An upstream that answers every call is called, whatever it says of its counter."""
+    instance = Instance(deployment("a", rpm=1000), deployment("b", rpm=2000))
+    limits = RateLimits(1_000_000, left, 10_000, 9_999)
+    refused = 0
+    for step in range(30_000):
+        now = NOW + step / 200
+        if step // 4000 % 2 and step % 10:
+            continue
+        choice = instance.balancer.choose(instance.group, Estimate(117, None), (), now)
+        if choice.deployment is None:
+            refused += 1
+            continue
+        place = instance.balancer.reserve(choice, now)
+        end(instance, place, Result.SUCCESS, now, prompt=120, completion=158, limits=limits)
+
+    assert 0 == refused

@@ -197,3 +197,11 @@ def test_a_shared_cap_is_passed_by_no_more_than_what_instances_had_not_told_each
             mine.reserve(1, now)
             sent.append(now)
         assert sum(at > now - 60 for at in sent) <= rpm + rate * 2.4
+
+
+def test_a_strict_row_keeps_a_call_for_a_whole_minute():
+    need = StrictNeed("k", 1, None, 1)
+    text, _ = reserve_all(None, [need], START + 0.9)
+
+    assert [0.0] != reserve_all(text, [need], START + 60.8)[1]
+    assert [0.0] == reserve_all(text, [need], START + 61)[1]

@@ -168,8 +168,8 @@ def test_provisioned_throughput_is_tried_until_it_refuses():
         assert "ptu" == instance.send(NOW, 100).member.deployment.id
     refuse(instance, "ptu", retry_after=0.02)
 
-    assert "paygo" == instance.choose(NOW + 0.9).deployment.id
-    assert "ptu" == instance.choose(NOW + 1.0).deployment.id
+    assert "paygo" == instance.choose(NOW + 1.9).deployment.id
+    assert "ptu" == instance.choose(NOW + 2.0).deployment.id
 
 
 def test_under_caps_what_is_full_is_not_tried():
@@ -206,3 +206,11 @@ def test_a_strict_cap_names_what_must_be_reserved():
 
     assert (5, 100, 100) == (need.rpm, need.tpm, need.tokens)
     assert need.key.isalnum()
+
+
+def test_a_client_is_told_when_the_first_of_several_is_back():
+    instance = Instance(deployment("a"), deployment("b"))
+    refuse(instance, "a", retry_after=20.0)
+    refuse(instance, "b", retry_after=5.0)
+
+    assert 5.0 == instance.choose(NOW).retry_after

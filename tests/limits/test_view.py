@@ -307,3 +307,11 @@ def test_a_charge_is_at_least_the_last_60_seconds_and_at_most_61(calls, after):
 
     assert sum(tokens for at, tokens in made if at > now - 60) <= counted
     assert counted <= sum(tokens for at, tokens in made if at > now - 61)
+
+
+def test_a_charge_at_the_end_of_its_second_counts_for_a_whole_minute():
+    view = View("aaaaaa")
+    spend(view, START + 0.9, 5)
+
+    assert (5, 1) == total(view, START + 60.8)
+    assert (0, 0) == total(view, START + 61)
