@@ -21,7 +21,7 @@ from gateway.bodies import Bodies, Hold
 from gateway.body import parse
 from gateway.call import Call
 from gateway.dispatch import Dispatcher
-from gateway.errors import GatewayError, InternalError, error_body
+from gateway.errors import GatewayError, InternalError, RateLimited, error_body
 from gateway.models import Models
 from gateway.operations import DEPLOYMENTS, MODELS
 from gateway.presence import CancelWhenGone
@@ -91,6 +91,9 @@ class Gateway:
                 deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
                 answer = await self._dispatcher.send(call, client, record, deadline)
                 return self._reply(answer, call, client, record)
+        except RateLimited as error:
+            headers = [_JSON, *error.headers(), *self._dispatcher.limit_headers(call, client)]
+            return self._whole(error.status, headers, error_body(error), record, error.code)
         except GatewayError as error:
             return self._whole(error.status, [_JSON, *error.headers()], error_body(error), record, error.code)
         except ClientGone:

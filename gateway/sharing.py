@@ -1,7 +1,8 @@
 """What one instance knows goes to the others through the shared store, and back: when, and who waits for it.
 
 The worker may be frozen or killed whenever no request is in flight, so everything here happens within the
-life of a request: it is started by one, beside its call upstream, and no timer outlives it.
+life of a request: it is started by one, beside its call upstream. One timer may outlive it, which nothing
+depends on: it writes the rest of a burst if the process is still running then.
 
 * Refresh: one read for all, begun when the view is older than REFRESH_AFTER. A call waits for it only if the
   view is older than WAIT_AFTER, as after idle time.
@@ -143,6 +144,10 @@ class Sharing:
         self._stop_timer()
         if self._dirty and self.storage.available and allowance > 0:
             await self._flushed_within(allowance, every=LAST_FLUSH_EVERY)
+        if self._dirty and self._flushing is None and self._timer is None and not self._in_flight:
+            # The last flush was a moment ago: the rest of a burst is written if this process is not frozen
+            # by then, else when it wakes.
+            self._timer = asyncio.get_running_loop().call_later(LAST_FLUSH_EVERY, self._due)
 
     async def _flushed_within(self, allowance: float, *, every: float) -> None:
         """Wait for the flush under way; if that began `every` seconds ago, for one of what came since."""
@@ -161,7 +166,8 @@ class Sharing:
 
     def _due(self) -> None:
         self._timer = None
-        self._start_flush()
+        if self._flushing is None and self._dirty and self.storage.available:
+            self._start_flush()
 
     def _start_flush(self) -> asyncio.Task[None]:
         self._flushed = self.now()

@@ -31,6 +31,14 @@ class SlowStore(MemoryStore):
         return await super().load(name)
 
 
+class LateStore(MemoryStore):
+    """A store that takes its time to read."""
+
+    async def read(self, partition, first, day):
+        await asyncio.sleep(0.02)
+        return await super().read(partition, first, day)
+
+
 class Instance:
     """One instance's balancer and share in a store, with accounts of its calls."""
 
@@ -39,7 +47,10 @@ class Instance:
         self.group = (deployment(**member),)
         self.config = config(*self.group, client_limits=limits, capped=capped)
         self.balancer = Balancer(self.config, name, lambda: 0.5)
-        self.sharing = Sharing(self.balancer, store or MemoryStore(), clock=lambda: NOW, random=lambda: 0.5)
+        self.now = NOW
+        self.sharing = Sharing(
+            self.balancer, store or MemoryStore(), clock=lambda: self.now, random=lambda: 0.5
+        )
 
     async def opened(self, **body):
         """An account that is admitted."""
@@ -54,7 +65,7 @@ class Instance:
 
     @property
     def charged(self):
-        (state,) = self.balancer.state(NOW)
+        (state,) = self.balancer.state(self.now)
         return state.charged_tokens, state.charged_requests
 
     @property
@@ -270,6 +281,22 @@ def test_a_failure_is_told_to_the_others_while_another_call_is_in_flight():
         return other.balancer.state(NOW)[0].resting_until
 
     assert NOW + 5 == asyncio.run(inside())
+
+
+@pytest.mark.parametrize(("member", "seen"), [({}, 0), ({"rpm": 9}, 1)], ids=["quotas", "caps"])
+def test_where_caps_decide_a_call_waits_for_a_view_that_is_older_than_a_second(member, seen):
+    async def inside():
+        store = LateStore()
+        instance, other = Instance(store=store, **member), Instance(store=store, name="bbbbbb", **member)
+        await (await instance.opened()).refreshed()
+        sent = await other.opened()
+        await other.reserved(sent)
+        await sent.close(USED)
+        instance.now += 1.5
+        await (await instance.opened()).refreshed()
+        return instance.charged[1]
+
+    assert seen == asyncio.run(inside())
 
 
 @pytest.mark.parametrize(

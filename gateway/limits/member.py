@@ -25,8 +25,8 @@ _UNSEEN = 2.0
 _ERROR_LEAST = 0.01
 #: Usual errors that a call may lack and still be tried.
 _DOUBT = 1.5
-#: Seconds for which a refusal by upstream is evidence that its counter is near its limit: two minutes of it.
-_EVIDENCE = 120.0
+#: Seconds for which a refusal by upstream is evidence that its counter is what limits it.
+_EVIDENCE = 600.0
 #: Seconds after which an observation is judged, by then the others' rows of that time are there; and
 #: after which it is too late.
 _JUDGED_AFTER = 2
