@@ -87,7 +87,7 @@ class Balancer:
     ) -> Admission | Refusal:
         """Reserve a call in its client's caps, or say which of them is full."""
         lengths = self._lengths.get(model)
-        tokens = tokens_of(estimate, 0 if lengths is None else lengths.expected)
+        tokens = tokens_of(estimate, None if lengths is None else lengths.expected)
         return self._clients.admit(client, model, limits, tokens, now)
 
     def finish(self, admission: Admission, outcome: Outcome) -> None:

@@ -106,6 +106,11 @@ class Clients:
                 cap.withdraw(entry)
 
 
-def tokens_of(estimate: Estimate, completion: int) -> int:
-    """What a call reserves; `completion` stands in where the caller set no limit."""
-    return estimate.prompt + (completion if estimate.completion is None else estimate.completion)
+def tokens_of(estimate: Estimate, usual: int | None) -> int:
+    """What a call reserves; nine of ten answers of its model stay below `usual` (None: nothing is known).
+
+    Most callers allow far more than they use. Reserving all of that would hold a good part of a cap for
+    nothing while calls are in flight; what an answer uses beyond is counted when it ends.
+    """
+    known = [tokens for tokens in (estimate.completion, usual) if tokens is not None]
+    return estimate.prompt + min(known, default=0)

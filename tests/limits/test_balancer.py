@@ -428,3 +428,14 @@ def test_headers_alone_refuse_nobody(left):
         end(instance, place, Result.SUCCESS, now, prompt=120, completion=158, limits=limits)
 
     assert 0 == refused
+
+
+def test_a_client_cap_reserves_no_more_than_answers_usually_have():
+    instance = Instance(deployment("a"))
+    model = instance.group[0].model_name
+    limits = ClientLimits(Limit(tpm=10_000))
+    admission = instance.balancer.admit("master", model, limits, Estimate(100, 9_000), NOW)
+
+    assert 100 + 1024 == admission.tokens
+    instance.balancer.finish(admission, Outcome(Result.SUCCESS, 100, 5_000))
+    assert 4_900 == instance.balancer.client_remaining("master", model, limits, NOW).tokens_left
