@@ -12,7 +12,7 @@ from gateway.limits.estimate import fine_estimate
 from gateway.limits.outcome import Outcome
 from gateway.limits.signals import RateLimits, retry_seconds
 from gateway.reservations import Full, Grant
-from gateway.sharing import REFRESH_AFTER, WAIT_AFTER, Sharing
+from gateway.sharing import CAPPED_WAIT_AFTER, WAIT_AFTER, Sharing
 
 
 class Account:
@@ -23,7 +23,7 @@ class Account:
         self._balancer = balancer
         self._sharing = sharing
         self._shared = sharing.call()
-        self._wait_after = REFRESH_AFTER if capped else WAIT_AFTER
+        self._wait_after = CAPPED_WAIT_AFTER if capped else WAIT_AFTER
         self._admission: Admission | None = None
         self._admission_grant = Grant()
         self._reservation: Reservation | None = None

@@ -5,7 +5,7 @@ life of a request: it is started by one, beside its call upstream. One timer may
 depends on: it writes the rest of a burst if the process is still running then.
 
 * Refresh: one read for all, begun when the view is older than REFRESH_AFTER. A call waits for it only if the
-  view is older than WAIT_AFTER, as after idle time.
+  view is older than WAIT_AFTER, as after idle time; a busy instance has a new one before that.
 * Flush: at dispatch if the last is FLUSH_EVERY ago, else once at the end of that time while a call is in
   flight; the last call in flight waits for what is not written yet.
 * A call waits for storage WAIT_SECONDS at most in all, however slow it is, and not at all while it is known
@@ -26,8 +26,10 @@ from gateway.reservations import Reservations
 from gateway.storage import Storage
 
 #: Seconds of age from which the view is refreshed beside a call, and from which a call waits for that.
-REFRESH_AFTER = 1.0
-WAIT_AFTER = 2.0
+REFRESH_AFTER = 1.2
+WAIT_AFTER = 1.4
+#: The same for calls under caps, which hold across instances as well as the view is fresh.
+CAPPED_WAIT_AFTER = 1.0
 #: Seconds between flushes, and between the flushes of last calls in flight.
 FLUSH_EVERY = 0.3
 LAST_FLUSH_EVERY = 0.2
@@ -115,7 +117,7 @@ class Sharing:
         Waits only for a view that is older than `wait_after` seconds.
         """
         age = self.view_age
-        if age < REFRESH_AFTER or not self.storage.available:
+        if age < min(REFRESH_AFTER, wait_after) or not self.storage.available:
             return
         self._enter_loop()
         if self._refreshing is None:

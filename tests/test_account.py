@@ -292,7 +292,7 @@ def test_where_caps_decide_a_call_waits_for_a_view_that_is_older_than_a_second(m
         sent = await other.opened()
         await other.reserved(sent)
         await sent.close(USED)
-        instance.now += 1.5
+        instance.now += 1.3
         await (await instance.opened()).refreshed()
         return instance.charged[1]
 

@@ -22,10 +22,7 @@ from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, Result
 from gateway.limits.signals import RateLimits
-
-#: Oldest view used without waiting, and least time between flushes, in seconds.
-STALE = 1.2
-FLUSH = 0.3
+from gateway.sharing import FLUSH_EVERY, REFRESH_AFTER, WAIT_AFTER
 
 # Rows are decoded by every instance that reads them; here, where all share one process, the same text is
 # decoded once.
@@ -123,15 +120,17 @@ class Instance:
         self.dispatched()
 
     def refreshed(self) -> Process:
-        """Wait for one shared read when the view is too old."""
+        """As `gateway.sharing` does: one shared read, for which a call waits when its view is too old."""
         now = self._world.now
-        if now - self._viewed <= STALE or self._breaker.open(now):
+        age = now - self._viewed
+        if age < REFRESH_AFTER or self._breaker.open(now):
             return
         if now >= self._reading_until:
             latency = self._storage.latency()
             self._reading_until = now + latency
             self._world.engine.start(self._read(latency))
-        yield min(max(self._reading_until - now, 0.0) + 1e-6, TIMEOUT)
+        if age >= WAIT_AFTER:
+            yield min(max(self._reading_until - now, 0.0) + 1e-6, TIMEOUT)
 
     def _read(self, latency: float) -> Process:
         storage, world, balancer = self._storage, self._world, self.balancer
@@ -170,7 +169,7 @@ class Instance:
         if self._flush_planned or not self.balancer.dirty or self._breaker.open(self._world.now):
             return
         self._flush_planned = True
-        self._world.engine.start(self._flush(), max(self._world.now, self._flushed + FLUSH))
+        self._world.engine.start(self._flush(), max(self._world.now, self._flushed + FLUSH_EVERY))
 
     def _flush(self) -> Process:
         world, storage = self._world, self._storage

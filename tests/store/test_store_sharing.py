@@ -90,7 +90,7 @@ def test_a_view_of_more_than_a_second_is_read_beside_the_call(run, pool):
         clock = Clock()
         one = Instance(open_store(), pool, clock=clock)
         await one.call()
-        clock.ahead += 1.5
+        clock.ahead += 1.3
         shared = one.sharing.call()
         await shared.refreshed()
         # It did not wait: the view is still the old one.
@@ -103,7 +103,7 @@ def test_a_view_of_more_than_a_second_is_read_beside_the_call(run, pool):
     run(check)
 
 
-def test_a_view_of_more_than_two_seconds_is_waited_for(run, pool):
+def test_an_older_view_is_waited_for(run, pool):
     async def check(open_store):
         clock = Clock()
         one = Instance(open_store(), pool, clock=clock)
