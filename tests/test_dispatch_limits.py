@@ -349,12 +349,12 @@ def test_two_last_resorts_are_tried_for_one_call():
 
 
 def test_provisioned_throughput_spills_to_the_next_tier_while_it_is_full():
-    full = reply(429, b"{}", retry_after_ms="1500")
+    full = reply(429, b"{}", retry_after_ms="2500")
     models = {"gpt": [((full, OK), {"ptu": True}), (OK,)]}
 
     async def test(bench):
         used = [(await bench.send()).deployment.id for _ in range(2)]
-        bench.now += 1.6
+        bench.now += 2.6
         return [*used, (await bench.send()).deployment.id], bench.counts
 
     assert (["gpt-1", "gpt-1", "gpt-0"], {"gpt": [2, 2]}) == run(models, test)
