@@ -104,6 +104,9 @@ async def receive(
     Raises Rejected, and Unreachable or TooSlow as reading does.
     """
     content_type = exchange.headers.get("content-type")
+    if content_type is not None and not content_type.isascii():
+        # No header of ours can carry it, and it says nothing.
+        content_type = None
     answer = Answer(exchange.status, content_type, deployment, limits=read_limits(exchange.headers))
     if not 200 <= exchange.status < 300:
         body = await exchange.read()

@@ -195,3 +195,8 @@ def test_a_stream_under_an_odd_content_type_is_one_all_the_same():
     head = NO_END.replace(b"text/event-stream", b"application/octet-stream")
     answer, _ = received(head + chunk(b"data: 1\n\n") + b"0\r\n\r\n", call(stream=True))
     assert [b"data: 1\n\n"] == answer.events
+
+
+def test_a_content_type_that_no_header_can_carry_is_left_out():
+    answer, _ = received(reply(200, b"\xff\xf3", content_type="audio/m\u00fcpeg"), call(SPEECH))
+    assert (None, b"\xff\xf3") == (answer.content_type, answer.body)
