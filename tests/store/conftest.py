@@ -6,6 +6,7 @@ import time
 import uuid
 
 import pytest
+from instances import end_all
 from support.azurite import Azurite, connection_string, require_azurite
 from support.faults import FaultProxy
 
@@ -54,6 +55,7 @@ def _runner(make):
             try:
                 return await check(open_store)
             finally:
+                await end_all()
                 for store in opened:
                     await store.close()
 

@@ -15,6 +15,17 @@ from gateway.limits.outcome import Outcome, Result
 from gateway.sharing import Sharing
 
 _numbers = itertools.count()
+_living: list[Sharing] = []
+
+
+async def end_all() -> None:
+    """End what the instances of a test have left under way, as the end of their processes would."""
+    while _living:
+        _living.pop()._stop_timer()
+    under_way = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
 
 
 def config(members: int = 2, **settings) -> Config:
@@ -51,6 +62,7 @@ class Instance:
             pool=pool,
             **options,
         )
+        _living.append(self.sharing)
 
     async def call(self, seconds: float = 0.0, tokens: int = 10) -> float:
         """One call that takes upstream `seconds`; returns the seconds that sharing has added."""
