@@ -92,7 +92,7 @@ class ChatAnswer:
             yield is_token, platform_form(event) if self.call.platform else event
 
     def events(self) -> Iterator[tuple[bool, dict[str, Any]]]:
-        """The events in Azure's form and order (contract section 6)."""
+        """The events in Azure's form and order, as recorded."""
         call = self.call
         if call.annotates:
             yield False, first_chunk()

@@ -15,7 +15,7 @@ CHAT_KEYS = frozenset({
     "presence_penalty", "response_format", "seed", "stop", "stream", "temperature", "tool_choice",
     "tools", "top_logprobs", "top_p", "user",
 })  # fmt: skip
-#: Chat parameters that came with later versions (contract section 1), by the first date that takes them.
+#: Chat parameters that came with later versions, by the first date that takes them.
 LATER_CHAT_KEYS = {
     "stream_options": "2024-09-01",
     "reasoning_effort": "2024-12-01",
