@@ -18,6 +18,23 @@ _numbers = itertools.count()
 _living: list[Sharing] = []
 
 
+def forget_all() -> None:
+    """Let go of all instances as they are."""
+    _living.clear()
+
+
+def run_to_its_end(work):
+    """Run a coroutine, and end what it leaves under way."""
+
+    async def inside():
+        try:
+            return await work
+        finally:
+            await end_all()
+
+    return asyncio.run(inside())
+
+
 async def end_all() -> None:
     """End what the instances of a test have left under way, as the end of their processes would."""
     while _living:

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from instances import Instance, config
+from instances import Instance, config, run_to_its_end
 
 from gateway.limits.estimate import Estimate
 from gateway.storage import Storage
@@ -49,18 +49,24 @@ def test_flush_and_refresh_cost_less_cpu_than_is_allowed(azurite, tables_at, poo
         one = Instance(tables_at(azurite.port), pool, configuration=config(6))
         alone = Instance(tables_at(azurite.port), pool, configuration=config(6))
         alone.sharing.storage = _Absent(alone.sharing.storage._store, time.time)
-        without = await _traffic(alone, lanes, pause)
-        with_ = await _traffic(one, lanes, pause)
+        rounds = [(await _traffic(one, lanes, pause), await _traffic(alone, lanes, pause)) for _ in range(3)]
+        with_, without = sorted(rounds, key=lambda pair: pair[0] - pair[1])[1]
         operations = dict(one.sharing.storage.operations)
         for each in (one, alone):
             await each.sharing.close()
         await store.close()
         return with_, without, operations
 
-    with_, without, operations = asyncio.run(check())
+    # Coverage's tracer would be measured, too.
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        with_, without, operations = run_to_its_end(check())
+    finally:
+        sys.settrace(tracer)
     print(
         f"\n{lanes / pause:.0f} calls/s, {others} other instances: {with_ - without:.1f} ms of CPU per second "
-        f"({with_:.1f} with, {without:.1f} without), {operations} in {SECONDS:.1f} s"
+        f"({with_:.1f} with, {without:.1f} without), {operations} in three times {SECONDS:.1f} s"
     )
     assert with_ - without < ALLOWED
 
@@ -81,7 +87,7 @@ def test_a_full_row_of_fifty_deployments_fits_into_an_entity(azurite, tables_at,
         await one.sharing.close()
         return sizes, one.balancer.dirty
 
-    sizes, dirty = asyncio.run(check())
+    sizes, dirty = run_to_its_end(check())
     print(f"\na row of 50 deployments, capped, ten seconds each: {sizes} bytes")
     assert 1 == len(sizes)
     assert not dirty

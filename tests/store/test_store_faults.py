@@ -9,7 +9,7 @@ import time
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from instances import Clock, Instance
+from instances import Clock, Instance, run_to_its_end
 from support.azurite import Azurite, free_port, require_azurite
 from support.faults import FaultProxy
 
@@ -49,7 +49,7 @@ def test_calls_go_on_without_a_store_and_the_log_says_so_once(tables_at, pool, c
         return added, state, count
 
     with caplog.at_level(logging.INFO, "gateway"):
-        added, state, count = asyncio.run(check())
+        added, state, count = run_to_its_end(check())
     assert _short(added), added
     assert 21 == count
     assert (False, Reason.DOWN) == (state.healthy, state.reason)
@@ -74,7 +74,7 @@ def test_after_three_failures_nothing_is_tried_for_five_seconds(tables_at, pool,
         await _closed(one)
         return counts
 
-    before, open_, after = asyncio.run(check())
+    before, open_, after = run_to_its_end(check())
     assert before == open_
     assert open_ < after
     assert 1 == len([record for record in caplog.records if record.name == "gateway.storage"])
@@ -110,7 +110,7 @@ def test_azurite_that_dies_and_comes_back_is_forgotten_and_found_again(tables_at
         return added, state, counts
 
     with caplog.at_level(logging.INFO, "gateway"):
-        added, state, counts = asyncio.run(check())
+        added, state, counts = run_to_its_end(check())
     assert _short(added), added
     assert state.healthy
     # The new Azurite knows nothing, but every instance writes what it did while the store was down. The call of
@@ -134,7 +134,7 @@ def test_a_slow_store_adds_no_more_than_a_short_wait_to_any_call(proxy, tables_a
         await _closed(one)
         return added
 
-    added = asyncio.run(check())
+    added = run_to_its_end(check())
     assert _short(added), added
 
 
@@ -166,7 +166,7 @@ def test_an_error_of_the_store_costs_no_call_and_heals(proxy, tables_at, pool, a
         await _closed(one)
         return added, broken, healed
 
-    added, broken, healed = asyncio.run(check())
+    added, broken, healed = run_to_its_end(check())
     assert _short(added), added
     assert reason is broken.reason
     assert (True, None) == (healed.healthy, healed.reason)
@@ -186,7 +186,7 @@ def test_connections_that_are_cut_cost_no_call(proxy, tables_at, pool):
         await _closed(one)
         return added, state
 
-    added, state = asyncio.run(check())
+    added, state = run_to_its_end(check())
     assert _short(added), added
     assert Reason.DOWN is state.reason
 
@@ -207,7 +207,7 @@ def test_a_table_that_was_deleted_is_made_again(azurite, tables_at, pool):
         await _closed(one, other)
         return seen, state
 
-    seen, state = asyncio.run(check())
+    seen, state = run_to_its_end(check())
     # Within one page of ten seconds the row holds the calls before the deletion, too.
     assert seen in {2, 3}
     assert state.healthy
@@ -226,7 +226,7 @@ def test_where_tables_may_not_be_created_calls_go_on(proxy, tables_at, pool):
         await _closed(one)
         return added, reason
 
-    added, reason = asyncio.run(check())
+    added, reason = run_to_its_end(check())
     assert added < LONGEST
     assert Reason.FORBIDDEN is reason
 
@@ -248,7 +248,7 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_replies(azurite, tables_at, p
         await _closed(wrong, right)
         return off, seen
 
-    off, seen = asyncio.run(check())
+    off, seen = run_to_its_end(check())
     assert abs(off) < 0.8
     assert 5 == seen
 
@@ -276,6 +276,6 @@ def test_instances_that_are_cut_off_count_alone_and_meet_again(azurite, tables_a
             await _closed(one, other)
         return apart, together
 
-    apart, together = asyncio.run(check())
+    apart, together = run_to_its_end(check())
     assert (6, 6) == apart
     assert (12, 13) == together

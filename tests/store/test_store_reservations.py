@@ -8,6 +8,7 @@ import time
 import uuid
 
 import pytest
+from instances import run_to_its_end
 from support.azurite import free_port
 
 from gateway.limits.store import MemoryStore, Reason, StoreError
@@ -152,7 +153,7 @@ def test_without_an_answer_of_the_store_a_cap_fails_as_configured(store, longest
         await one.close()
         return answers, took
 
-    answers, took = asyncio.run(check())
+    answers, took = run_to_its_end(check())
     assert {expected} == {type(answer) for answer in answers}
     assert took < longest
 
@@ -169,7 +170,7 @@ def test_while_the_store_is_known_to_be_down_nobody_waits(tables_at, key):
         await one._storage.close()
         return took
 
-    assert asyncio.run(check()) < 0.01
+    assert run_to_its_end(check()) < 0.01
 
 
 def test_a_reply_that_was_lost_lets_no_call_too_many_pass(proxy, tables_at, key):
@@ -185,6 +186,6 @@ def test_a_reply_that_was_lost_lets_no_call_too_many_pass(proxy, tables_at, key)
         await one._storage.close()
         return first, answers
 
-    first, answers = asyncio.run(check())
+    first, answers = run_to_its_end(check())
     assert isinstance(first, Grant)
     assert 19 == _granted(answers)
