@@ -29,9 +29,6 @@ class Verdict(Enum):
     SERVICE = auto()
 
 
-#: A 429 that does not say when to come back.
-DEFAULT_RETRY_AFTER = 1.0
-
 _RETRY_TEXT = re.compile(rb"retry after (\d+) (milli)?seconds?", re.IGNORECASE)
 
 
