@@ -80,6 +80,7 @@ def _serve(settings: process.Settings, host: str, port: int) -> int:
     # azure-identity and its HTTP pipeline write several lines for every token.
     logging.getLogger("azure").setLevel(logging.WARNING)
     app = build(settings)
+    app.load()
     root.install(app)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves

@@ -33,6 +33,8 @@ class Account:
     async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
         """Reserve the call in its client's caps. Raises RateLimited."""
         await self.refreshed()
+        if self._balancer.beyond_share(client, call.requested_model, limits):
+            await self.exchanged()
         estimate = fine_estimate(call.operation, call.body.values)
         admission = self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
         if isinstance(admission, Refusal):
@@ -50,6 +52,10 @@ class Account:
     async def refreshed(self) -> None:
         """Before a choice: see what other instances use, within the call's share of waiting."""
         await self._shared.refreshed(wait_after=self._wait_after)
+
+    async def exchanged(self) -> None:
+        """Before another choice that would go beyond this instance's share: tell the others, and look."""
+        await self._shared.exchanged()
 
     async def reserve(self, choice: Choice) -> float | None:
         """Reserve a try. None when it may be sent, else the seconds until its strict cap has room."""

@@ -12,6 +12,7 @@ import secrets
 import time
 
 from gateway import settings as process
+from gateway.adapters import tables
 from gateway.adapters.identity import Tokens
 from gateway.adapters.tables import TableStore
 from gateway.attempt import Attempts
@@ -46,12 +47,19 @@ class App:
             config, self._upstream, self._tokens, clock=time.time, silence=settings.stream_timeout
         )
         balancer = Balancer(config, secrets.token_hex(6), random.random)
-        self._sharing = Sharing(balancer, _store(settings), clock=time.time, random=random.random)
+        store = _store(settings)
+        self._tables = isinstance(store, TableStore)
+        self._sharing = Sharing(balancer, store, clock=time.time, random=random.random)
         models = Models(config, created=int(time.time()))
         dispatcher = Dispatcher(config, models, attempts, balancer, self._sharing, random=random.random)
         authenticator = Authenticator(config.master_key)
         status = Status(authenticator, balancer, self._sharing)
         self.gateway = Gateway(settings, authenticator, models, dispatcher, status, clock=time.time)
+
+    def load(self) -> None:
+        """Import what a worker leaves for its first requests: for hosts that start ahead of them."""
+        if self._tables:
+            tables.load()
 
     async def close(self) -> None:
         """Write what the other instances should know, and close all connections."""

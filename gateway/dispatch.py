@@ -207,14 +207,7 @@ class Dispatcher:
         """An answer of one of a model's deployments; None when none of them can."""
         tries = 0
         while not progress.over:
-            await progress.account.refreshed()
-            choice = self._balancer.choose(
-                group,
-                progress.estimate,
-                progress.tried,
-                self._sharing.now(),
-                last_resorts=progress.last_resorts,
-            )
+            choice = await self._choose(group, progress)
             if choice.deployment is None or tries == MAX_TRIES:
                 progress.note(choice)
                 break
@@ -224,6 +217,22 @@ class Dispatcher:
             if answer is not None:
                 return answer
         return None
+
+    async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
+        """The next deployment of a group, or none."""
+
+        def choose() -> Choice:
+            now = self._sharing.now()
+            return self._balancer.choose(
+                group, progress.estimate, progress.tried, now, last_resorts=progress.last_resorts
+            )
+
+        await progress.account.refreshed()
+        choice = choose()
+        if choice.look_first:
+            await progress.account.exchanged()
+            choice = choose()
+        return choice
 
     def _pause(self, progress: Progress) -> float | None:
         """Seconds after which all may be tried again; None when that has no use, or takes too long."""

@@ -6,6 +6,8 @@ depends on: it writes the rest of a burst if the process is still running then.
 
 * Refresh: one read for all, begun when the view is older than REFRESH_AFTER. A call waits for it only if the
   view is older than WAIT_AFTER, as after idle time; a busy instance has a new one before that.
+* Exchange: a call that would go beyond this instance's share of a limit (`gateway.limits.spending`) waits for
+  a flush and a read after it.
 * Flush: at dispatch if the last is FLUSH_EVERY ago, else once at the end of that time while a call is in
   flight; the last call in flight waits for what is not written yet.
 * A call waits for storage WAIT_SECONDS at most in all, however slow it is, and not at all while it is known
@@ -39,6 +41,11 @@ READ_WHOLE_EVERY = 10.0
 #: Seconds that one call waits for storage: in all, and at its end.
 WAIT_SECONDS = 0.06
 END_WAIT_SECONDS = 0.05
+#: Seconds between exchanges: one instance may well carry more than its share.
+EXCHANGE_EVERY = 2.0
+#: Seconds that other processes have for their part of an exchange: what is sent to all at once does not reach
+#: all at once.
+OTHERS_SECONDS = 0.025
 
 _DAY = 86_400
 #: Seconds by which another instance's clock may be ahead of ours: its rows may lie in tomorrow's table.
@@ -75,8 +82,10 @@ class Sharing:
         self._seen = -math.inf
         self._read_whole = -math.inf
         self._flushed = -math.inf
+        self._exchanged = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._exchanging: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def now(self) -> float:
@@ -102,7 +111,7 @@ class Sharing:
         self._stop_timer()
         if self._dirty and self.storage.available:
             await self._flushed_within(END_WAIT_SECONDS, every=0.0)
-        tasks = [task for task in (self._refreshing, self._flushing) if task is not None]
+        tasks = [task for task in (self._exchanging, self._refreshing, self._flushing) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,6 +134,22 @@ class Sharing:
         if age >= wait_after and allowance > 0:
             # Waiting does not end the task: others wait for it, too.
             await asyncio.wait({self._refreshing}, timeout=allowance)
+
+    async def exchange(self, allowance: float) -> None:
+        """Write what this instance counted, then read what the others did; waits `allowance` seconds at most.
+
+        In this order: of two instances that do so at once, one at least sees the other. Between the two the
+        others have OTHERS_SECONDS, by when both do.
+        """
+        if allowance <= 0 or not self.storage.available:
+            return
+        self._enter_loop()
+        if self._exchanging is None:
+            if 0 <= self.now() - self._exchanged < EXCHANGE_EVERY:
+                return
+            self._exchanged = self.now()
+            self._exchanging = asyncio.create_task(self._exchange())
+        await asyncio.wait({self._exchanging}, timeout=allowance)
 
     def schedule_flush(self) -> None:
         """Flush now, or as soon as FLUSH_EVERY has passed if a call is in flight then."""
@@ -194,6 +219,24 @@ class Sharing:
         if self._in_flight and self._dirty:
             self.schedule_flush()
 
+    async def _exchange(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            while self._flushing is not None:
+                await asyncio.wait({self._flushing})
+            if self._dirty:
+                await asyncio.wait({self._start_flush()})
+            if self.storage.shared:
+                await asyncio.sleep(began + OTHERS_SECONDS - loop.time())
+            # A read under way may have begun before the others wrote.
+            while self._refreshing is not None:
+                await asyncio.wait({self._refreshing})
+            self._refreshing = asyncio.create_task(self._refresh())
+            await asyncio.wait({self._refreshing})
+        finally:
+            self._exchanging = None
+
     async def _refresh(self) -> None:
         try:
             with suppress(StoreError):
@@ -233,7 +276,7 @@ class Sharing:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
-            self._refreshing = self._flushing = self._timer = None
+            self._refreshing = self._flushing = self._exchanging = self._timer = None
             self._in_flight = 0
 
 
@@ -252,6 +295,13 @@ class SharedCall:
         loop = asyncio.get_running_loop()
         started = loop.time()
         await self._sharing.refresh(self._left, wait_after=wait_after)
+        self._left -= loop.time() - started
+
+    async def exchanged(self) -> None:
+        """Before this instance sends more than its share: it has told the others, and heard of them."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await self._sharing.exchange(self._left)
         self._left -= loop.time() - started
 
     def dispatched(self) -> None:

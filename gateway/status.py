@@ -50,6 +50,7 @@ class Status:
             "reason": state.reason,
             "failing_since": _moment(state.failing_since),
             "operations": dict(self._sharing.storage.operations),
+            "instances": self._balancer.instances,
         }
 
 

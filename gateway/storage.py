@@ -43,6 +43,7 @@ class Storage:
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         """`clock` gives seconds since 1970."""
         self._store = store
+        self.shared = store.shared
         self._clock = clock
         self._failures = 0
         self._reason: Reason | None = None

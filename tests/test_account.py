@@ -283,6 +283,28 @@ def test_a_failure_is_told_to_the_others_while_another_call_is_in_flight():
     assert NOW + 5 == asyncio.run(inside())
 
 
+def test_calls_at_once_over_two_instances_pass_a_clients_cap_no_further_than_it_goes():
+    async def inside():
+        store, limits = LateStore(), ClientLimits(Limit(rpm=20))
+        crowd = [Instance(store=store, limits=limits, name=name) for name in ("aaaaaa", "bbbbbb")]
+
+        async def admitted(number):
+            instance = crowd[number % 2]
+            try:
+                account = await instance.opened()
+            except RateLimited:
+                return False
+            await instance.reserved(account)
+            await asyncio.sleep(0.2)
+            await account.close(USED)
+            return True
+
+        return sum(await asyncio.gather(*map(admitted, range(80))))
+
+    # Ten each before they have heard of each other; both then see that the cap is full.
+    assert 20 == asyncio.run(inside())
+
+
 @pytest.mark.parametrize(("member", "seen"), [({}, 0), ({"rpm": 9}, 1)], ids=["quotas", "caps"])
 def test_where_caps_decide_a_call_waits_for_a_view_that_is_older_than_a_second(member, seen):
     async def inside():

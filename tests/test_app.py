@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from samples import Caller, settings
@@ -13,6 +15,8 @@ from gateway.config.problems import ConfigError
 from gateway.errors import NotReady
 from gateway.operations import CHAT
 from gateway.wire import Request
+
+AZURITE = "UseDevelopmentStorage=true"
 
 
 def document(base="https://x.openai.azure.com", **sections):
@@ -43,6 +47,21 @@ def test_without_a_configuration_there_is_no_gateway():
 def test_warnings_of_a_configuration_are_logged(caplog):
     build(settings(config=document(litellm_settings={"drop_params": False}), allow_anonymous="1"))
     assert [logging.WARNING] * len(caplog.records) == [record.levelno for record in caplog.records]
+
+
+@pytest.mark.parametrize(("storage", "loaded"), [(AZURITE, True), ("", False)])
+def test_a_host_with_time_loads_the_client_of_the_store_before_the_first_request(storage, loaded):
+    code = (
+        "import sys; from gateway.app import build; from gateway.settings import read\n"
+        "names = ('GATEWAY_CONFIG', 'AzureWebJobsStorage', 'GATEWAY_ALLOW_ANONYMOUS')\n"
+        "app = build(read(dict(zip(names, [*sys.argv[1:], '1']))))\n"
+        "before = 'azure.data.tables' in sys.modules; app.load()\n"
+        "print(before, 'azure.data.tables' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, document(), storage], capture_output=True, text=True, check=True
+    )
+    assert f"False {loaded}\n" == run.stdout
 
 
 def test_a_bad_configuration_is_told_once_and_answered_always(monkeypatch, caplog):

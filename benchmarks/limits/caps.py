@@ -64,6 +64,8 @@ def _serve(world: World, workers: list[Instance], use: Use) -> Callable[[SimCall
     def serve(call: SimCall) -> Process:
         worker = workers[int(call.place * len(workers))]
         yield from worker.refreshed()
+        if worker.balancer.beyond_share("client", "m", limits):
+            yield from worker.exchanged()
         estimate = Estimate(call.prompt, call.max_tokens)
         admission = worker.balancer.admit("client", "m", limits, estimate, worker.clock())
         if isinstance(admission, Refusal):

@@ -22,7 +22,7 @@ from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, Result
 from gateway.limits.signals import RateLimits
-from gateway.sharing import FLUSH_EVERY, REFRESH_AFTER, WAIT_AFTER
+from gateway.sharing import EXCHANGE_EVERY, FLUSH_EVERY, OTHERS_SECONDS, REFRESH_AFTER, WAIT_AFTER
 
 # Rows are decoded by every instance that reads them; here, where all share one process, the same text is
 # decoded once.
@@ -62,6 +62,8 @@ class Instance:
         self._breaker = Breaker()
         self._viewed = -1e9
         self._reading_until = -1e9
+        self._exchanged = -1e9
+        self._exchanging_until = -1e9
         self._flushed = -1e9
         self._flush_planned = False
         self._writing = False
@@ -85,6 +87,11 @@ class Instance:
         last_resorts = 0
         while True:
             choice = balancer.choose(self._group, estimate, tried, self.clock(), last_resorts=last_resorts)
+            if choice.look_first:
+                yield from self.exchanged()
+                choice = balancer.choose(
+                    self._group, estimate, tried, self.clock(), last_resorts=last_resorts
+                )
             if choice.deployment is None or len(tried) == MAX_TRIES:
                 wait = 1.0 if choice.retry_after is None else choice.retry_after + 0.001
                 if world.now + wait <= deadline:
@@ -131,6 +138,27 @@ class Instance:
             self._world.engine.start(self._read(latency))
         if age >= WAIT_AFTER:
             yield min(max(self._reading_until - now, 0.0) + 1e-6, TIMEOUT)
+
+    def exchanged(self) -> Process:
+        """A write and a read for all that go beyond this instance's share; others are always known here."""
+        now = self._world.now
+        if self._breaker.open(now):
+            return
+        if now >= self._exchanging_until:
+            if now - self._exchanged < EXCHANGE_EVERY:
+                return
+            self._exchanged = now
+            latency = self._storage.latency()
+            self._exchanging_until = now + OTHERS_SECONDS + latency
+            self._world.engine.start(self._exchange(latency))
+        yield min(self._exchanging_until - now + 1e-6, TIMEOUT)
+
+    def _exchange(self, latency: float) -> Process:
+        if self.balancer.dirty:
+            self._world.engine.start(self._flush())
+        yield OTHERS_SECONDS
+        self._reading_until = self._world.now + latency
+        yield from self._read(latency)
 
     def _read(self, latency: float) -> Process:
         storage, world, balancer = self._storage, self._world, self.balancer

@@ -38,6 +38,8 @@ _CLIENT_OPTIONS: dict[str, Any] = {"retry_total": 0, "redirect_max": 0}
 class TableStore:
     """A store (see gateway.limits.store) in one storage account."""
 
+    shared = True
+
     def __init__(
         self,
         clock: Callable[[], float],
@@ -165,7 +167,7 @@ class TableStore:
         loop = asyncio.get_running_loop()
         connection = self._connection
         if connection is None or connection.loop is not loop:
-            await asyncio.to_thread(_load)
+            await asyncio.to_thread(load)
             if self._connection is connection:
                 self._connection = _Connection(loop, self._service())
                 if connection is not None and connection.loop.is_running():
@@ -254,7 +256,8 @@ class _Identity:
         await self.close()
 
 
-def _load() -> None:
+def load() -> None:
+    """Import what the first operation needs: for hosts that have the time before the first request."""
     import azure.core.pipeline.transport  # noqa: PLC0415
     import azure.data.tables.aio  # noqa: PLC0415  see the module's docstring
 

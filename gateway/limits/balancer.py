@@ -90,6 +90,10 @@ class Balancer:
         tokens = tokens_of(estimate, None if lengths is None else lengths.expected)
         return self._clients.admit(client, model, limits, tokens, now)
 
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None) -> bool:
+        """Whether this instance must hear of the others before it admits more of a client's calls."""
+        return self._clients.beyond_share(client, model, limits)
+
     def finish(self, admission: Admission, outcome: Outcome) -> None:
         """The call ended: count what it used."""
         self._clients.finish(admission, outcome)
@@ -143,6 +147,11 @@ class Balancer:
         """Take in the rows of a read that began at `now`."""
         for contents in self._view.merge(rows, now):
             gossip.hear(self._members, contents.notes, now, rests=self._shares_rests)
+
+    @property
+    def instances(self) -> int:
+        """How many instances wrote the rows that are known, this one included."""
+        return self._view.instances
 
     @property
     def wants_rollup(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from heapq import merge
 
 from gateway.limits.ring import Ring
+from gateway.limits.spending import Spending
 from gateway.limits.view import View
 
 WINDOW = 60.0
@@ -32,7 +33,18 @@ class Entry:
 class Cap:
     """One limit: requests and tokens per minute under one key."""
 
-    __slots__ = ("_entries", "_key", "_requests", "_ring", "_tokens", "_view", "rpm", "strict", "tpm")
+    __slots__ = (
+        "_entries",
+        "_key",
+        "_requests",
+        "_ring",
+        "_spending",
+        "_tokens",
+        "_view",
+        "rpm",
+        "strict",
+        "tpm",
+    )
 
     def __init__(self, key: str, rpm: int | None, tpm: int | None, view: View, *, strict: bool) -> None:
         """`rpm` and `tpm` of None limit nothing."""
@@ -42,6 +54,7 @@ class Cap:
         self._key = key
         self._view = view
         self._ring: Ring = view.ring(key)
+        self._spending = Spending(view)
         self._entries: deque[Entry] = deque()
         self._tokens = 0
         self._requests = 0
@@ -50,6 +63,11 @@ class Cap:
     def key(self) -> str:
         """The ledger's key."""
         return self._key
+
+    @property
+    def beyond_share(self) -> bool:
+        """Whether this instance must hear of the others before it sends more. A strict cap is exact."""
+        return not self.strict and self._spending.beyond(self.rpm, self.tpm)
 
     def clipped(self, tokens: int) -> int:
         """What a call of `tokens` reserves."""
@@ -111,6 +129,7 @@ class Cap:
         self._entries.append(entry)
         self._tokens += entry.tokens
         self._requests += 1
+        self._spending.add(entry.tokens)
         self._view.note(self._key, int(now), entry.tokens, 1)
         return entry
 

@@ -41,6 +41,8 @@ class Choice:
     retry_after: float | None = None
     #: What must be reserved in a row of its own before the call is sent.
     strict: StrictNeed | None = None
+    #: This instance has sent its share of the limit: it should look first what the others did meanwhile.
+    look_first: bool = False
 
 
 def draw(members: Sequence[Member], random: Callable[[], float]) -> Member:

@@ -91,7 +91,9 @@ class Chooser:
             return self._none(group, tried, tokens, now)
         lowest = min(member.order for member in allowed)
         member = shuffle([member for member in allowed if member.order == lowest], self._random)
-        return _chosen(member, Reason.ROOM if member.fits else Reason.OVERFLOW, tokens)
+        reason = Reason.ROOM if member.fits else Reason.OVERFLOW
+        # Quotas have no say here.
+        return _chosen(member, reason, tokens, steered=member.cap is not None)
 
     def _none(self, group: Sequence[Deployment], tried: Collection[str], tokens: int, now: float) -> Choice:
         """Nobody, and when somebody may answer again."""
@@ -132,11 +134,12 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
     return best
 
 
-def _chosen(member: Member, reason: Reason, tokens: int) -> Choice:
+def _chosen(member: Member, reason: Reason, tokens: int, *, steered: bool = True) -> Choice:
     if reason is not Reason.LAST_RESORT and member.gate.rest is not None:
         reason = Reason.PROBE
     cap = member.cap
     if cap is None or not cap.strict:
-        return Choice(member.deployment, reason, tokens)
+        look_first = steered and reason is Reason.ROOM and member.beyond_share
+        return Choice(member.deployment, reason, tokens, look_first=look_first)
     need = StrictNeed("u" + short(member.deployment.id), cap.rpm, cap.tpm, cap.clipped(tokens))
     return Choice(member.deployment, reason, tokens, strict=need)

@@ -72,6 +72,10 @@ class Clients:
             found.append((scope, cap))
         return found
 
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None) -> bool:
+        """Whether this instance must hear of the others before it admits more."""
+        return any(cap.beyond_share for _, cap in self.caps(client, model, limits))
+
     def admit(
         self, client: str, model: str, limits: ClientLimits | None, tokens: int, now: float
     ) -> Admission | Refusal:

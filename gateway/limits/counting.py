@@ -70,6 +70,7 @@ class Counting:
             raise ValueError("nothing was chosen")
         member = self._members[choice.deployment.id]
         self._charge(member, int(now), choice.tokens, 1)
+        member.spending.add(choice.tokens)
         probe = choice.reason is Reason.PROBE and member.gate.probed(now)
         place = None if member.cap is None else member.cap.reserve(choice.tokens, now)
         return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict)

@@ -8,6 +8,7 @@ from gateway.limits.cooldown import Gate
 from gateway.limits.health import Health
 from gateway.limits.ring import Ring
 from gateway.limits.signals import RateLimits
+from gateway.limits.spending import Spending
 from gateway.limits.view import CHARGE, CHARGE_SPAN, View
 from gateway.limits.window import MINUTE, Window, reset_before
 
@@ -58,6 +59,7 @@ class Member:
         "requests_limit",
         "score",
         "size",
+        "spending",
         "tokens_limit",
         "unseen",
         "untold",
@@ -76,6 +78,7 @@ class Member:
         self.usage_key = USAGE + deployment.id
         self.charge = view.ring(self.charge_key)
         self.own = Ring(CHARGE_SPAN)
+        self.spending = Spending(view)
         #: Tokens that others are likely to have charged since their last rows.
         self.unseen = 0.0
         self.cap: Cap | None = None
@@ -161,6 +164,13 @@ class Member:
         self.fits = fits
         self.score = free / renewal
         return fits
+
+    @property
+    def beyond_share(self) -> bool:
+        """Whether this instance must hear of the others before it sends more."""
+        if self.cap is not None:
+            return self.cap.beyond_share
+        return not self.ptu and self.spending.beyond(self.requests_limit, self.tokens_limit)
 
     def saw(self, at: float, used: int) -> None:
         """Upstream said that it had counted `used` tokens at a moment. One observation a second is enough."""

@@ -60,6 +60,10 @@ class Store(Protocol):
     """The operations of a store. `day` counts UTC days since 1970. All raise StoreError."""
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes use it, too."""
+
+    @property
     def offset(self) -> float:
         """Seconds by which the store's clock is ahead of ours."""
 
@@ -85,6 +89,7 @@ class Store(Protocol):
 class MemoryStore:
     """A store within one process: several instances of the core may share it."""
 
+    shared = False
     offset = 0.0
 
     def __init__(self) -> None:

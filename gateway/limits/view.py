@@ -73,7 +73,9 @@ class View:
         self._pages: dict[int, _Page] = {}
         self._merged_at = -_COLD
         self._last_count = 0
-        self._rollup_made = -1.0
+        #: How often others' rows were taken in, and how many instances wrote those that are known.
+        self.heard = 0
+        self.instances = 1
 
     def ring(self, key: str) -> Ring:
         """The sums under a key: everybody's for a charge, the others' for anything else."""
@@ -196,6 +198,7 @@ class View:
             page.applied[row.instance] = (contents.ledgers, 1)
         self._merged_at = max(self._merged_at, now)
         self._last_count = count
+        self._hear()
         return news
 
     def rollup(self, now: float, notes: Mapping[str, Any]) -> str:
@@ -235,7 +238,16 @@ class View:
         fresh = now - made < ROLLUP_FRESH
         if fresh:
             self._merged_at = max(self._merged_at, min(made, now))
+            self._hear()
         return value if fresh and isinstance(value, dict) else None
+
+    def _hear(self) -> None:
+        """Others' rows were read."""
+        known = {self._instance}
+        for page in self._pages.values():
+            known.update(page.rows, page.base_seqs)
+        self.heard += 1
+        self.instances = len(known)
 
     def _rebase(self, number: int, packed: Any, seqs: Any, made: float, now: float) -> None:
         """Take a page of a roll-up in."""

@@ -55,19 +55,16 @@ class Fleet:
     simulator: Running
     gateways: list[Gateway] = field(default_factory=list)
 
-    def at_once(self, model: str, count: int, *, apart: float = 0.0) -> list[Reply]:
-        """`count` calls at the same time, or so many seconds apart, to one gateway after the other."""
-
-        async def one(number: int, place: int, connection: Connection) -> Reply:
-            await asyncio.sleep(number * apart)
-            return await ask(self, place, model, connection)
+    def at_once(self, model: str, count: int) -> list[Reply]:
+        """`count` calls at the same time, to one gateway after the other."""
 
         async def work():
             places = [number % len(self.gateways) for number in range(count)]
             opened = [
                 await asyncio.open_connection("127.0.0.1", self.gateways[place].port) for place in places
             ]
-            return await asyncio.gather(*map(one, range(count), places, opened))
+            calls = (ask(self, place, model, each) for place, each in zip(places, opened, strict=True))
+            return await asyncio.gather(*calls)
 
         return asyncio.run(work())
 

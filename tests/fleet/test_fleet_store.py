@@ -50,7 +50,7 @@ def healed(fleet):
     return wait_for(healthy, HEALED_WITHIN)
 
 
-def livesconnection_string(simulator, azurite, fault):
+def lives_through(simulator, azurite, fault):
     """What becomes of a gateway whose store fails for a while in one way."""
     with (
         FaultProxy(azurite.port) as proxy,
@@ -75,7 +75,7 @@ def livesconnection_string(simulator, azurite, fault):
 def lived(simulator, azurite):
     """What became of a gateway for each fault, all at the same time."""
     with ThreadPoolExecutor(len(FAULTS)) as pool:
-        found = pool.map(lambda fault: livesconnection_string(simulator, azurite, fault), FAULTS.values())
+        found = pool.map(lambda fault: lives_through(simulator, azurite, fault), FAULTS.values())
         return dict(zip(FAULTS, found, strict=True))
 
 

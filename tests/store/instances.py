@@ -45,9 +45,9 @@ async def end_all() -> None:
     await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def config(members: int = 2, **settings) -> Config:
+def config(members: int = 2, rpm: int = 600, **settings) -> Config:
     group = tuple(
-        Deployment(f"d{number}", "m", f"d{number}", "azure", {}, ApiKey("k"), rpm=600, tpm=100_000)
+        Deployment(f"d{number}", "m", f"d{number}", "azure", {}, ApiKey("k"), rpm=rpm, tpm=100_000)
         for number in range(members)
     )
     return Config({"m": group}, allow_anonymous=True, **settings)
@@ -88,6 +88,9 @@ class Instance:
         try:
             await shared.refreshed()
             choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
+            if choice.look_first:
+                await shared.exchanged()
+                choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
             reservation = self.balancer.reserve(choice, self.sharing.now())
             shared.dispatched()
             upstream = time.monotonic()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from instances import Clock, Instance, run_to_its_end
+from instances import Clock, Instance, config, run_to_its_end
 from support.azurite import Azurite, free_port, require_azurite
 from support.faults import FaultProxy
 
@@ -56,6 +56,20 @@ def test_calls_go_on_without_a_store_and_the_log_says_so_once(tables_at, pool, c
     assert [True] == [
         "unavailable (down, ServiceRequestError)" in record.getMessage() for record in caplog.records
     ]
+
+
+def test_calls_beyond_an_instances_share_do_not_wait_longer_for_a_store_that_hangs(azurite, tables_at, pool):
+    async def check():
+        with FaultProxy(azurite.port) as proxy:
+            one = Instance(tables_at(proxy.port), pool, configuration=config(1, rpm=20))
+            await _warm(one)
+            proxy.delay = 30.0
+            added = await asyncio.gather(*(one.call(0.02) for _ in range(40)))
+            await _closed(one)
+            return added
+
+    added = run_to_its_end(check())
+    assert _short(added), added
 
 
 def test_after_three_failures_nothing_is_tried_for_five_seconds(tables_at, pool, caplog):

@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 from instances import Clock, Instance, forget_all
 
-from gateway.sharing import FLUSH_EVERY, LAST_FLUSH_EVERY
+from gateway.limits.estimate import Estimate
+from gateway.sharing import FLUSH_EVERY, LAST_FLUSH_EVERY, OTHERS_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +115,67 @@ def test_an_older_view_is_waited_for(run, pool):
         await shared.refreshed()
         assert one.sharing.view_age < 1
         await shared.settled()
+
+    run(check)
+
+
+def test_of_two_instances_that_exchange_at_once_one_sees_the_other(run, pool):
+    async def check(open_store):
+        one, other = Instance(open_store(), pool), Instance(open_store(), pool)
+        await asyncio.gather(one.call(), other.call())
+
+        async def exchange(instance):
+            shared = instance.sharing.call()
+            await shared.refreshed()
+            for _ in range(5):
+                choice = instance.balancer.choose(instance.group, Estimate(10, 0), (), instance.sharing.now())
+                instance.balancer.reserve(choice, instance.sharing.now())
+            # As long as it takes: what a call waits at most is another test's.
+            await instance.sharing.exchange(5)
+            found = instance.requests()
+            await shared.settled()
+            return found
+
+        assert 12 == max(await asyncio.gather(exchange(one), exchange(other)))
+
+    run(check)
+
+
+def test_calls_that_exchange_at_once_share_a_flush_and_a_read(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        await one.call()
+        before = Counter(one.sharing.storage.operations)
+        choice = one.balancer.choose(one.group, Estimate(10, 0), (), one.sharing.now())
+        one.balancer.reserve(choice, one.sharing.now())
+        await asyncio.gather(*(one.sharing.exchange(5) for _ in range(40)))
+        assert {"write": 1, "read": 1} == one.sharing.storage.operations - before
+
+    run(check)
+
+
+def test_an_instance_that_carries_more_than_its_share_exchanges_once_in_two_seconds_at_most(run, pool):
+    async def check(open_store):
+        clock = Clock()
+        one = Instance(open_store(), pool, clock=clock)
+        await one.call()
+        before = Counter(one.sharing.storage.operations)
+        for ahead in (0, 0.1, 1.8, 0.2):
+            clock.ahead += ahead
+            await one.sharing.exchange(5)
+        assert 2 == (one.sharing.storage.operations - before)["read"]
+
+    run(check)
+
+
+def test_an_exchange_gives_other_processes_their_time(run, pool):
+    async def check(open_store):
+        store = open_store()
+        one = Instance(store, pool)
+        await one.call()
+        started = time.monotonic()
+        await one.sharing.exchange(5)
+        assert store.shared == (time.monotonic() - started >= OTHERS_SECONDS)
 
     run(check)
 
