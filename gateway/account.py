@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from gateway.call import Call
 from gateway.config.deployment import ClientLimits
-from gateway.errors import RateLimited, TokenRateLimited
+from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
 from gateway.limits.balancer import Balancer, Reservation
 from gateway.limits.choice import Choice
 from gateway.limits.clients import Admission, Refusal
 from gateway.limits.estimate import fine_estimate
 from gateway.limits.outcome import Outcome
-from gateway.limits.signals import RateLimits, retry_seconds
-from gateway.reservations import Full, Grant
+from gateway.limits.signals import Kind, RateLimits
+from gateway.limits.strict import Wait
+from gateway.reservations import Grant
 from gateway.sharing import CAPPED_WAIT_AFTER, WAIT_AFTER, Sharing
 
 
@@ -38,15 +39,15 @@ class Account:
         estimate = fine_estimate(call.operation, call.body.values)
         admission = self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
         if isinstance(admission, Refusal):
-            raise limited(call.requested_model, admission.retry_after, tokens=admission.limit == "tpm")
+            raise limited(call.requested_model, admission.retry_after, admission.kind)
         try:
             grant = await self._sharing.reservations.reserve(admission.strict)
         except BaseException:
             self._balancer.release(admission)
             raise
-        if isinstance(grant, Full):
+        if isinstance(grant, Wait):
             self._balancer.release(admission)
-            raise limited(call.requested_model, grant.retry_after)
+            raise limited(call.requested_model, grant.seconds, grant.kind)
         self._admission, self._admission_grant = admission, grant
 
     async def refreshed(self) -> None:
@@ -57,8 +58,8 @@ class Account:
         """Before another choice that would go beyond this instance's share: tell the others, and look."""
         await self._shared.exchanged()
 
-    async def reserve(self, choice: Choice) -> float | None:
-        """Reserve a try. None when it may be sent, else the seconds until its strict cap has room."""
+    async def reserve(self, choice: Choice) -> Wait | None:
+        """Reserve a try. None when it may be sent, else the wait until its strict cap has room."""
         reservation = self._balancer.reserve(choice, self._sharing.now())
         needs = () if choice.strict is None else (choice.strict,)
         try:
@@ -66,9 +67,9 @@ class Account:
         except BaseException:
             self._balancer.withdraw(reservation, self._sharing.now())
             raise
-        if isinstance(grant, Full):
+        if isinstance(grant, Wait):
             self._balancer.withdraw(reservation, self._sharing.now())
-            return grant.retry_after
+            return grant
         self._reservation, self._reservation_grant = reservation, grant
         self._sent = True
         self._shared.dispatched()
@@ -107,11 +108,13 @@ class Account:
         await self._shared.settled()
 
 
-def limited(model: str, wait: float | None, *, tokens: bool = False, hopeless: bool = False) -> RateLimited:
+def limited(
+    model: str, wait: float | None, full: Kind | None = None, *, hopeless: bool = False
+) -> RateLimited:
     """The error of a limit, in words that no client takes for an exhausted budget."""
     seconds = retry_seconds(wait)
-    kind = TokenRateLimited if tokens else RateLimited
-    return kind(
+    error = TokenRateLimited if full == "tokens" else RateLimited
+    return error(
         f"Rate limit reached for the model `{model}`. "
         f"Please try again in {seconds} second{'' if seconds == 1 else 's'}.",
         retry_after=seconds,

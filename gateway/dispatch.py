@@ -29,7 +29,7 @@ from gateway.limits.balancer import MAX_TRIES, Balancer
 from gateway.limits.choice import Choice, Reason
 from gateway.limits.estimate import Estimate, estimate
 from gateway.limits.outcome import Outcome, Result
-from gateway.limits.signals import COOLDOWN_LONGEST
+from gateway.limits.signals import COOLDOWN_LONGEST, Kind
 from gateway.models import Models
 from gateway.sharing import Sharing
 from gateway.wire import Headers, Record
@@ -67,8 +67,10 @@ class Progress:
     failures: list[Failed] = field(default_factory=list)
     #: Tries at deployments that rest.
     last_resorts: int = 0
-    #: Seconds until a deployment at its limit has room again, and until one that failed is back.
+    #: Seconds until a deployment at its limit has room again, which limit that is, and seconds until one that
+    #: failed is back.
     room_in: float | None = None
+    full: Kind | None = None
     healthy_in: float | None = None
 
     @property
@@ -89,9 +91,10 @@ class Progress:
         """Remember when somebody may answer, from a choice that found nobody."""
         wait = choice.retry_after
         if choice.reason in _ROOM:
-            self.room_in = _sooner(self.room_in, wait or 0.0)
+            if self.room_in is None or (wait or 0.0) < self.room_in:
+                self.room_in, self.full = wait or 0.0, choice.kind
         elif wait is not None:
-            self.healthy_in = _sooner(self.healthy_in, wait)
+            self.healthy_in = wait if self.healthy_in is None else min(self.healthy_in, wait)
 
     def begin_anew(self) -> None:
         """After a pause all may be tried again."""
@@ -254,9 +257,9 @@ class Dispatcher:
     async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
         """One try: its answer, or None when it failed, or was not made because a strict cap is full."""
         progress.last_resorts += choice.reason is Reason.LAST_RESORT
-        full_for = await progress.account.reserve(choice)
-        if full_for is not None:
-            progress.note(Choice(None, Reason.CAPPED, choice.tokens, full_for))
+        wait = await progress.account.reserve(choice)
+        if wait is not None:
+            progress.note(Choice(None, Reason.CAPPED, choice.tokens, wait.seconds, wait.kind))
             return None
         outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
         if isinstance(outcome, Answer):
@@ -273,10 +276,6 @@ class Dispatcher:
         return None
 
 
-def _sooner(known: float | None, wait: float) -> float:
-    return wait if known is None else min(known, wait)
-
-
 def error_of(progress: Progress) -> GatewayError:
     """What the client is told when nobody answered. A limit comes first: waiting helps then."""
     limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
@@ -285,10 +284,11 @@ def error_of(progress: Progress) -> GatewayError:
         # Whether there is no other deployment that might take the call.
         all_said_so = len(limits) >= progress.members
         named = min(filter(None, waits), default=None) if all_said_so else None
+        kinds = {outcome.kind for outcome in limits}
         return limited(
             progress.call.requested_model,
             named if progress.room_in is None else progress.room_in,
-            tokens=bool(limits) and all(outcome.kind == "tokens" for outcome in limits),
+            progress.full or (kinds.pop() if len(kinds) == 1 else None),
             # Such waits are named for a request that is too large by itself.
             hopeless=all_said_so and min(waits) > COOLDOWN_LONGEST,
         )

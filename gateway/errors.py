@@ -26,6 +26,7 @@ This module imports nothing of ours and does no I/O.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, ClassVar
 
 #: Longest and shortest Retry-After that a client is ever told, in seconds: openai-python 1.x obeys
@@ -213,12 +214,18 @@ def error_body(error: GatewayError) -> bytes:
     return json.dumps({"error": inner}, separators=(",", ":")).encode()
 
 
+def retry_seconds(seconds: float | None) -> int:
+    """What a client is told of a wait: whole seconds, 1 to 60, not less than `seconds` up to there."""
+    if seconds is None or not seconds > RETRY_AFTER_MIN:
+        return RETRY_AFTER_MIN
+    return math.ceil(min(seconds, RETRY_AFTER_MAX))
+
+
 def retry_headers(seconds: float) -> list[tuple[str, str]]:
     """`retry-after` and `retry-after-ms` that agree, whole seconds between 1 and 60.
 
     Clients differ in which of the two they read and in what they make of zero or of values above a
     minute, so both are sent, equal and within the range that all of them obey.
     """
-    whole = int(seconds) if seconds == int(seconds) else int(seconds) + 1
-    whole = max(RETRY_AFTER_MIN, min(RETRY_AFTER_MAX, whole))
+    whole = retry_seconds(seconds)
     return [("retry-after", str(whole)), ("retry-after-ms", str(whole * 1000))]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.limits.store import StoreError
-from gateway.limits.strict import StrictNeed, reserve_all, settle_all
+from gateway.limits.strict import StrictNeed, Wait, reserve_all, settle_all
 from gateway.storage import Storage
 
 #: Seconds that a call waits for its place. Ten instances that meet at one row need a few hundred ms.
@@ -42,13 +42,6 @@ class Grant:
     places: tuple[Place, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
-    """A strict cap has no room; it would have after `retry_after` seconds."""
-
-    retry_after: float
-
-
 class Reservations:
     """The places of this instance's calls in strict caps."""
 
@@ -67,8 +60,8 @@ class Reservations:
         """Whether there are corrections to write."""
         return any(queue.corrections for queue in self._queues.values())
 
-    async def reserve(self, needs: Sequence[StrictNeed]) -> Grant | Full:
-        """A place for each of the needs, or none at all."""
+    async def reserve(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
+        """A place for each of the needs; or none at all, and the longest wait for one."""
         if not needs:
             return Grant()
         tries = [asyncio.create_task(self._reserve(need)) for need in needs]
@@ -79,10 +72,10 @@ class Reservations:
             self.release(Grant(tuple(place for place in done if isinstance(place, Place))))
             raise
         places = tuple(answer for answer in answers if isinstance(answer, Place))
-        waits = [answer for answer in answers if isinstance(answer, float)]
+        waits = [answer for answer in answers if isinstance(answer, Wait)]
         if waits:
             self.release(Grant(places))
-            return Full(max(waits))
+            return max(waits, key=lambda wait: wait.seconds)
         return Grant(places)
 
     def settle(self, grant: Grant, corrections: Iterable[tuple[StrictNeed, int]]) -> None:
@@ -109,9 +102,9 @@ class Reservations:
         for queue in self._queues.values():
             await queue.close()
 
-    async def _reserve(self, need: StrictNeed) -> Place | float | None:
-        """A place; or the seconds until there is one; or None where a cap that fails open cannot be asked."""
-        answer: Place | float | None = None
+    async def _reserve(self, need: StrictNeed) -> Place | Wait | None:
+        """A place; or the wait for one; or None where a cap that fails open cannot be asked."""
+        answer: Place | Wait | None = None
         if self._storage.available:
             waiting = self._queue(need.key).join(need)
             try:
@@ -126,7 +119,7 @@ class Reservations:
                     self.release(Grant((place,) if isinstance(place, Place) else ()))
                 raise
         if answer is None and not self._fails_open:
-            return CLOSED_RETRY
+            return Wait(CLOSED_RETRY)
         return answer
 
     def _queue(self, key: str) -> _Queue:
@@ -136,7 +129,7 @@ class Reservations:
         return queue
 
 
-_Waiting = tuple[StrictNeed, "asyncio.Future[Place | float | None]"]
+_Waiting = tuple[StrictNeed, "asyncio.Future[Place | Wait | None]"]
 
 
 class _Queue:
@@ -157,9 +150,9 @@ class _Queue:
         self._version: str | None = None
         self._alone = False
 
-    def join(self, need: StrictNeed) -> asyncio.Future[Place | float | None]:
+    def join(self, need: StrictNeed) -> asyncio.Future[Place | Wait | None]:
         """What becomes of `need`: see Reservations._reserve."""
-        future: asyncio.Future[Place | float | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Place | Wait | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((need, future))
         self._start()
         return future
@@ -213,13 +206,13 @@ class _Queue:
         for (need, future), wait in zip(group, waits, strict=True):
             place = Place(self._key, now, need.tokens)
             if not future.done():
-                future.set_result(place if wait == 0 else wait)
-            elif wait == 0:  # whoever wanted it has left
+                future.set_result(place if wait is None else wait)
+            elif wait is None:  # whoever wanted it has left
                 self.corrections.append((now, -need.tokens, -1))
 
     async def _change(
         self, needs: list[StrictNeed], corrections: list[tuple[float, int, int]]
-    ) -> tuple[float, list[float]]:
+    ) -> tuple[float, list[Wait | None]]:
         """Change the row until no other instance was faster: the time used, and what each need waits."""
         backoff = _BACKOFF_FIRST
         text, version, known = self._text, self._version, self._alone

@@ -230,7 +230,7 @@ def test_a_deployments_strict_cap_that_is_full_takes_nothing_and_says_when_it_ha
 
     wait, charged, used = run(work, store=store, rpm=1, strict=True)
     assert ((0, 0), (0, 0)) == (charged, used)
-    assert 60 == pytest.approx(wait, abs=1)
+    assert (60, "requests") == (pytest.approx(wait.seconds, abs=1), wait.kind)
 
 
 def test_a_caller_that_leaves_while_its_clients_place_is_reserved_takes_nothing():
@@ -332,5 +332,5 @@ def test_a_limits_error_names_the_model_and_a_whole_number_of_seconds(wait, seco
 
 
 def test_a_limit_of_tokens_and_a_hopeless_request_are_told_apart():
-    assert TokenRateLimited is type(limited("gpt", 1.0, tokens=True))
+    assert TokenRateLimited is type(limited("gpt", 1.0, "tokens"))
     assert ("x-should-retry", "false") in limited("gpt", 1.0, hopeless=True).headers()

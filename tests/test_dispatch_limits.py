@@ -437,6 +437,32 @@ def test_a_clients_cap_refuses_before_anything_is_sent(limit, kind, type_, scope
     assert (kind, type_, 40) == (type(second), second.type, second.retry_after)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("limit", "kind"), [({"rpm": 1}, RateLimited), ({"tpm": 100}, TokenRateLimited)], ids=["rpm", "tpm"]
+)
+def test_a_deployments_cap_says_which_of_its_limits_is_full(limit, kind, strict):
+    async def test(bench):
+        await bench.send(call(max_tokens=90))
+        return await bench.send(call(max_tokens=98)), bench.counts
+
+    second, counts = run({"gpt": [((OK,), {**limit, "strict": strict})]}, test, capped=True)
+    assert (kind, {"gpt": [1]}) == (type(second), counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("Token rate limit reached", TokenRateLimited), ("Call rate limit reached", RateLimited)],
+)
+def test_whoever_comes_while_a_deployment_rests_is_told_which_limit_upstream_named(text, kind):
+    refusal = reply(429, {"error": {"message": text}}, retry_after="20")
+
+    async def test(bench):
+        return type(await bench.send()), type(await bench.send()), bench.counts
+
+    assert (kind, kind, {"gpt": [1]}) == run({"gpt": [((refusal,), {})]}, test)
+
+
 def test_a_models_cap_is_not_anothers():
     limits = ClientLimits(models={"gpt": Limit(rpm=1)})
 

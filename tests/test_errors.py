@@ -5,6 +5,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.errors import (
@@ -16,6 +18,7 @@ from gateway.errors import (
     RateLimited,
     error_body,
     retry_headers,
+    retry_seconds,
 )
 
 CLASSES = {
@@ -80,3 +83,13 @@ def test_a_wait_reaches_the_headers():
 
 def test_a_wrong_method_names_the_right_ones():
     assert [("allow", "GET, HEAD")] == MethodNotAllowed("no", allow="GET, HEAD").headers()
+
+
+@given(st.none() | st.floats(allow_nan=True, allow_infinity=True))
+def test_a_client_is_told_whole_seconds_of_a_minute_at_most(seconds):
+    told = retry_seconds(seconds)
+
+    assert type(told) is int
+    assert 1 <= told <= 60
+    if seconds is not None and 0 < seconds <= 60:
+        assert told >= seconds

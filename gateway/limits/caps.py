@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from heapq import merge
 
 from gateway.limits.ring import Ring
+from gateway.limits.signals import Kind
 from gateway.limits.spending import Spending
 from gateway.limits.view import View
 
@@ -91,13 +92,13 @@ class Cap:
         free = 1.0 if self.tpm is None else 1 - tokens / self.tpm
         return free if self.rpm is None else min(free, 1 - requests / self.rpm)
 
-    def full(self, tokens: int, now: float) -> str | None:
-        """Which limit a call of `tokens` would break: "rpm", "tpm" or None."""
+    def full(self, tokens: int, now: float) -> Kind | None:
+        """Which limit a call of `tokens` would break, if any."""
         used_tokens, used_requests = self.used(now)
         if self.rpm is not None and used_requests + 1 > self.rpm:
-            return "rpm"
+            return "requests"
         if self.tpm is not None and used_tokens + self.clipped(tokens) > self.tpm:
-            return "tpm"
+            return "tokens"
         return None
 
     def wait(self, tokens: int, now: float) -> float:

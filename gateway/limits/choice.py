@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from gateway.config.deployment import Deployment
 from gateway.limits.member import Member
+from gateway.limits.signals import Kind
 from gateway.limits.strict import StrictNeed
 
 
@@ -39,6 +40,8 @@ class Choice:
     reason: Reason
     tokens: int
     retry_after: float | None = None
+    #: The limit that this is a wait for, where that is known.
+    kind: Kind | None = None
     #: What must be reserved in a row of its own before the call is sent.
     strict: StrictNeed | None = None
     #: This instance has sent its share of the limit: it should look first what the others did meanwhile.

@@ -17,7 +17,7 @@ from gateway.config.deployment import Deployment
 from gateway.limits.choice import Choice, Reason, draw, shuffle
 from gateway.limits.cooldown import LIMITS
 from gateway.limits.member import Member
-from gateway.limits.strict import StrictNeed, short
+from gateway.limits.strict import StrictNeed, Wait, short
 
 #: Calls of one request at most to deployments that rest.
 MAX_LAST_RESORTS = 2
@@ -97,7 +97,7 @@ class Chooser:
 
     def _none(self, group: Sequence[Deployment], tried: Collection[str], tokens: int, now: float) -> Choice:
         """Nobody, and when somebody may answer again."""
-        waits: dict[Reason, list[float]] = {}
+        waits: dict[Reason, list[Wait]] = {}
         untried = False
         for deployment in group:
             member = self._members[deployment.id]
@@ -105,19 +105,27 @@ class Chooser:
             rest = member.gate.rest
             resting = 0.0 if rest is None else max(0.0, rest.until - now)
             capped = 0.0 if member.cap is None else member.cap.wait(tokens, now)
+            full = None if member.cap is None else member.cap.full(tokens, now)
             if rest is not None:
                 reason = Reason.LIMITED if rest.reason in LIMITS else Reason.UNHEALTHY
-                waits.setdefault(reason, []).append(max(resting, capped))
+                kind = full if capped > resting else rest.kind
+                waits.setdefault(reason, []).append(Wait(max(resting, capped), kind))
             elif capped > 0:
-                waits.setdefault(Reason.CAPPED, []).append(capped)
+                waits.setdefault(Reason.CAPPED, []).append(Wait(capped, full))
             elif deployment.id not in tried:
                 waits.setdefault(Reason.LIMITED, []).append(member.room_in(tokens, now))
         limited = [*waits.get(Reason.LIMITED, []), *waits.get(Reason.CAPPED, [])]
         if limited:
             reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
-            return Choice(None, reason, tokens, min(limited))
+            first = min(limited, key=_seconds)
+            return Choice(None, reason, tokens, first.seconds, first.kind)
         reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
-        return Choice(None, reason, tokens, min(waits.get(Reason.UNHEALTHY, []), default=None))
+        waiting = [wait.seconds for wait in waits.get(Reason.UNHEALTHY, [])]
+        return Choice(None, reason, tokens, min(waiting, default=None))
+
+
+def _seconds(wait: Wait) -> float:
+    return wait.seconds
 
 
 def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:

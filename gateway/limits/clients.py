@@ -9,6 +9,7 @@ from gateway.config.deployment import ClientLimits, Limit
 from gateway.limits.caps import Cap, Entry
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, final_tokens
+from gateway.limits.signals import Kind
 from gateway.limits.strict import StrictNeed, short
 from gateway.limits.view import View
 
@@ -23,8 +24,7 @@ class Refusal:
     """A cap that a call would break, and the seconds after which it would not."""
 
     retry_after: float
-    #: "rpm" or "tpm".
-    limit: str
+    kind: Kind
     scope: Scope
 
 

@@ -8,13 +8,15 @@ its success.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from gateway.limits.signals import COOLDOWN_LONGEST, COOLDOWN_SHORTEST
+from gateway.limits.signals import COOLDOWN_LONGEST, COOLDOWN_SHORTEST, Kind
 
 Reason = Literal["tokens", "requests", "limit", "quota", "operator", "health"]
 
+_KINDS: Mapping[Reason, Kind] = {"tokens": "tokens", "requests": "requests"}
 #: Reasons that only a successful call puts an end to.
 _PROBED = frozenset({"quota", "operator", "health"})
 #: Reasons that are limits: a client that waits gets in.
@@ -34,6 +36,11 @@ class Rest:
     reason: Reason
     #: Tokens of the call that was refused; 0 where size was not the reason.
     size: int = 0
+
+    @property
+    def kind(self) -> Kind | None:
+        """The limit that upstream named."""
+        return _KINDS.get(self.reason)
 
     def packed(self) -> list[Any]:
         """As JSON."""

@@ -7,8 +7,9 @@ from gateway.limits.caps import Cap
 from gateway.limits.cooldown import Gate
 from gateway.limits.health import Health
 from gateway.limits.ring import Ring
-from gateway.limits.signals import RateLimits
+from gateway.limits.signals import Kind, RateLimits
 from gateway.limits.spending import Spending
+from gateway.limits.strict import Wait
 from gateway.limits.view import CHARGE, CHARGE_SPAN, View
 from gateway.limits.window import MINUTE, Window, reset_before
 
@@ -204,16 +205,15 @@ class Member:
         self.charge.mark(int(start))
         self._renews = start + window.guard + MINUTE
 
-    def room_in(self, tokens: int, now: float) -> float:
-        """Seconds until a call of `tokens` has room as far as the ledger knows; 0 when it has."""
-        if self.cap is not None:
-            return self.cap.wait(tokens, now)
+    def room_in(self, tokens: int, now: float) -> Wait:
+        """How long until a call of `tokens` has room as far as the ledger knows: 0 s when it has."""
         if self.measure(tokens, now, int(now)):
-            return 0.0
+            return Wait(0.0)
         if self.tokens_limit and self.window.phase is not None:
-            return max(0.0, self._renews - now)
+            return Wait(max(0.0, self._renews - now), "tokens")
         excess_tokens = self.charge.tokens + tokens - self.tokens_limit if self.tokens_limit else 0.0
         excess_requests = self.charge.requests + 1 - self.requests_limit if self.requests_limit else 0
+        kind: Kind = "requests" if excess_requests > 0 else "tokens"
         for second in self.charge.seconds():
             if excess_tokens <= 0 and excess_requests <= 0:
                 break
@@ -221,8 +221,8 @@ class Member:
             excess_tokens -= gone_tokens
             excess_requests -= gone_requests
             if excess_tokens <= 0 and excess_requests <= 0:
-                return max(0.0, second + MINUTE + 1 - now)
-        return float(MINUTE)
+                return Wait(max(0.0, second + MINUTE + 1 - now), kind)
+        return Wait(float(MINUTE), kind)
 
     def chance(self, tokens: int, now: float) -> float:
         """How likely a call is admitted that has no room by the latest `measure`.

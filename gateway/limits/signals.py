@@ -6,7 +6,6 @@ unknown, limits are per `renewalperiod`, and `reset-*` has no unit that can be r
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,13 +95,6 @@ def cooldown_seconds(
     if seconds is None or not seconds > 0:
         seconds = fallback if fallback > 0 else COOLDOWN_UNKNOWN
     return min(max(seconds, floor), COOLDOWN_LONGEST)
-
-
-def retry_seconds(seconds: float | None) -> int:
-    """What a client is told: whole seconds, 1 to 60, not less than `seconds` asks."""
-    if seconds is None or not seconds > 0:
-        return 1
-    return math.ceil(min(seconds, 60.0))
 
 
 def _number(value: str | None) -> float | None:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gateway.limits.signals import Kind
+
 _SPAN = 61
 _LARGEST = 1 << 53
 
@@ -24,6 +26,14 @@ class StrictNeed:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What is full, and the seconds until a call would fit; `kind` of None where that is not known."""
+
+    seconds: float
+    kind: Kind | None = None
+
+
 def short(name: str) -> str:
     """A name as part of a row's key: of safe characters whatever it is, and no secret where it is one."""
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
@@ -32,18 +42,18 @@ def short(name: str) -> str:
 _Buckets = dict[int, list[int]]
 
 
-def reserve_all(text: str | None, needs: Sequence[StrictNeed], now: float) -> tuple[str, list[float]]:
-    """The row's new text, and for each of the needs 0.0 or the seconds until it would fit.
+def reserve_all(text: str | None, needs: Sequence[StrictNeed], now: float) -> tuple[str, list[Wait | None]]:
+    """The row's new text, and for each of the needs None where it has its place, else what it waits for.
 
     First come, first served; a call that does not fit does not hold up a smaller one. `text` of None, or
     one that cannot be read, is an empty row.
     """
     buckets = _read(text, now)
-    waits: list[float] = []
+    waits: list[Wait | None] = []
     for need in needs:
         tokens = need.tokens if need.tpm is None else min(need.tokens, need.tpm)
         wait = _wait(buckets, need, tokens, now)
-        if wait == 0:
+        if wait is None:
             cell = buckets.setdefault(int(now), [0, 0])
             cell[0] += tokens
             cell[1] += 1
@@ -62,7 +72,7 @@ def settle_all(text: str | None, corrections: Iterable[tuple[float, int, int]], 
     return _write(buckets)
 
 
-def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> float:
+def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> Wait | None:
     excess_tokens = 0
     if need.tpm is not None:
         excess_tokens = sum(cell[0] for cell in buckets.values()) + tokens - need.tpm
@@ -70,13 +80,14 @@ def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> float
     if need.rpm is not None:
         excess_requests = sum(cell[1] for cell in buckets.values()) + 1 - need.rpm
     if excess_tokens <= 0 and excess_requests <= 0:
-        return 0.0
+        return None
+    kind: Kind = "requests" if excess_requests > 0 else "tokens"
     for second in sorted(buckets):
         excess_tokens -= buckets[second][0]
         excess_requests -= buckets[second][1]
         if excess_tokens <= 0 and excess_requests <= 0:
-            return max(second + _SPAN - now, 0.001)
-    return float(_SPAN)
+            return Wait(max(second + _SPAN - now, 0.001), kind)
+    return Wait(float(_SPAN), kind)
 
 
 def _read(text: str | None, now: float) -> _Buckets:

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
 from gateway.config.deployment import ClientLimits, Limit
+from gateway.errors import retry_seconds
 from gateway.limits.balancer import MAX_TRIES
 from gateway.limits.choice import Reason
 from gateway.limits.clients import Admission, Refusal
 from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, Result
-from gateway.limits.signals import RateLimits, retry_seconds
+from gateway.limits.signals import RateLimits
 
 
 def end(instance, place, result, now=NOW, **fields):
@@ -213,7 +214,7 @@ def test_a_client_cap_refuses_with_a_true_wait():
     first = admit("master", "m", LIMITS, Estimate(60, 0), NOW)
     refusal = admit("master", "m", LIMITS, Estimate(60, 0), NOW + 1)
 
-    assert Refusal(59.0, "tpm", "model") == refusal
+    assert Refusal(59.0, "tokens", "model") == refusal
     instance.balancer.finish(first, Outcome(Result.SUCCESS, 10, 10))
     assert isinstance(admit("master", "m", LIMITS, Estimate(60, 0), NOW + 1), Admission)
 
@@ -244,7 +245,7 @@ def test_client_caps_are_shared():
         one.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW)
     two.balancer.merge(one.flush(NOW), NOW + 1)
 
-    assert "rpm" == two.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW + 1).limit
+    assert "requests" == two.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW + 1).kind
 
 
 # Whole requests, at random

@@ -11,7 +11,6 @@ from gateway.limits.signals import (
     cooldown_seconds,
     limit_kind,
     read_limits,
-    retry_seconds,
 )
 
 AZURE = {
@@ -79,16 +78,6 @@ def test_a_cooldown_is_half_a_second_to_a_minute(retry_after, fallback):
 )
 def test_a_cooldown_follows_retry_after(retry_after, seconds):
     assert seconds == cooldown_seconds(retry_after)
-
-
-@given(st.none() | st.floats(allow_nan=True, allow_infinity=True))
-def test_a_client_is_told_whole_seconds_of_a_minute_at_most(seconds):
-    told = retry_seconds(seconds)
-
-    assert type(told) is int
-    assert 1 <= told <= 60
-    if seconds is not None and 0 < seconds <= 60:
-        assert told >= seconds
 
 
 @given(st.dictionaries(st.sampled_from([*AZURE, "policy-id", "x-ratelimit-type"]), st.text(max_size=12)))

@@ -12,8 +12,8 @@ from instances import run_to_its_end
 from support.azurite import free_port
 
 from gateway.limits.store import MemoryStore, Reason, StoreError
-from gateway.limits.strict import StrictNeed
-from gateway.reservations import RESERVE_SECONDS, Full, Grant, Reservations
+from gateway.limits.strict import StrictNeed, Wait
+from gateway.reservations import RESERVE_SECONDS, Grant, Reservations
 from gateway.storage import Storage
 
 
@@ -44,7 +44,7 @@ def test_of_80_calls_at_once_over_several_instances_exactly_20_pass(run, key, in
 
     answers = run(check)
     assert 20 == _granted(answers)
-    assert 60 == sum(isinstance(answer, Full) for answer in answers)
+    assert 60 == sum(isinstance(answer, Wait) for answer in answers)
 
 
 def test_calls_that_wait_together_are_reserved_in_one_operation(run, key):
@@ -74,8 +74,8 @@ def test_a_refusal_names_the_time_when_there_is_room(run, key):
         return await one.reserve([_need(key, rpm=1)])
 
     answer = run(check)
-    assert isinstance(answer, Full)
-    assert 58 < answer.retry_after <= 61
+    assert isinstance(answer, Wait)
+    assert 58 < answer.seconds <= 61
 
 
 def test_a_call_that_one_of_its_caps_refuses_leaves_nothing_in_the_others(run, key):
@@ -86,7 +86,7 @@ def test_a_call_that_one_of_its_caps_refuses_leaves_nothing_in_the_others(run, k
         return refused, await one.reserve([_need(key + "a", rpm=1)])
 
     refused, then = run(check)
-    assert isinstance(refused, Full)
+    assert isinstance(refused, Wait)
     assert isinstance(then, Grant)
 
 
@@ -103,7 +103,7 @@ def test_tokens_that_were_not_used_are_given_back_to_all(run, key):
         return before, await other.reserve([_need(key, rpm=None, tpm=100, tokens=50)])
 
     before, after = run(check)
-    assert (Full, Grant) == (type(before), type(after))
+    assert (Wait, Grant) == (type(before), type(after))
 
 
 def test_nobody_is_refused_because_of_a_place_that_another_instance_gave_back(run, key):
@@ -143,7 +143,7 @@ class _Failing(MemoryStore):
 
 
 @pytest.mark.parametrize(("store", "longest"), [(_Hanging, RESERVE_SECONDS + 0.2), (_Failing, 0.2)])
-@pytest.mark.parametrize(("fails_open", "expected"), [(True, Grant), (False, Full)])
+@pytest.mark.parametrize(("fails_open", "expected"), [(True, Grant), (False, Wait)])
 def test_without_an_answer_of_the_store_a_cap_fails_as_configured(store, longest, fails_open, expected, key):
     async def check():
         one = _reservations(store(), fails_open=fails_open)
