@@ -32,9 +32,8 @@ REFRESH_AFTER = 1.2
 WAIT_AFTER = 1.4
 #: The same for calls under caps, which hold across instances as well as the view is fresh.
 CAPPED_WAIT_AFTER = 1.0
-#: Seconds between flushes, and between the flushes of last calls in flight.
+#: Seconds between flushes.
 FLUSH_EVERY = 0.3
-LAST_FLUSH_EVERY = 0.2
 #: Seconds between reads of the whole window. An instance that could not write for a while writes old pages
 #: late, where a read of what is new does not look.
 READ_WHOLE_EVERY = 10.0
@@ -170,11 +169,11 @@ class Sharing:
             return
         self._stop_timer()
         if self._dirty and self.storage.available and allowance > 0:
-            await self._flushed_within(allowance, every=LAST_FLUSH_EVERY)
+            await self._flushed_within(allowance, every=FLUSH_EVERY)
         if self._dirty and self._flushing is None and self._timer is None and not self._in_flight:
             # The last flush was a moment ago: the rest of a burst is written if this process is not frozen
             # by then, else when it wakes.
-            self._timer = asyncio.get_running_loop().call_later(LAST_FLUSH_EVERY, self._due)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY, self._due)
 
     async def _flushed_within(self, allowance: float, *, every: float) -> None:
         """Wait for the flush under way; if that began `every` seconds ago, for one of what came since."""
