@@ -11,6 +11,8 @@ from benchmarks.limits.world import SIX, TWENTY, Scenario
 #: Policy -> mean figures.
 Row = Mapping[str, Figures]
 
+#: Those of the fleets in `make soak`.
+_SMALL = (30, 60, 120)
 #: Provisioned throughput of 70 % of all tokens that can be used, before six pay-as-you-go deployments.
 _PTU = (1400, 26, 52, 104, 130, 208, 348)
 
@@ -55,6 +57,7 @@ SCENARIOS: tuple[tuple[Scenario, tuple[Bar, ...]], ...] = (
     (Scenario("L 0.95"), (_share(0.2), _AVOID, _above(1.5), _operations(1600), _added(5))),
     (Scenario("L 0.95, waiting up to 5 s", wait=5), (_above(0.6),)),
     (Scenario("L 1.2", load=1.2), (_UTIL, _share(0.45))),
+    (Scenario("three small, L 1.5, N 5", load=1.5, instances=5, capacities=_SMALL), (_above(0.5), _UTIL)),
     (Scenario("L 0.95, N 1", instances=1), (_operations(150),)),
     (Scenario("L 0.95, N 200", instances=200), (_share(0.12),)),
     (Scenario("D 20, L 0.95", capacities=TWENTY), (_share(0.12), _above(0.5))),
