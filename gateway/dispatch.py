@@ -17,20 +17,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from gateway.account import Account, limited
+from gateway.account import Account
 from gateway.answers import Answer
-from gateway.attempt import Attempts, Failed
+from gateway.attempt import Attempts
 from gateway.call import Call
 from gateway.config.deployment import Config, Deployment
-from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import GatewayError
 from gateway.limits.balancer import MAX_TRIES, Balancer
 from gateway.limits.choice import Choice, Reason
-from gateway.limits.estimate import Estimate, estimate
+from gateway.limits.estimate import estimate
 from gateway.limits.outcome import Outcome, Result
-from gateway.limits.signals import COOLDOWN_LONGEST, Kind
 from gateway.models import Models
+from gateway.progress import Progress, error_of
 from gateway.sharing import Sharing
 from gateway.wire import Headers, Record
 
@@ -41,65 +40,8 @@ BACKOFF_LONGEST = 8.0
 WAIT_SHORTEST = 0.01
 
 _RETRIED = frozenset({Result.UNREACHABLE, Result.FAILED})
-_ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
 
 _log = logging.getLogger("gateway.upstream")
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far one request has come."""
-
-    call: Call
-    estimate: Estimate
-    account: Account
-    record: Record
-    #: When it must have begun to be answered, in the loop's time.
-    deadline: float
-    #: Seconds that it may still wait for room.
-    waiting_left: float
-    #: Retries of a lone deployment so far.
-    retries: int = 0
-    #: Deployments of the requested model and its fallbacks.
-    members: int = 0
-    #: Ids of those that were tried since all could be.
-    tried: set[str] = field(default_factory=set)
-    failures: list[Failed] = field(default_factory=list)
-    #: Tries at deployments that rest.
-    last_resorts: int = 0
-    #: Seconds until a deployment at its limit has room again, which limit that is, and seconds until one that
-    #: failed is back.
-    room_in: float | None = None
-    full: Kind | None = None
-    healthy_in: float | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether no other try may follow."""
-        return self._timeouts > 1 or asyncio.get_running_loop().time() >= self.deadline
-
-    @property
-    def failure(self) -> Result:
-        """How a request ended that nobody answered: after a time-out upstream may have worked for it."""
-        return Result.TIMEOUT if self._timeouts else Result.FAILED
-
-    @property
-    def _timeouts(self) -> int:
-        return sum(failed.result is Result.TIMEOUT for failed in self.failures)
-
-    def note(self, choice: Choice) -> None:
-        """Remember when somebody may answer, from a choice that found nobody."""
-        wait = choice.retry_after
-        if choice.reason in _ROOM:
-            if self.room_in is None or (wait or 0.0) < self.room_in:
-                self.room_in, self.full = wait or 0.0, choice.kind
-        elif wait is not None:
-            self.healthy_in = wait if self.healthy_in is None else min(self.healthy_in, wait)
-
-    def begin_anew(self) -> None:
-        """After a pause all may be tried again."""
-        self.tried.clear()
-        self.room_in = self.healthy_in = None
 
 
 class Dispatcher:
@@ -274,29 +216,3 @@ class Dispatcher:
             outcome.code,
         )
         return None
-
-
-def error_of(progress: Progress) -> GatewayError:
-    """What the client is told when nobody answered. A limit comes first: waiting helps then."""
-    limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
-    if limits or progress.room_in is not None:
-        waits = [outcome.retry_after or 0.0 for outcome in limits]
-        # Whether there is no other deployment that might take the call.
-        all_said_so = len(limits) >= progress.members
-        named = min(filter(None, waits), default=None) if all_said_so else None
-        kinds = {outcome.kind for outcome in limits}
-        return limited(
-            progress.call.requested_model,
-            named if progress.room_in is None else progress.room_in,
-            progress.full or (kinds.pop() if len(kinds) == 1 else None),
-            # Such waits are named for a request that is too large by itself.
-            hopeless=all_said_so and min(waits) > COOLDOWN_LONGEST,
-        )
-    if not progress.failures:
-        return UpstreamUnavailable(retry_after=progress.healthy_in)
-    last = progress.failures[-1]
-    if last.result is Result.TIMEOUT or last.status in {408, 504}:
-        return UpstreamTimeout()
-    if last.result is Result.UNREACHABLE or last.status == 503:
-        return UpstreamUnavailable(retry_after=last.outcome.retry_after)
-    return UpstreamFailed()

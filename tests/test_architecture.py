@@ -18,6 +18,7 @@ LAYERS = [
     {"app"},
     {"pipeline", "adapters", "hosting"},
     {"dispatch", "status", "streaming", "transport"},
+    {"progress"},
     {"attempt"},
     {"answers", "models"},
     {"account"},

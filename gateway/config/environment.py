@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.fields import BOOLEAN_FIELDS, NUMBER_FIELDS
-from gateway.config.problems import Path, Problems
-from gateway.config.syntax import MAX_DEPTH
+from gateway.config.problems import MAX_DEPTH, Path, Problems
 
 PREFIX = "os.environ/"
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
 
+#: Levels of nesting that are still a configuration.
+MAX_DEPTH = 50
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 
 

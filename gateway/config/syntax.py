@@ -11,14 +11,11 @@ import json
 from collections import Counter
 from typing import Any
 
-from gateway.config.problems import ConfigError, Path, Problems
+from gateway.config.problems import MAX_DEPTH, ConfigError, Path, Problems
 
 #: The largest document, in UTF-8 bytes: thousands of deployments fit.
 MAX_BYTES = 1_000_000
 TOO_LARGE = f"document: is larger than {MAX_BYTES} bytes; spread the deployments over several gateways"
-
-#: Levels of nesting that are still a configuration.
-MAX_DEPTH = 50
 
 
 class Members(dict[str, Any]):

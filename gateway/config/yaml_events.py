@@ -15,8 +15,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
-from gateway.config.problems import ConfigError, Path, Problems
-from gateway.config.syntax import MAX_DEPTH
+from gateway.config.problems import MAX_DEPTH, ConfigError, Path, Problems
 
 #: Values a document may hold once its aliases are written out.
 MAX_VALUES = 100_000
