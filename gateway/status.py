@@ -44,12 +44,14 @@ class Status:
         return _json({**_OPEN, "storage": self._storage()} if known else _OPEN)
 
     def _storage(self) -> dict[str, Any]:
-        state = self._sharing.storage.state()
+        storage = self._sharing.storage
+        state = storage.state()
         return {
             "healthy": state.healthy,
             "reason": state.reason,
             "failing_since": _moment(state.failing_since),
-            "operations": dict(self._sharing.storage.operations),
+            "operations": dict(storage.operations),
+            "failures": dict(storage.failures),
             "instances": self._balancer.instances,
         }
 

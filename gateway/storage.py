@@ -49,7 +49,7 @@ class Storage:
         self._reason: Reason | None = None
         self._since: float | None = None
         self._opened = 0.0
-        #: Operations by name, and failures by reason: what metrics are made of.
+        #: Operations by name and failures by reason since the process began.
         self.operations: Counter[str] = Counter()
         self.failures: Counter[Reason] = Counter()
 

@@ -17,7 +17,14 @@ from gateway.status import Status
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 KEY = {"authorization": "Bearer the-key"}
 WRONG = {"authorization": "Bearer another"}
-HEALTHY = {"healthy": True, "reason": None, "failing_since": None, "operations": {}, "instances": 1}
+HEALTHY = {
+    "healthy": True,
+    "reason": None,
+    "failing_since": None,
+    "operations": {},
+    "failures": {},
+    "instances": 1,
+}
 
 
 class Broken(MemoryStore):
@@ -131,7 +138,11 @@ def test_a_store_that_fails_is_told_with_its_reason_and_since_when_until_it_is_b
             "reason": "down",
             "failing_since": "2023-11-14T22:13:20.000Z",
             "operations": {"write": 1},
+            "failures": {"down": 1},
             "instances": 1,
         },
     } == failing
-    assert {"status": "ok", "storage": HEALTHY | {"operations": {"write": 2}}} == healed
+    assert {
+        "status": "ok",
+        "storage": HEALTHY | {"operations": {"write": 2}, "failures": {"down": 1}},
+    } == healed
