@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simulator.faults import Fault
+from simulator.limits import Style
 
 Kind = Literal["chat", "completions", "embeddings", "speech", "image", "transcription"]
 HeaderGeneration = Literal["2024", "2025", "2026-ms", "2026-s", "unlimited", "none"]
@@ -91,8 +92,9 @@ class Limits(Strict):
     #: Requests per 60 s, enforced in windows of `rpm_window_s`.
     rpm: int | None = Field(default=None, ge=1)
     rpm_window_s: Literal[1, 10, 60] = 60
-    #: Tumbling windows begin at multiples of their length plus `phase_s`; sliding ones look back.
-    windows: Literal["tumbling", "sliding"] = "tumbling"
+    #: Tumbling windows begin at multiples of their length plus `phase_s`; sliding ones look back; leaky ones
+    #: are buckets that drain evenly.
+    windows: Style = "tumbling"
     phase_s: float = Field(default=0, ge=0)
     #: Tokens charged for an answer whose length the request does not bound.
     default_max_tokens: int = Field(default=16, ge=0)

@@ -16,6 +16,9 @@ NEVER = 86_400
 #: Tokens that are an error of rounding.
 ROUNDING = 1e-3
 
+#: How a window forgets: all at its end, each after its length, or evenly.
+Style = Literal["tumbling", "sliding", "leaky"]
+
 
 @dataclass(slots=True)
 class Window:
@@ -24,8 +27,8 @@ class Window:
     limit: int
     length_s: float
     phase_s: float = 0
-    style: Literal["tumbling", "sliding"] = "tumbling"
-    used: int = 0
+    style: Style = "tumbling"
+    used: float = 0
     start: float = 0
     entries: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -34,6 +37,10 @@ class Window:
         if self.style == "sliding":
             while self.entries and self.entries[0][0] + self.length_s <= now:
                 self.used -= self.entries.popleft()[1]
+            return
+        if self.style == "leaky":
+            self.used = max(0.0, self.used - max(0.0, now - self.start) * self.limit / self.length_s)
+            self.start = now
             return
         start = math.floor((now - self.phase_s) / self.length_s) * self.length_s + self.phase_s
         if start != self.start:
@@ -46,10 +53,12 @@ class Window:
         if amount > self.limit:
             return NEVER
         excess = self.used + amount - self.limit
-        if excess <= 0:
+        if excess <= ROUNDING:
             return 0
         if self.style == "tumbling":
             return self.start + self.length_s - now
+        if self.style == "leaky":
+            return excess * self.length_s / self.limit
         freed = 0
         for time, spent in self.entries:
             freed += spent
@@ -67,7 +76,7 @@ class Window:
     def remaining(self, now: float) -> int:
         """What still fits now."""
         self.settle(now)
-        return max(0, self.limit - self.used)
+        return max(0, math.floor(self.limit - self.used + ROUNDING))
 
     def reset_s(self, now: float) -> float:
         """Seconds until a bucket that refills evenly would be full again, as Azure's reset headers count."""

@@ -94,7 +94,7 @@ class Quota:
         """The 429 for the `token` or `call` limit, in the configured text and with its retry headers."""
         if self.account.kind == "openai":
             window = self.meters.tokens if what == "token" else self.meters.requests
-            limit, used = (window.limit, window.used) if window else (0, 0)
+            limit, used = (window.limit, int(window.used)) if window else (0, 0)
             return platform.limited(
                 what, self.deployment.model, limit=limit, used=used, requested=requested, wait_s=wait_s
             )

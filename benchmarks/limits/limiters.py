@@ -1,13 +1,19 @@
-"""Upstream's limiters, as the sources describe them, each with a deployment behind it."""
+"""Upstream's limiters: the simulator's counters, with what the policies ask of them."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from simulator.limits import Bucket, Style, Window, request_window_limit
+
 Kind = Literal["tokens", "requests"]
+
+#: Azure grants 6 requests a minute with 1,000 tokens a minute, and counts them in windows of 10 s.
+_REQUESTS_WINDOW = 10
+#: Seconds until room renews where nobody knows when: half a minute on average.
+_RENEWAL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,140 +45,41 @@ class Limiter(Protocol):
         """Seconds until used room is there again."""
 
 
-class Requests:
-    """Requests per ten seconds, a sixth of the minute's."""
+class PayAsYouGo:
+    """Tokens a minute, in a window of any style, and the requests that Azure grants with them."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._limit = math.ceil(per_minute / 6)
-        self._window = -1
-        self._count = 0
-
-    def room(self, now: float) -> bool:
-        """Whether one more fits."""
-        if int(now // 10) != self._window:
-            self._window, self._count = int(now // 10), 0
-        return self._count < self._limit
-
-    def add(self) -> None:
-        """Count one."""
-        self._count += 1
-
-
-class Tumbling:
-    """A counter that is reset each minute at a second that nobody is told."""
-
-    def __init__(self, capacity: int, phase: float) -> None:
+    def __init__(self, capacity: int, style: Style, phase: float) -> None:
+        """`phase` is the second at which tumbling minutes begin, that nobody is told."""
         self.capacity = capacity
-        self._phase = phase
-        self._requests = Requests(capacity * 6 // 1000)
-        self._start = -1e9
-        self._used = 0
-
-    def _renew(self, now: float) -> None:
-        start = math.floor((now - self._phase) / 60) * 60 + self._phase
-        if start != self._start:
-            self._start, self._used = start, 0
+        self._tokens = Window(capacity, 60, phase, style)
+        per_window = request_window_limit(capacity * 6 // 1000, _REQUESTS_WINDOW)
+        self._requests = Window(per_window, _REQUESTS_WINDOW)
 
     def room(self, charge: int, now: float) -> bool:
         """Whether a call would be admitted."""
-        self._renew(now)
-        return self._used + charge <= self.capacity and self._requests.room(now)
+        return self._tokens.wait(now, charge) == 0 and self._requests.wait(now, 1) == 0
 
     def ask(self, charge: int, now: float) -> Verdict:
-        """Admit a call or refuse it until the minute is over."""
-        self._renew(now)
-        if self._used + charge > self.capacity:
-            return Verdict(False, max(1, math.ceil(self.renews(now))))
-        if not self._requests.room(now):
-            return Verdict(False, max(1, math.ceil(10 - now % 10)), "requests")
-        self._requests.add()
-        self._used += charge
-        return Verdict(True, left=self.capacity - self._used)
+        """Admit a call, or refuse it for whole seconds; a request counts whatever becomes of it."""
+        wait = self._requests.wait(now, 1)
+        if wait > 0:
+            return Verdict(False, math.ceil(wait), "requests")
+        self._requests.add(now, 1)
+        wait = self._tokens.wait(now, charge)
+        if wait > 0:
+            return Verdict(False, math.ceil(wait))
+        self._tokens.add(now, charge)
+        return Verdict(True, left=self._tokens.remaining(now))
 
     def refund(self, tokens: int, now: float) -> None:
         """Nothing is given back."""
 
     def renews(self, now: float) -> float:
-        """Seconds until the reset."""
-        self._renew(now)
-        return self._start + 60 - now
-
-
-class Sliding:
-    """The charges of the last 60 seconds."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._requests = Requests(capacity * 6 // 1000)
-        self._entries: deque[tuple[float, int]] = deque()
-        self._used = 0
-
-    def _expire(self, now: float) -> None:
-        while self._entries and self._entries[0][0] <= now - 60:
-            self._used -= self._entries.popleft()[1]
-
-    def room(self, charge: int, now: float) -> bool:
-        """Whether a call would be admitted."""
-        self._expire(now)
-        return self._used + charge <= self.capacity and self._requests.room(now)
-
-    def ask(self, charge: int, now: float) -> Verdict:
-        """Admit a call or refuse it until enough has left the window."""
-        self._expire(now)
-        excess = self._used + charge - self.capacity
-        if excess > 0:
-            for at, tokens in self._entries:
-                excess -= tokens
-                if excess <= 0:
-                    return Verdict(False, max(1, math.ceil(at + 60 - now)))
-            return Verdict(False, 60)
-        if not self._requests.room(now):
-            return Verdict(False, max(1, math.ceil(10 - now % 10)), "requests")
-        self._requests.add()
-        self._entries.append((now, charge))
-        self._used += charge
-        return Verdict(True, left=self.capacity - self._used)
-
-    def refund(self, tokens: int, now: float) -> None:
-        """Nothing is given back."""
-
-    def renews(self, now: float) -> float:
-        """Unknown: all the time."""
-        return 30.0
-
-
-class Leaky:
-    """A bucket of one minute's tokens that drains evenly."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._level = 0.0
-        self._seen = 0.0
-
-    def _drain(self, now: float) -> None:
-        self._level = max(0.0, self._level - (now - self._seen) * self.capacity / 60)
-        self._seen = now
-
-    def room(self, charge: int, now: float) -> bool:
-        """Whether a call would be admitted."""
-        self._drain(now)
-        return self._level + charge <= self.capacity
-
-    def ask(self, charge: int, now: float) -> Verdict:
-        """Admit a call or refuse it until enough has drained."""
-        self._drain(now)
-        excess = self._level + charge - self.capacity
-        if excess > 0:
-            return Verdict(False, max(1, math.ceil(excess * 60 / self.capacity)))
-        self._level += charge
-        return Verdict(True, left=int(self.capacity - self._level))
-
-    def refund(self, tokens: int, now: float) -> None:
-        """Nothing is given back."""
-
-    def renews(self, now: float) -> float:
-        """All the time."""
-        return 30.0
+        """Seconds until the reset, where there is one."""
+        if self._tokens.style != "tumbling":
+            return _RENEWAL
+        self._tokens.settle(now)
+        return self._tokens.start + 60 - now
 
 
 class Provisioned:
@@ -180,32 +87,26 @@ class Provisioned:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._level = 0.0
-        self._seen = 0.0
-
-    def _drain(self, now: float) -> None:
-        self._level = max(0.0, self._level - (now - self._seen) * self.capacity / 60)
-        self._seen = now
+        self._bucket = Bucket(capacity)
 
     def room(self, charge: int, now: float) -> bool:
-        """Whether utilisation is at most 100 %, which is a minute's tokens in the bucket."""
-        self._drain(now)
-        return self._level <= self.capacity
+        """Whether utilisation is at most 100 %."""
+        del charge
+        return self._bucket.wait(now) == 0
 
     def ask(self, charge: int, now: float) -> Verdict:
         """Admit a call or refuse it for so many milliseconds."""
-        self._drain(now)
-        excess = self._level - self.capacity
-        if excess > 0:
-            return Verdict(False, max(0.001, excess * 60 / self.capacity))
-        self._level += charge
+        wait = self._bucket.wait(now)
+        if wait > 0:
+            return Verdict(False, max(0.001, math.ceil(wait * 1000) / 1000))
+        self._bucket.add(now, charge)
         return Verdict(True)
 
     def refund(self, tokens: int, now: float) -> None:
         """What was charged and not used."""
-        self._drain(now)
-        self._level = max(0.0, self._level - tokens)
+        self._bucket.add(now, -tokens)
 
     def renews(self, now: float) -> float:
         """All the time, and it is paid for: first."""
+        del now
         return 0.0

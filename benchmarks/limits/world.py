@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from benchmarks.limits.engine import Engine
-from benchmarks.limits.limiters import Leaky, Limiter, Provisioned, Sliding, Tumbling, Verdict
+from benchmarks.limits.limiters import Limiter, PayAsYouGo, Provisioned, Verdict
 from benchmarks.limits.traffic import SimCall
+from simulator.limits import Style
 
 #: Seconds from the gateway to upstream, and back.
 HOP = 0.00625
@@ -34,7 +36,7 @@ class Scenario:
     load: float = 0.95
     instances: int = 50
     capacities: tuple[int, ...] = SIX
-    limiter: str = "tumbling"
+    limiter: Style | Literal["ptu"] = "tumbling"
     #: Seconds that a call may wait for room.
     wait: float = 0.0
     warmup: float = 150.0
@@ -142,12 +144,8 @@ class World:
             self.counts.avoidable += any(limiter.room(call.charge, self.now) for limiter in self.limiters)
 
 
-def _limiter(kind: str, place: int, capacity: int, phase: float) -> Limiter:
-    if kind == "tumbling":
-        return Tumbling(capacity, phase)
-    if kind == "sliding":
-        return Sliding(capacity)
-    if kind == "leaky":
-        return Leaky(capacity)
+def _limiter(kind: Style | Literal["ptu"], place: int, capacity: int, phase: float) -> Limiter:
+    if kind != "ptu":
+        return PayAsYouGo(capacity, kind, phase)
     # The first is provisioned throughput, the others are pay-as-you-go.
-    return Provisioned(capacity) if place == 0 else Tumbling(capacity, phase)
+    return Provisioned(capacity) if place == 0 else PayAsYouGo(capacity, "tumbling", phase)

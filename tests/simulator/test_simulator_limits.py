@@ -38,7 +38,17 @@ def test_a_sliding_window_frees_what_was_used_a_window_ago():
     assert 6 == window.remaining(60)
 
 
-@pytest.mark.parametrize("style", ["tumbling", "sliding"])
+def test_a_leaky_window_frees_evenly():
+    window = Window(10, 60, style="leaky")
+    window.add(100, 10)
+
+    assert 6 == pytest.approx(window.wait(100, 1))
+    assert 60 == pytest.approx(window.wait(100, 10))
+    assert (0, 5) == (window.wait(130, 5), window.remaining(130))
+    assert 10 == window.remaining(1000)
+
+
+@pytest.mark.parametrize("style", ["tumbling", "sliding", "leaky"])
 def test_what_alone_is_above_the_limit_never_fits(style):
     assert NEVER == Window(10, 60, style=style).wait(0, 11)
 
@@ -106,6 +116,14 @@ def test_sliding_windows_can_be_chosen(simulate, clock):
     client.chat()
 
     assert "60" == client.chat().headers["retry-after"]
+
+
+def test_leaky_windows_can_be_chosen(simulate, clock):
+    client = simulate({"limits": {"rpm": 4, "windows": "leaky"}}, clock=clock)
+    statuses = [client.chat().status_code for _ in range(5)]
+
+    assert [200] * 4 + [429] == statuses
+    assert "15" == client.chat().headers["retry-after"]
 
 
 def test_tokens_are_charged_by_the_estimate_and_not_by_use(simulate, clock):
