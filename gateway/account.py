@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from gateway.call import Call
 from gateway.config.deployment import ClientLimits
 from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
@@ -11,7 +14,7 @@ from gateway.limits.clients import Admission, Refusal
 from gateway.limits.estimate import fine_estimate
 from gateway.limits.outcome import Outcome
 from gateway.limits.signals import Kind, RateLimits
-from gateway.limits.strict import Wait
+from gateway.limits.strict import LATE, StrictNeed, Wait
 from gateway.reservations import Grant
 from gateway.sharing import CAPPED_WAIT_AFTER, WAIT_AFTER, Sharing
 
@@ -30,6 +33,8 @@ class Account:
         self._reservation: Reservation | None = None
         self._reservation_grant = Grant()
         self._sent = False
+        #: What strict caps get that need not be asked any more: the store has not answered this call.
+        self._unasked: Grant | Wait | None = None
 
     async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
         """Reserve the call in its client's caps. Raises RateLimited."""
@@ -37,17 +42,26 @@ class Account:
         if self._balancer.beyond_share(client, call.requested_model, limits):
             await self.exchanged()
         estimate = fine_estimate(call.operation, call.body.values)
-        admission = self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
+
+        def admitted() -> Admission | Refusal:
+            return self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
+
+        admission = admitted()
+        if isinstance(admission, Refusal) and admission.strict and admission.retry_after <= LATE:
+            # Who was told to wait for a place that was still being reserved comes that much too early.
+            await asyncio.sleep(admission.retry_after)
+            admission = admitted()
         if isinstance(admission, Refusal):
             raise limited(call.requested_model, admission.retry_after, admission.kind)
         try:
-            grant = await self._sharing.reservations.reserve(admission.strict)
+            grant = await self._places(admission.strict)
         except BaseException:
             self._balancer.release(admission)
             raise
         if isinstance(grant, Wait):
             self._balancer.release(admission)
             raise limited(call.requested_model, grant.seconds, grant.kind)
+        admission.granted(grant.times)
         self._admission, self._admission_grant = admission, grant
 
     async def refreshed(self) -> None:
@@ -63,17 +77,32 @@ class Account:
         reservation = self._balancer.reserve(choice, self._sharing.now())
         needs = () if choice.strict is None else (choice.strict,)
         try:
-            grant = await self._sharing.reservations.reserve(needs)
+            grant = await self._places(needs)
         except BaseException:
             self._balancer.withdraw(reservation, self._sharing.now())
             raise
         if isinstance(grant, Wait):
             self._balancer.withdraw(reservation, self._sharing.now())
             return grant
+        cap, entry = reservation.member.cap, reservation.place
+        if cap is not None and entry is not None:
+            for at in grant.times.values():
+                cap.granted(entry, at)
         self._reservation, self._reservation_grant = reservation, grant
         self._sent = True
         self._shared.dispatched()
         return None
+
+    async def _places(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
+        """Places in strict caps. A call waits once at most for a store that does not answer."""
+        if not needs:
+            return Grant()
+        if self._unasked is not None:
+            return self._unasked
+        answer = await self._sharing.reservations.reserve(needs)
+        if not answer.asked:
+            self._unasked = answer if isinstance(answer, Wait) else Grant(asked=False)
+        return answer
 
     def answered(self, limits: RateLimits | None) -> None:
         """An answer has begun: what its head says is known before it has ended."""

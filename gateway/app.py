@@ -49,7 +49,13 @@ class App:
         balancer = Balancer(config, secrets.token_hex(6), random.random)
         store = _store(settings)
         self._tables = isinstance(store, TableStore)
-        self._sharing = Sharing(balancer, store, clock=time.time, random=random.random)
+        self._sharing = Sharing(
+            balancer,
+            store,
+            clock=time.time,
+            random=random.random,
+            strict_fails_open=config.strict_fails_open,
+        )
         models = Models(config, created=int(time.time()))
         dispatcher = Dispatcher(config, models, attempts, balancer, self._sharing, random=random.random)
         authenticator = Authenticator(config.master_key)

@@ -3,27 +3,34 @@
 All calls of this instance that wait for one cap are reserved as a group, so there is one operation in flight
 per cap and instance however many calls there are. The result is exact: if the store answers, no more calls
 pass than the cap allows, over all instances. If it does not answer within one short time-out, the cap fails
-open, or closed where that is configured.
+open, or closed where that is configured. A store that answers, but each time that another instance was
+faster, is waited for longer, and then refuses: that many calls are no reason to let them all pass.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.limits.store import StoreError
-from gateway.limits.strict import StrictNeed, Wait, reserve_all, settle_all
+from gateway.limits.strict import LATE, StrictNeed, Wait, reserve_all, settle_all
 from gateway.storage import Storage
 
-#: Seconds that a call waits for its place. Ten instances that meet at one row need a few hundred ms.
+#: Seconds that a call waits for its place while the store answers nothing.
 RESERVE_SECONDS = 1.0
-#: Seconds until the client of a cap that fails closed may try again.
+#: Seconds that it waits in all. 50 instances that meet at one row need two or three.
+CONTENDED_SECONDS = 5.0
+#: Seconds until a client may try again: of a cap that fails closed, and of one whose row is that busy.
 CLOSED_RETRY = 5.0
+CONTENDED_RETRY = 1.0
 #: Seconds of backoff after a lost swap, at most, doubling from the first.
 _BACKOFF_FIRST = 0.005
 _BACKOFF_LONGEST = 0.08
+#: Seconds by which a sleep may end before the clock shows it.
+_MOMENT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,13 @@ class Grant:
     """The places of a call. None where the store could not be asked and caps fail open."""
 
     places: tuple[Place, ...] = ()
+    #: False where one is missing for that reason.
+    asked: bool = True
+
+    @property
+    def times(self) -> dict[str, float]:
+        """When the rows count the call, by their keys."""
+        return {place.key: place.at for place in self.places}
 
 
 class Reservations:
@@ -61,7 +75,18 @@ class Reservations:
         return any(queue.corrections for queue in self._queues.values())
 
     async def reserve(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
-        """A place for each of the needs; or none at all, and the longest wait for one."""
+        """A place for each of the needs; or none at all, and the longest wait for one.
+
+        A client that was told to wait for a minute may come a moment before the row lets go of what it waits
+        for: so short a wait is made here.
+        """
+        answer = await self._reserve_all(needs)
+        if isinstance(answer, Wait) and answer.seconds <= LATE:
+            await asyncio.sleep(answer.seconds + _MOMENT)
+            answer = await self._reserve_all(needs)
+        return answer
+
+    async def _reserve_all(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
         if not needs:
             return Grant()
         tries = [asyncio.create_task(self._reserve(need)) for need in needs]
@@ -76,7 +101,7 @@ class Reservations:
         if waits:
             self.release(Grant(places))
             return max(waits, key=lambda wait: wait.seconds)
-        return Grant(places)
+        return Grant(places, asked=len(places) == len(needs))
 
     def settle(self, grant: Grant, corrections: Iterable[tuple[StrictNeed, int]]) -> None:
         """Correct the tokens that a call holds; written with the next reservation or flush."""
@@ -106,20 +131,20 @@ class Reservations:
         """A place; or the wait for one; or None where a cap that fails open cannot be asked."""
         answer: Place | Wait | None = None
         if self._storage.available:
-            waiting = self._queue(need.key).join(need)
+            queue = self._queue(need.key)
+            waiting = queue.join(need)
             try:
-                async with asyncio.timeout(RESERVE_SECONDS):
-                    # Failing open, the call is sent: its place stays wanted though nobody waits for it.
-                    answer = await (asyncio.shield(waiting) if self._fails_open else waiting)
-            except TimeoutError:
-                answer = None
+                answer = await queue.answer(waiting)
             except asyncio.CancelledError:
                 if not waiting.cancel() and not waiting.cancelled():
                     place = waiting.result()
                     self.release(Grant((place,) if isinstance(place, Place) else ()))
                 raise
+            if answer is not None or not self._fails_open:
+                waiting.cancel()
+            # Else the call is sent: its place stays wanted though nobody waits for it.
         if answer is None and not self._fails_open:
-            return Wait(CLOSED_RETRY)
+            return Wait(CLOSED_RETRY, asked=False)
         return answer
 
     def _queue(self, key: str) -> _Queue:
@@ -144,6 +169,9 @@ class _Queue:
         self._waiting: list[_Waiting] = []
         self._flushes: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+        # When the store last answered, in the loop's time, and whether it has not said if a change was made.
+        self._answered = -math.inf
+        self._unknown = False
         # The row after our last change, and whether nobody else changed it since the one before: then that is
         # likely to be so still, and one operation is enough.
         self._text: str | None = None
@@ -156,6 +184,18 @@ class _Queue:
         self._waiting.append((need, future))
         self._start()
         return future
+
+    async def answer(self, waiting: asyncio.Future[Place | Wait | None]) -> Place | Wait | None:
+        """What `join` gave, once it is known. None where the store does not answer."""
+        loop = asyncio.get_running_loop()
+        joined = loop.time()
+        while not waiting.done():
+            silent = max(joined, self._answered) + RESERVE_SECONDS
+            until = min(silent, joined + CONTENDED_SECONDS)
+            if until <= loop.time():
+                return None if silent <= loop.time() else Wait(CONTENDED_RETRY)
+            await asyncio.wait({waiting}, timeout=until - loop.time())
+        return waiting.result()
 
     async def flush(self) -> None:
         """Write the corrections, with whatever is reserved at the same time."""
@@ -194,6 +234,10 @@ class _Queue:
             now, waits = await self._change([need for need, _ in group], corrections)
         except BaseException:
             self._version, self._alone = None, False
+            if self._unknown:
+                # They may have been applied. Adding twice holds too much for a minute; giving back twice
+                # would let calls pass the cap.
+                corrections = [each for each in corrections if each[1] >= 0 and each[2] >= 0]
             self.corrections = corrections + self.corrections
             for _, future in group:
                 if not future.done():
@@ -216,20 +260,26 @@ class _Queue:
         """Change the row until no other instance was faster: the time used, and what each need waits."""
         backoff = _BACKOFF_FIRST
         text, version, known = self._text, self._version, self._alone
+        loop = asyncio.get_running_loop()
+        self._unknown = False
         while True:
             if not known:
                 cell = await self._storage.load(self._cell)
+                self._answered = loop.time()
                 text, version = (None, None) if cell is None else (cell.text, cell.version)
                 self._alone = version == self._version
             now = self._storage.now()
-            new, waits = reserve_all(settle_all(text, corrections, now), needs, now)
+            settled = settle_all(text, corrections, now) if corrections else text
+            new, waits = reserve_all(settled, needs, now)
             if any(waits) and known:
                 # Others may have given places back since: nobody is refused by what is not known to be so.
                 known = False
                 continue
             if all(waits) and not corrections:
                 return now, waits
+            self._unknown = True
             swapped = await self._storage.swap(self._cell, new, version)
+            self._unknown, self._answered = False, loop.time()
             if swapped is not None:
                 self._text, self._version = new, swapped
                 return now, waits

@@ -39,17 +39,31 @@ class LateStore(MemoryStore):
         return await super().read(partition, first, day)
 
 
+class SilentStore(MemoryStore):
+    """A store that does not answer; it counts what it is asked."""
+
+    asked = 0
+
+    async def load(self, name):
+        self.asked += 1
+        await asyncio.sleep(60)
+
+
 class Instance:
     """One instance's balancer and share in a store, with accounts of its calls."""
 
-    def __init__(self, *, limits=None, store=None, name="aaaaaa", **member):
+    def __init__(self, *, limits=None, store=None, name="aaaaaa", fails_open=True, **member):
         capped = self.capped = bool(member or limits)
         self.group = (deployment(**member),)
         self.config = config(*self.group, client_limits=limits, capped=capped)
         self.balancer = Balancer(self.config, name, lambda: 0.5)
         self.now = NOW
         self.sharing = Sharing(
-            self.balancer, store or MemoryStore(), clock=lambda: self.now, random=lambda: 0.5
+            self.balancer,
+            store or MemoryStore(),
+            clock=lambda: self.now,
+            random=lambda: 0.5,
+            strict_fails_open=fails_open,
         )
 
     async def opened(self, **body):
@@ -334,3 +348,89 @@ def test_a_limits_error_names_the_model_and_a_whole_number_of_seconds(wait, seco
 def test_a_limit_of_tokens_and_a_hopeless_request_are_told_apart():
     assert TokenRateLimited is type(limited("gpt", 1.0, "tokens"))
     assert ("x-should-retry", "false") in limited("gpt", 1.0, hopeless=True).headers()
+
+
+STRICT = ClientLimits(Limit(rpm=2, strict=True))
+
+
+@pytest.mark.parametrize("client", [True, False], ids=["of client and deployment", "of one deployment"])
+def test_a_call_waits_once_for_a_store_that_does_not_answer(client, monkeypatch):
+    monkeypatch.setattr("gateway.reservations.RESERVE_SECONDS", 0.1)
+    store = SilentStore()
+
+    async def work(instance):
+        account = await instance.opened()
+        for _ in range(3):
+            assert await instance.reserved(account) is None
+            account.failed(Outcome(Result.CALLER))
+        return store.asked
+
+    assert 1 == run(work, store=store, limits=STRICT if client else None, rpm=20, strict=True)
+
+
+def test_a_call_that_caps_refuse_for_want_of_an_answer_waits_once_too(monkeypatch):
+    monkeypatch.setattr("gateway.reservations.RESERVE_SECONDS", 0.1)
+    store = SilentStore()
+
+    async def work(instance):
+        account = await instance.opened()
+        started = asyncio.get_running_loop().time()
+        waits = [(await instance.reserved(account)).seconds for _ in range(3)]
+        return waits, asyncio.get_running_loop().time() - started
+
+    waits, took = run(work, store=store, rpm=20, strict=True, fails_open=False)
+    assert [5, 5, 5] == waits
+    assert took < 0.2
+
+
+@pytest.mark.parametrize(
+    "options", [{"limits": STRICT}, {"rpm": 2, "strict": True}], ids=["client", "deployment"]
+)
+def test_a_strict_cap_lets_go_of_a_call_a_minute_after_its_row_counted_it(options):
+    async def inside():
+        store = SlowStore()
+        instance = Instance(store=store, **options)
+        opening = asyncio.create_task(instance.opened())
+        reserving = asyncio.create_task(_reserved(instance, opening))
+        await asyncio.sleep(0.01)
+        instance.now += 0.5
+        store.open.set()
+        await reserving
+        used = [_left(instance, NOW + after) for after in (60.4, 60.5)]
+        await instance.sharing.close()
+        return used
+
+    assert [1, 2] == asyncio.run(inside())
+
+
+async def _reserved(instance, opening):
+    await instance.reserved(await opening)
+
+
+def _left(instance, now):
+    """Requests left of the one cap there is."""
+    limits = instance.config.client_limits
+    if limits is not None:
+        return instance.balancer.client_remaining("master", "gpt", limits, now).requests_left
+    return instance.balancer.remaining(instance.group, now).requests_left
+
+
+def test_who_comes_as_told_while_the_place_was_still_being_reserved_gets_in():
+    async def inside():
+        store = SlowStore()
+        limits = ClientLimits(Limit(rpm=1, strict=True))
+        instance = Instance(limits=limits, store=store)
+        first = asyncio.create_task(instance.opened())
+        await asyncio.sleep(0.01)
+        with pytest.raises(RateLimited) as caught:
+            await instance.opened()
+        told = caught.value.retry_after
+        instance.now += 0.05
+        store.open.set()
+        await instance.reserved(await first)
+        instance.now = NOW + told
+        asyncio.get_running_loop().call_later(0.03, setattr, instance, "now", NOW + told + 0.06)
+        await instance.opened()
+        await instance.sharing.close()
+
+    asyncio.run(inside())

@@ -13,6 +13,7 @@ from scripted import Scripted, reply
 from gateway.app import Root, build
 from gateway.config.problems import ConfigError
 from gateway.errors import NotReady
+from gateway.limits.store import MemoryStore, Reason, StoreError
 from gateway.operations import CHAT
 from gateway.wire import Request
 
@@ -34,6 +35,28 @@ def test_a_configuration_becomes_a_gateway_that_answers():
 
     line = b"POST /openai/deployments/dep-a/chat/completions?api-version=2024-10-21 HTTP/1.1"
     assert (b'{"a":1}', line) == asyncio.run(work())
+
+
+class BrokenStore(MemoryStore):
+    async def load(self, name):
+        raise StoreError(Reason.DOWN)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [({}, 200), ({"strict_fails_open": False}, 429)])
+def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monkeypatch):
+    monkeypatch.setattr("gateway.app.MemoryStore", BrokenStore)
+    general = {"client_limits": {"rpm": 9, "strict": True}, **setting}
+
+    async def work():
+        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+            app = build(
+                settings(config=document(upstream.url, general_settings=general), allow_anonymous="1")
+            )
+            answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
+            await app.close()
+            return answer.status, dict(answer.headers).get("retry-after")
+
+    assert (expected, "5" if expected == 429 else None) == asyncio.run(work())
 
 
 def test_without_a_configuration_there_is_no_gateway():

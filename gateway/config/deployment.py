@@ -157,5 +157,7 @@ class Config:
     max_wait: float = 0.0
     #: Limits of the client that the master key is.
     client_limits: ClientLimits | None = None
+    #: Whether calls under a strict cap pass while the storage does not answer.
+    strict_fails_open: bool = True
     #: One sentence for each accepted key that has no effect.
     warnings: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from gateway.config.values import (
     Limit,
     ModelName,
     Name,
+    Pause,
     Retries,
     Seconds,
     Secret,
@@ -67,7 +68,7 @@ class Params(Section):
     rpm: Limit | None = None
     tpm: Limit | None = None
     strict: bool | None = None
-    cooldown_time: Seconds | None = None
+    cooldown_time: Pause | None = None
     weight: Weight | None = None
     order: Limit | None = None
     timeout: Seconds | None = None
@@ -85,7 +86,7 @@ class Info(Section):
     strict: bool | None = None
     ptu_count: Limit | None = None
     allowed_fails: Retries | None = None
-    cooldown_time: Seconds | None = None
+    cooldown_time: Pause | None = None
     order: Limit | None = None
 
 
@@ -97,7 +98,7 @@ class Fallbacks(Section):
     context_window_fallbacks: list[dict[str, list[str]]] | None = None
     content_policy_fallbacks: list[dict[str, list[str]]] | None = None
     allowed_fails: Retries | None = None
-    cooldown_time: Seconds | None = None
+    cooldown_time: Pause | None = None
 
 
 class Router(Fallbacks):
@@ -107,7 +108,7 @@ class Router(Fallbacks):
     optional_pre_call_checks: list[str] | None = None
     disable_cooldowns: bool | None = None
     max_fallbacks: Retries | None = None
-    max_wait: Seconds | None = None
+    max_wait: Pause | None = None
     num_retries: Retries | None = None
     timeout: Seconds | None = None
     stream_timeout: Seconds | None = None
@@ -126,6 +127,7 @@ class General(Section):
     master_key: Secret | None = None
     allow_anonymous: bool | None = None
     client_limits: dict[str, Any] | None = None
+    strict_fails_open: bool | None = None
 
 
 class ClientLimit(Section):

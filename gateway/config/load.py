@@ -130,6 +130,7 @@ def _assemble(
         fallbacks=fallbacks,
         max_wait=router.max_wait or 0.0,
         client_limits=client_limits,
+        strict_fails_open=general.strict_fails_open is not False,
         warnings=tuple(warnings),
     )
     return config, [], warnings

@@ -3,10 +3,14 @@
 Counted are the own calls of the last 60 s to the fraction of a second, and the others' by the second. A
 call reserves its estimate (never more than the cap, so that an empty window admits any one call) and settles
 to what it used. A call that was sent keeps its place among the requests whatever becomes of it.
+
+What a strict cap allows is decided in its row (`gateway.limits.strict`), which keeps the others' calls, too,
+for 60 s from their very time.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +24,7 @@ from gateway.limits.view import View
 WINDOW = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One call of ours in a cap's window."""
 
@@ -119,10 +123,12 @@ class Cap:
             yield entry.at + WINDOW, entry.tokens, entry.requests
 
     def _others(self) -> Iterator[tuple[float, int, int]]:
+        # In a strict cap's row a call of the end of a second stays for almost a second more than known here.
+        window = WINDOW + 1 if self.strict else WINDOW
         for second in self._ring.seconds():
             tokens, requests = self._ring.at(second)
             if tokens or requests:
-                yield second + WINDOW, tokens, requests
+                yield second + window, tokens, requests
 
     def reserve(self, tokens: int, now: float) -> Entry:
         """Count a call that is about to be sent."""
@@ -133,6 +139,17 @@ class Cap:
         self._spending.add(entry.tokens)
         self._view.note(self._key, int(now), entry.tokens, 1)
         return entry
+
+    def granted(self, entry: Entry, at: float) -> None:
+        """The row of a strict cap counts the call at `at`, so here it is counted then, too."""
+        if not entry.counted:
+            return
+        if int(at) != int(entry.at):
+            self._view.note(self._key, int(entry.at), -entry.tokens, -entry.requests)
+            self._view.note(self._key, int(at), entry.tokens, entry.requests)
+        self._entries.remove(entry)
+        entry.at = at
+        insort(self._entries, entry, key=_time)
 
     def settle(self, entry: Entry, tokens: int) -> None:
         """The call used `tokens`. They may be more than it reserved."""
@@ -151,3 +168,7 @@ class Cap:
             self._tokens += tokens
             self._requests += requests
         self._view.note(self._key, int(entry.at), tokens, requests)
+
+
+def _time(entry: Entry) -> float:
+    return entry.at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +27,8 @@ class Refusal:
     retry_after: float
     kind: Kind
     scope: Scope
+    #: Whether the cap is strict.
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -38,6 +41,12 @@ class Admission:
     strict: tuple[StrictNeed, ...] = ()
     places: list[tuple[Cap, Entry]] = field(default_factory=list)
     open: bool = True
+
+    def granted(self, times: Mapping[str, float]) -> None:
+        """The strict rows count the call at `times`, by their keys."""
+        for cap, entry in self.places:
+            if cap.key in times:
+                cap.granted(entry, times[cap.key])
 
     def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
         """For each strict row the tokens by which the call's use differs from what it reserved there."""
@@ -82,7 +91,7 @@ class Clients:
         """Reserve `tokens` in all the caps, or in none."""
         caps = self.caps(client, model, limits)
         refusals = [
-            Refusal(cap.wait(tokens, now), full, scope)
+            Refusal(cap.wait(tokens, now), full, scope, cap.strict)
             for scope, cap in caps
             if (full := cap.full(tokens, now)) is not None
         ]

@@ -1,18 +1,33 @@
 """The one row of a strict cap, which instances change by compare-and-swap: its text, and what fits in it.
 
-Seconds leave the window a whole second late, so that no 60 s ever hold more than the cap.
+Calls are counted by ticks of 10 ms, and each by the end of its tick, so that it leaves the window a tick late
+at most and no 60 s ever hold more than the cap. A row of very many ticks counts the older ones by a tenth of
+a second, or by the second.
+
+The text is a list of whole numbers: the first tick, then for each tick that counts its distance from the
+first, its tokens and its requests.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.limits.signals import Kind
 
-_SPAN = 61
+#: Ticks in a second, and ticks for which a call counts.
+_TICKS = 100
+_SPAN = 60 * _TICKS
+#: Buckets in a row at most, so that its text stays below 32 KB, and the newest, which are never merged.
+_MOST = 1000
+_KEPT = 300
+#: Ticks that a bucket may stand for.
+_WIDTHS = (1, 10, 100)
+#: Seconds by which a call may leave later than a client was told: a tick, or a merge by tenths of a second.
+LATE = 0.1
 _LARGEST = 1 << 53
 
 
@@ -32,6 +47,8 @@ class Wait:
 
     seconds: float
     kind: Kind | None = None
+    #: False where nobody knows, since the store did not answer.
+    asked: bool = True
 
 
 def short(name: str) -> str:
@@ -39,6 +56,7 @@ def short(name: str) -> str:
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
+#: Tokens and requests by tick.
 _Buckets = dict[int, list[int]]
 
 
@@ -54,7 +72,7 @@ def reserve_all(text: str | None, needs: Sequence[StrictNeed], now: float) -> tu
         tokens = need.tokens if need.tpm is None else min(need.tokens, need.tpm)
         wait = _wait(buckets, need, tokens, now)
         if wait is None:
-            cell = buckets.setdefault(int(now), [0, 0])
+            cell = buckets.setdefault(_tick(now), [0, 0])
             cell[0] += tokens
             cell[1] += 1
         waits.append(wait)
@@ -65,11 +83,33 @@ def settle_all(text: str | None, corrections: Iterable[tuple[float, int, int]], 
     """The row's text with corrections: time of the reservation, tokens and requests to add."""
     buckets = _read(text, now)
     for at, tokens, requests in corrections:
-        cell = buckets.get(int(at))
+        cell = _cell(buckets, at, now)
         if cell is not None:
             cell[0] = max(0, cell[0] + tokens)
             cell[1] = max(0, cell[1] + requests)
     return _write(buckets)
+
+
+def _tick(at: float) -> int:
+    """The end of the tick that a call counts in."""
+    return math.ceil(at * _TICKS)
+
+
+def _counts(tick: int, now: float) -> bool:
+    return tick + _SPAN > now * _TICKS
+
+
+def _cell(buckets: _Buckets, at: float, now: float) -> list[int] | None:
+    """The bucket of a call of `at`, merged or not; None where it no longer counts."""
+    tick = _tick(at)
+    if not _counts(tick, now):
+        # What a merge of others left there is not its own.
+        return None
+    return next((buckets[key] for width in _WIDTHS if (key := _ceil(tick, width)) in buckets), None)
+
+
+def _ceil(tick: int, width: int) -> int:
+    return -(-tick // width) * width
 
 
 def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> Wait | None:
@@ -82,33 +122,52 @@ def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> Wait 
     if excess_tokens <= 0 and excess_requests <= 0:
         return None
     kind: Kind = "requests" if excess_requests > 0 else "tokens"
-    for second in sorted(buckets):
-        excess_tokens -= buckets[second][0]
-        excess_requests -= buckets[second][1]
+    for tick in sorted(buckets):
+        excess_tokens -= buckets[tick][0]
+        excess_requests -= buckets[tick][1]
         if excess_tokens <= 0 and excess_requests <= 0:
-            return Wait(max(second + _SPAN - now, 0.001), kind)
-    return Wait(float(_SPAN), kind)
+            return Wait(max((tick + _SPAN) / _TICKS - now, 0.001), kind)
+    return Wait(_SPAN / _TICKS, kind)
 
 
 def _read(text: str | None, now: float) -> _Buckets:
-    """The seconds that still count. Another instance's clock may run ahead: its seconds count, too."""
+    """The ticks that still count. Another instance's clock may run ahead: its ticks count, too."""
     if text is None:
         return {}
     try:
         flat = json.loads(text)
     except ValueError:
         return {}
-    if not isinstance(flat, list) or len(flat) % 3:
+    if not isinstance(flat, list) or len(flat) % 3 != 1:
         return {}
     if any(type(number) is not int or not 0 <= number < _LARGEST for number in flat):
         return {}
+    first = flat[0]
     buckets: _Buckets = {}
-    for place in range(0, len(flat), 3):
-        if flat[place] + _SPAN > now:
-            buckets[flat[place]] = [flat[place + 1], flat[place + 2]]
+    for place in range(1, len(flat), 3):
+        tick = first + flat[place]
+        if _counts(tick, now):
+            buckets[tick] = [flat[place + 1], flat[place + 2]]
     return buckets
 
 
 def _write(buckets: _Buckets) -> str:
-    flat = [number for second in sorted(buckets) for number in (second, *buckets[second])]
+    for width in _WIDTHS[1:]:
+        if len(buckets) > _MOST:
+            buckets = _merged(buckets, width)
+    first = min(buckets, default=0)
+    flat = [first]
+    for tick in sorted(buckets):
+        flat += (tick - first, *buckets[tick])
     return json.dumps(flat, separators=(",", ":"))
+
+
+def _merged(buckets: _Buckets, width: int) -> _Buckets:
+    """All but the newest by `width` ticks, rounded up: nothing leaves before its time."""
+    ticks = sorted(buckets)
+    merged = {tick: buckets[tick] for tick in ticks[-_KEPT:]}
+    for tick in ticks[:-_KEPT]:
+        cell = merged.setdefault(_ceil(tick, width), [0, 0])
+        cell[0] += buckets[tick][0]
+        cell[1] += buckets[tick][1]
+    return merged

@@ -67,14 +67,19 @@ def test_text_from_the_environment_that_is_no_number_is_refused_where_one_is_nee
     )
 
 
-@pytest.mark.parametrize(
-    "key", ["rpm", "tpm", "weight", "order", "timeout", "stream_timeout", "request_timeout"]
-)
+@pytest.mark.parametrize("key", ["rpm", "tpm", "order", "timeout", "stream_timeout", "request_timeout"])
 @pytest.mark.parametrize("value", [0, -1, True, "60", float("nan"), float("inf"), [], 10**400])
-def test_limits_weights_orders_and_timeouts_must_be_positive_numbers(key, value):
+def test_limits_orders_and_timeouts_must_be_positive_numbers(key, value):
     (problem,) = problems({key: value})
 
     assert problem.startswith(f"{AT}.{key}: must be ")
+
+
+@pytest.mark.parametrize("key", ["weight", "cooldown_time"])
+@pytest.mark.parametrize("value", [-1, True, "60", float("nan"), float("inf"), [], 10**400])
+def test_weights_and_rests_must_be_numbers_that_are_not_negative(key, value):
+    assert [] == problems({key: 0})
+    assert 1 == len(problems({key: value}))
 
 
 @pytest.mark.parametrize("place", ["rpm", "model_info"])

@@ -338,3 +338,17 @@ AT = "general_settings.client_limits"
 )
 def test_what_is_wrong_with_a_clients_limits_is_told_where_it_stands(limits, problem):
     assert [problem] == problems(**with_limits(limits))
+
+
+@pytest.mark.parametrize(("value", "opens"), [(None, True), (True, True), (False, False)])
+def test_strict_caps_fail_open_unless_configured_otherwise(value, opens):
+    config = loaded(general_settings={"master_key": KEY, "strict_fails_open": value})
+
+    assert opens == config.strict_fails_open
+    assert () == config.warnings
+
+
+def test_whether_strict_caps_fail_open_is_true_or_false():
+    assert ["general_settings.strict_fails_open: must be true or false; write it without quotes"] == problems(
+        general_settings={"master_key": KEY, "strict_fails_open": "no"}
+    )

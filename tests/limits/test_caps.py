@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import copy
+import json
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import retry_seconds
 from gateway.limits.caps import Cap
-from gateway.limits.strict import StrictNeed, reserve_all, settle_all
+from gateway.limits.strict import LATE, StrictNeed, reserve_all, settle_all
 from gateway.limits.view import View
 
 START = 1_000_000_000.0
 
 
-def cap(rpm=None, tpm=None, view=None, key="u:d"):
-    return Cap(key, rpm, tpm, view or View("aaaaaa"), strict=False)
+def cap(rpm=None, tpm=None, view=None, key="u:d", *, strict=False):
+    return Cap(key, rpm, tpm, view or View("aaaaaa"), strict=strict)
 
 
 def test_exactly_rpm_calls_fit_and_the_next_one_after_a_minute():
@@ -120,7 +125,7 @@ def test_a_client_that_waits_as_told_gets_in_and_not_much_sooner(steps, rpm, tpm
     assert limit.full(wanted, now + wait + 1e-6) is None
 
 
-needs = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 50)), min_size=1, max_size=40)
+needs = st.lists(st.tuples(st.integers(0, 12 << 10), st.integers(1, 50)), min_size=1, max_size=40)
 
 
 @settings(deadline=None)
@@ -130,11 +135,11 @@ def test_a_strict_row_never_holds_more_than_the_cap_in_60_seconds(steps, rpm, tp
     now = START
     sent: list[tuple[float, int]] = []
     for gap, tokens in steps:
-        now += gap / 3
+        now += gap / 3072
         text, waits = reserve_all(text, [StrictNeed("k", rpm, tpm, tokens)] * 2, now)
         for wait in waits:
             if wait is not None:
-                assert 0 < wait.seconds <= 61
+                assert 0 < wait.seconds <= 60.011
                 continue
             sent.append((now, tokens if tpm is None else min(tokens, tpm)))
         window = [each for each in sent if each[0] > now - 60]
@@ -202,7 +207,136 @@ def test_a_shared_cap_is_passed_by_no_more_than_what_instances_had_not_told_each
 
 def test_a_strict_row_keeps_a_call_for_a_whole_minute():
     need = StrictNeed("k", 1, None, 1)
-    text, _ = reserve_all(None, [need], START + 0.9)
+    text, _ = reserve_all(None, [need], START + 0.905)
 
-    assert [None] != reserve_all(text, [need], START + 60.8)[1]
-    assert [None] == reserve_all(text, [need], START + 61)[1]
+    assert [None] != reserve_all(text, [need], START + 60.904)[1]
+    assert [None] == reserve_all(text, [need], START + 60.911)[1]
+
+
+@pytest.mark.parametrize("step", [4, 40], ids=["a dense minute", "clocks far ahead"])
+def test_a_strict_row_of_very_many_ticks_stays_small_and_counts_all_of_them(step):
+    first, count = int(START * 100), 1475
+    text = json.dumps([first, *(number for place in range(count) for number in (step * place, 90_000, 1))])
+    now = START + 59
+    text, _ = reserve_all(text, [StrictNeed("k", None, None, 7)], now)
+
+    flat = json.loads(text)
+    assert len(flat) <= 1 + 3 * 1000
+    assert len(text) <= 32_768
+    assert (count * 90_000 + 7, count + 1) == (sum(flat[2::3]), sum(flat[3::3]))
+
+
+def test_a_call_whose_tick_was_merged_settles_and_keeps_its_place_for_a_minute_and_a_moment():
+    first, count = int(START * 100), 1475
+    text = json.dumps([first, *(number for place in range(count) for number in (4 * place, 10, 1))])
+    text, _ = reserve_all(text, [StrictNeed("k", None, None, 0)], START + 59)
+    text = settle_all(text, [(START + 0.24, -4, 0)], START + 59.5)
+    alone = StrictNeed("k", None, count * 10 - 4, 1)
+
+    assert sum(json.loads(text)[2::3]) == count * 10 - 4
+    # Of the first ten calls, of 0 s to 0.36 s, none leaves early and none later than a tenth of a second.
+    for place in range(10):
+        left = StrictNeed("k", count + 1 - place, None, 0)
+        assert [None] != reserve_all(text, [left], START + 60 + 0.04 * place - 0.001)[1]
+        assert [None] == reserve_all(text, [left], START + 60 + 0.04 * place + LATE)[1]
+    assert [None] != reserve_all(text, [alone], START + 59.9)[1]
+
+
+def test_a_late_correction_takes_nothing_from_a_call_of_the_next_tenth_of_a_second():
+    text, _ = reserve_all(None, [StrictNeed("k", None, 100, 60)], START + 0.1)
+
+    assert text == settle_all(text, [(START + 0.01, -60, -1)], START + 60.05)
+
+
+def test_a_call_that_its_row_granted_leaves_a_strict_cap_a_minute_after_that():
+    limit = cap(rpm=3, strict=True)
+    late, early = limit.reserve(5, START), limit.reserve(5, START)
+    limit.granted(late, START + 2.5)
+    limit.granted(early, START + 0.5)
+
+    assert (10, 2) == limit.used(START + 60.4)
+    assert (5, 1) == limit.used(START + 60.5)
+    assert (0, 0) == limit.used(START + 62.5)
+    limit.granted(late, START + 63)
+    assert (0, 0) == limit.used(START + 63)
+
+
+def test_others_hear_of_a_call_in_the_second_in_which_its_row_counts_it():
+    view, other = View("aaaaaa"), View("bbbbbb")
+    limit, theirs = cap(rpm=1, view=view, strict=True), cap(rpm=1, view=other, strict=True)
+    place = theirs.reserve(5, START + 0.9)
+    theirs.granted(place, START + 2.2)
+    theirs.settle(place, 8)
+    view.merge(other.rows(START + 3, {}), START + 3)
+
+    assert (8, 1) == limit.used(START + 61.9)
+    # The second of the call ends at 3: only then is it sure that a minute has passed.
+    assert 60 == limit.wait(5, START + 3)
+    assert (0, 0) == limit.used(START + 62)
+
+
+class Pair:
+    """Two instances under one strict cap, and its row."""
+
+    def __init__(self, rpm, tpm):
+        self.views = View("aaaaaa"), View("bbbbbb")
+        self.caps = [cap(rpm, tpm, view, strict=True) for view in self.views]
+        self.rpm, self.tpm = rpm, tpm
+        self.text = None
+
+    def ask(self, which, tokens, now, until_row):
+        """A call at one of them, as Account and Reservations make it: its place or its wait, and when."""
+        view, other, limit = self.views[which], self.views[1 - which], self.caps[which]
+        view.merge(other.rows(now, {}), now)
+        if limit.full(tokens, now) is not None:
+            return None, limit.wait(tokens, now), now
+        place = limit.reserve(tokens, now)
+        now += until_row
+        need = StrictNeed("k", self.rpm, self.tpm, limit.clipped(tokens))
+        wait = self.reserve(need, now)
+        if wait is not None and wait.seconds <= LATE:
+            now += wait.seconds + 0.002
+            wait = self.reserve(need, now)
+        if wait is not None:
+            limit.withdraw(place)
+            return None, wait.seconds, now
+        limit.granted(place, now)
+        return place, 0.0, now
+
+    def reserve(self, need, now):
+        self.text, (wait,) = reserve_all(self.text, [need], now)
+        return wait
+
+    def settle(self, which, place, tokens, now):
+        self.text = settle_all(self.text, [(place.at, tokens - place.tokens, 0)], now)
+        self.caps[which].settle(place, tokens)
+
+
+#: Fractions of seconds that floats hold exactly: what is tested is not their rounding.
+moments = st.integers(0, 12 << 10).map(lambda number: number / 1024)
+visits = st.lists(
+    st.tuples(
+        moments,
+        st.booleans(),
+        st.integers(1, 400),
+        st.none() | st.integers(0, 500),
+        st.integers(0, 50).map(lambda number: number / 1024),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(visits, st.none() | st.integers(1, 8), st.none() | st.integers(100, 1000), st.booleans())
+def test_whoever_waits_as_a_strict_cap_told_gets_in_at_either_instance(steps, rpm, tpm, elsewhere):
+    pair = Pair(rpm, tpm)
+    now = START
+    for gap, first, tokens, used, until_row in steps:
+        which = int(first)
+        place, wait, now = pair.ask(which, tokens, now + gap, until_row)
+        if place is None:
+            again = copy.deepcopy(pair)
+            came = now + retry_seconds(wait)
+            assert again.ask(which ^ elsewhere, tokens, came, until_row)[0] is not None
+        elif used is not None:
+            pair.settle(which, place, used, now)
