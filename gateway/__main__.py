@@ -105,7 +105,14 @@ def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
         # What clients read of a reply beside its body.
-        expose_headers=["x-request-id", "retry-after", "retry-after-ms"],
+        expose_headers=[
+            *("x-request-id", "retry-after", "retry-after-ms", "x-should-retry"),
+            *(
+                f"x-ratelimit-{part}-{unit}"
+                for part in ("limit", "remaining")
+                for unit in ("requests", "tokens")
+            ),
+        ],
         max_age=600,
     )
 

@@ -15,7 +15,7 @@ from gateway.account import Account
 from gateway.call import Call
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest, error_body
-from gateway.failures import Verdict, error_code, judge, retry_after
+from gateway.failures import SPENT_SECONDS, Verdict, error_code, judge, retry_after, spent
 from gateway.limits.outcome import Outcome, Result
 from gateway.limits.signals import Kind, RateLimits, limit_kind, read_limits
 from gateway.operations import CHAT
@@ -32,6 +32,8 @@ _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 #: What is neither audio nor a stream, although it came with a 200: an error, or a page of something between.
 _NO_STREAM = {"application/json", "text/html"}
 _decoder = json.JSONDecoder()
+#: How a stream that ends badly is told to the operator.
+_BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
 
 
 @dataclass(slots=True)
@@ -63,7 +65,14 @@ class Answer:
         """What the ledgers learn of it."""
         usage = self.usage
         result = Result.CALLER if self.status >= 400 else self.result
-        return Outcome(result, usage.prompt_tokens, usage.completion_tokens, limits=self.limits)
+        return Outcome(
+            result,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            limits=self.limits,
+            error=_BROKEN_OFF.get(result),
+            began=self.exchange is not None,
+        )
 
     async def close(self) -> None:
         """Release upstream's connection, or cut it, and pay what is owed."""
@@ -117,7 +126,7 @@ async def receive(
                 verdict,
                 exchange.status,
                 code,
-                retry_after=retry_after(exchange.headers, body, now),
+                retry_after=SPENT_SECONDS if spent(code) else retry_after(exchange.headers, body, now),
                 limits=answer.limits,
                 kind=limit_kind(exchange.headers, body) if verdict is Verdict.LIMITED else None,
             )

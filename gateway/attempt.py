@@ -16,7 +16,7 @@ from gateway.config.deployment import Config, Deployment, Target
 from gateway.credentials import IdentityFailed, TokenProvider
 from gateway.failures import Verdict
 from gateway.limits.outcome import Outcome, Result
-from gateway.upstream import Exchange, TooSlow, Unreachable, Upstream
+from gateway.upstream import Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.wire import Record
 
 _RESULTS = {
@@ -79,6 +79,8 @@ class Attempts:
                 )
         except (TooSlow, TimeoutError):
             return Failed(Outcome(Result.TIMEOUT, error="timeout"))
+        except Torn:
+            return Failed(Outcome(Result.TORN, error="torn"))
         except Unreachable:
             return Failed(Outcome(Result.UNREACHABLE, error="unreachable"))
         except IdentityFailed:

@@ -39,7 +39,7 @@ BACKOFF_LONGEST = 8.0
 #: Shortest wait for room, in seconds.
 WAIT_SHORTEST = 0.01
 
-_RETRIED = frozenset({Result.UNREACHABLE, Result.FAILED})
+_RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED})
 
 _log = logging.getLogger("gateway.upstream")
 
@@ -158,6 +158,7 @@ class Dispatcher:
                 break
             tries += 1
             progress.tried.add(choice.deployment.id)
+            progress.used.add(choice.deployment.id)
             answer = await self._try(choice, choice.deployment, progress)
             if answer is not None:
                 return answer
@@ -185,10 +186,12 @@ class Dispatcher:
         if room_in is not None and room_in <= progress.waiting_left:
             pause = room_in
             progress.waiting_left -= pause
-        elif len(progress.tried) == 1 and progress.failures and progress.retries < self._config.num_retries:
+        elif len(progress.used) == 1 and progress.failures and progress.retries < self._config.num_retries:
             last = progress.failures[-1]
             backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
             pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
+            # It may rest by now, because of this call and others.
+            pause = max(pause, progress.healthy_in or 0.0)
             if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
                 return None
             progress.retries += 1

@@ -29,7 +29,10 @@ class Verdict(Enum):
     SERVICE = auto()
 
 
-_RETRY_TEXT = re.compile(rb"retry after (\d+) (milli)?seconds?", re.IGNORECASE)
+#: Seconds of a quota that is spent: as many as Azure names for a day's.
+SPENT_SECONDS = 86_400.0
+
+_RETRY_TEXT = re.compile(rb"retry after (\d{1,9}) (milli)?seconds?", re.IGNORECASE)
 
 
 def judge(status: int, body: bytes) -> Verdict:
@@ -91,6 +94,11 @@ def _number(value: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def spent(code: str | None) -> bool:
+    """Whether a 429 says that the account's money or quota is used up: no waiting helps, within reason."""
+    return code == "insufficient_quota"
 
 
 def error_code(body: bytes) -> str | None:

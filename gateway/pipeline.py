@@ -79,7 +79,7 @@ class Gateway:
             if request.operation is MODELS:
                 return self._list(request, record)
             if request.operation is DEPLOYMENTS:
-                return self._whole(200, [_JSON], self.status.deployments(request.headers), record)
+                return self._whole(200, [_JSON], await self.status.deployments(request.headers), record)
             calls.check_media_type(request.headers)
             body = parse(await self._read(hold, request, record))
             call = calls.read(request.operation, body, request.path_model)

@@ -34,8 +34,9 @@ class Progress:
     retries: int = 0
     #: Deployments of the requested model and its fallbacks.
     members: int = 0
-    #: Ids of those that were tried since all could be.
+    #: Ids of those that were tried since all could be, and of those that were tried at all.
     tried: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     failures: list[Failed] = field(default_factory=list)
     #: Tries at deployments that rest.
     last_resorts: int = 0
@@ -43,6 +44,8 @@ class Progress:
     #: failed is back.
     room_in: float | None = None
     full: Kind | None = None
+    #: Whether all that have no room lack it for longer than a client is ever told to wait.
+    hopeless: bool = True
     healthy_in: float | None = None
 
     @property
@@ -63,6 +66,7 @@ class Progress:
         """Remember when somebody may answer, from a choice that found nobody."""
         wait = choice.retry_after
         if choice.reason in _ROOM:
+            self.hopeless = self.hopeless and choice.hopeless
             if self.room_in is None or (wait or 0.0) < self.room_in:
                 self.room_in, self.full = wait or 0.0, choice.kind
         elif wait is not None:
@@ -72,6 +76,7 @@ class Progress:
         """After a pause all may be tried again."""
         self.tried.clear()
         self.room_in = self.healthy_in = None
+        self.hopeless = True
 
 
 def error_of(progress: Progress) -> GatewayError:
@@ -88,13 +93,14 @@ def error_of(progress: Progress) -> GatewayError:
             named if progress.room_in is None else progress.room_in,
             progress.full or (kinds.pop() if len(kinds) == 1 else None),
             # Such waits are named for a request that is too large by itself.
-            hopeless=all_said_so and min(waits) > COOLDOWN_LONGEST,
+            hopeless=(all_said_so and min(waits) > COOLDOWN_LONGEST)
+            or (progress.room_in is not None and progress.hopeless),
         )
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
     last = progress.failures[-1]
     if last.result is Result.TIMEOUT or last.status in {408, 504}:
         return UpstreamTimeout()
-    if last.result is Result.UNREACHABLE or last.status == 503:
+    if last.result in {Result.UNREACHABLE, Result.TORN} or last.status == 503:
         return UpstreamUnavailable(retry_after=last.outcome.retry_after)
     return UpstreamFailed()

@@ -166,6 +166,9 @@ class Sharing:
         self._enter_loop()
         self._in_flight = max(0, self._in_flight - 1)
         if self._in_flight:
+            # The others go on, perhaps for long: what this one used should not wait for that.
+            if self._dirty:
+                self.schedule_flush()
             return
         self._stop_timer()
         if self._dirty and self.storage.available and allowance > 0:
@@ -228,19 +231,19 @@ class Sharing:
                 await asyncio.wait({self._start_flush()})
             if self.storage.shared:
                 await asyncio.sleep(began + OTHERS_SECONDS - loop.time())
-            # A read under way may have begun before the others wrote.
+            # What is read must be newer than the others' part: no read under way, no sum made before.
             while self._refreshing is not None:
                 await asyncio.wait({self._refreshing})
-            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing = asyncio.create_task(self._refresh(sums=False))
             await asyncio.wait({self._refreshing})
         finally:
             self._exchanging = None
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, *, sums: bool = True) -> None:
         try:
             with suppress(StoreError):
                 began = self.now()
-                if not await self._read_rollup(began):
+                if not (sums and await self._read_rollup(began)):
                     await self._read_rows(began)
                 self._seen = began
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.auth import MASTER, Authenticator
 from gateway.errors import Unauthorized
 from gateway.limits.balancer import Balancer
-from gateway.sharing import Sharing
+from gateway.sharing import WAIT_SECONDS, Sharing
 
 _OPEN = {"status": "ok"}
 
@@ -24,10 +24,11 @@ class Status:
         self._balancer = balancer
         self._sharing = sharing
 
-    def deployments(self, headers: Mapping[str, str]) -> bytes:
+    async def deployments(self, headers: Mapping[str, str]) -> bytes:
         """Every deployment now, for the holder of the master key. Raises Unauthorized."""
         if self._authenticator.authenticate(headers) != MASTER:
             raise Unauthorized("Only the holder of the master key may see the deployments.")
+        await self._sharing.refresh(WAIT_SECONDS)
         states = self._balancer.state(self._sharing.now())
         data = [_deployment(asdict(state)) for state in states]
         return _json({"object": "list", "data": data, "storage": self._storage()})

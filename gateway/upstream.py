@@ -24,7 +24,11 @@ _HEADERS = [
 
 
 class Unreachable(Exception):
-    """No reply came: connecting failed, or the connection broke before or in the reply."""
+    """No reply came, or not the whole of one; by itself: no connection came about."""
+
+
+class Torn(Unreachable):
+    """The connection broke after the request was on its way: upstream may have charged it."""
 
 
 class TooSlow(Exception):
@@ -40,19 +44,20 @@ class Exchange:
         self._response = response
         self._pieces: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        #: Names in lower case. A dict, because httpx looks through all of them for each that is asked for.
+        self.headers = _joined(response.headers.raw)
 
     async def piece(self) -> bytes:
         """The next piece of the body as it arrives; empty at its end.
 
-        Raises Unreachable when the connection breaks, TooSlow when nothing comes.
+        Raises Torn when the connection breaks, TooSlow when nothing comes.
         """
         try:
             return await anext(self._pieces, b"")
         except httpx.TimeoutException as error:
             raise TooSlow from error
         except httpx.TransportError as error:
-            raise Unreachable from error
+            raise Torn from error
 
     async def read(self) -> bytes:
         """The whole body. Raises as `piece` does."""
@@ -75,7 +80,7 @@ class Upstream:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, silence: float) -> Exchange:
         """Send a JSON body; returns when the reply's headers are there.
 
-        `silence` is the longest wait for the next byte, in seconds. Raises Unreachable or TooSlow.
+        `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow.
         """
         parsed = _url(url)
         own = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -89,16 +94,25 @@ class Upstream:
         )
         try:
             return Exchange(await self._transport.handle_async_request(request))
-        except httpx.ConnectTimeout as error:
+        except (httpx.ConnectTimeout, httpx.ConnectError) as error:
             raise Unreachable from error
         except httpx.TimeoutException as error:
             raise TooSlow from error
         except httpx.TransportError as error:
-            raise Unreachable from error
+            raise Torn from error
 
     async def close(self) -> None:
         """Close the pool."""
         await self._transport.aclose()
+
+
+def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; those that are repeated are joined, as RFC 9110 section 5.3 allows."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.lower().decode("latin-1"), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 @lru_cache(maxsize=1024)

@@ -16,10 +16,21 @@ from gateway.status import Status
 class Assembled:
     """One instance's dispatcher, and the parts that tests look into."""
 
-    def __init__(self, config, upstream, tokens=None, *, clock, random=lambda: 0.5, silence=5.0, store=None):
+    def __init__(
+        self,
+        config,
+        upstream,
+        tokens=None,
+        *,
+        clock,
+        random=lambda: 0.5,
+        silence=5.0,
+        store=None,
+        instance="testing0",
+    ):
         self.config = config
         self.clock = clock
-        self.balancer = Balancer(config, "testing0", random)
+        self.balancer = Balancer(config, instance, random)
         self.sharing = Sharing(self.balancer, store or MemoryStore(), clock=clock, random=random)
         self.models = Models(config, created=int(clock()))
         attempts = Attempts(config, upstream, tokens, clock=clock, silence=silence)

@@ -127,7 +127,7 @@ FAILURES = {
         reply(200, b"<html>", content_type="text/html"),
         Failed(Outcome(Result.FAILED, error="no answer"), 200, "not json"),
     ),
-    "reset": (RESET, Failed(Outcome(Result.UNREACHABLE, error="unreachable"))),
+    "reset": (RESET, Failed(Outcome(Result.TORN, error="torn"))),
 }
 
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 
 import pytest
 from assembled import Assembled
 from samples import call, deployment
-from scripted import HANG, Scripted, reply, stream
+from scripted import HANG, RESET, Scripted, reply, stream
 
 from gateway import dispatch
 from gateway.config.deployment import ClientLimits, Config, Fallbacks, Limit
 from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
+from gateway.limits import counting
 from gateway.operations import EMBEDDINGS
 from gateway.transport import PooledTransport
 from gateway.upstream import Upstream
@@ -394,6 +396,43 @@ def test_a_call_that_is_too_large_for_one_may_come_back_for_another_that_rests()
 
     error, counts = run(models, test)
     assert ({"gpt": [2, 1]}, 1, False) == (counts, error.retry_after, error.hopeless)
+
+
+SPENT = reply(429, {"error": {"code": "insufficient_quota", "message": "no money"}})
+
+
+@pytest.mark.parametrize("step", [SPENT, reply(429, b"{}", retry_after="86400")])
+def test_a_quota_that_is_spent_is_told_with_every_answer(step):
+    async def test(bench):
+        return [await bench.send() for _ in range(2)], bench.counts
+
+    errors, counts = run({"gpt": [(step,)]}, test)
+    assert ([(429, 60, True)] * 2, {"gpt": [1]}) == (
+        [(error.status, error.retry_after, error.hopeless) for error in errors],
+        counts,
+    )
+
+
+def test_calls_whose_lone_deployment_rests_by_now_are_tried_again_when_it_is_back(monkeypatch):
+    monkeypatch.setattr(counting, "FIRST_REST", 0.6)
+
+    async def test(bench):
+        answers = await asyncio.gather(*(bench.send() for _ in range(12)))
+        return Counter(answer.status for answer in answers)
+
+    script = (*[FAILED] * 12, OK)
+    assert {200: 12} == run({"gpt": [script]}, test, num_retries=3, clock=time.time)
+
+
+@pytest.mark.parametrize(("step", "charged"), [(RESET, 1), (None, 0)])
+def test_a_call_that_was_on_its_way_stays_charged_and_one_that_was_not_does_not(step, charged):
+    base = {} if step else {"base": "http://127.0.0.1:9"}
+
+    async def test(bench):
+        error = await bench.send()
+        return error.status, bench.parts.balancer.state(NOW)[0].charged_requests
+
+    assert (503, charged) == run({"gpt": [((step or OK,), base)]}, test)
 
 
 # Caps

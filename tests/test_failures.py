@@ -80,6 +80,10 @@ def test_the_messages_words_count_where_no_header_does(body, seconds):
     assert 5 == retry_after({"retry-after": "5"}, body, NOW)
 
 
+def test_a_number_in_a_message_that_is_absurd_says_nothing():
+    assert retry_after({}, b"retry after " + b"9" * 5000 + b" seconds", NOW) is None
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -39,9 +39,11 @@ class Broken(MemoryStore):
 
 
 class Bench:
-    def __init__(self, *, key="the-key", store=None, **fields):
+    def __init__(self, *, key="the-key", store=None, instance="aaaaaa", **fields):
         self.group = (deployment("a", tpm=1000, **fields), deployment("b", rpm=60))
-        self.parts = Assembled(config(*self.group, master_key=key), None, clock=lambda: NOW, store=store)
+        self.parts = Assembled(
+            config(*self.group, master_key=key), None, clock=lambda: NOW, store=store, instance=instance
+        )
         self.balancer = self.parts.balancer
         self.status = Status(Authenticator(key), self.balancer, self.parts.sharing)
 
@@ -50,7 +52,7 @@ class Bench:
         self.balancer.settle(self.balancer.reserve(choice, NOW), outcome, NOW + 0.25)
 
     def deployments(self):
-        return json.loads(self.status.deployments(KEY))
+        return json.loads(asyncio.run(self.status.deployments(KEY)))
 
     async def write(self):
         shared = self.parts.sharing.call()
@@ -66,7 +68,7 @@ def test_each_deployments_use_and_limit_are_listed():
     assert ("list", ["a", "b"], HEALTHY) == (
         listing["object"],
         [each["id"] for each in listing["data"]],
-        listing["storage"],
+        listing["storage"] | {"operations": {}},
     )
     assert {
         "id": "a",
@@ -85,6 +87,17 @@ def test_each_deployments_use_and_limit_are_listed():
     } == listing["data"][0]
 
 
+def test_what_others_did_is_looked_up_first():
+    async def work():
+        store = MemoryStore()
+        idle, busy = Bench(store=store), Bench(store=store, instance="bbbbbb")
+        await busy.write()
+        first, _ = json.loads(await idle.status.deployments(KEY))["data"]
+        return first["charged_requests"]
+
+    assert 1 == asyncio.run(work())
+
+
 def test_a_rest_is_listed_with_its_end_and_reason_and_the_last_error():
     bench = Bench()
     bench.call(Outcome(Result.LIMITED, retry_after=30.5, kind="tokens", error="429"))
@@ -100,14 +113,14 @@ def test_a_rest_is_listed_with_its_end_and_reason_and_the_last_error():
 @pytest.mark.parametrize("headers", [{}, WRONG])
 def test_the_deployments_are_for_the_master_key_only(headers):
     with pytest.raises(Unauthorized):
-        Bench().status.deployments(headers)
+        asyncio.run(Bench().status.deployments(headers))
 
 
 def test_where_nobody_needs_a_key_nobody_sees_the_deployments():
     bench = Bench(key=None)
 
     with pytest.raises(Unauthorized):
-        bench.status.deployments(KEY)
+        asyncio.run(bench.status.deployments(KEY))
     assert {"status": "ok"} == json.loads(bench.status.readiness(KEY))
 
 

@@ -158,9 +158,9 @@ class Instance:
             self._world.engine.start(self._flush())
         yield OTHERS_SECONDS
         self._reading_until = self._world.now + latency
-        yield from self._read(latency)
+        yield from self._read(latency, sums=False)
 
-    def _read(self, latency: float) -> Process:
+    def _read(self, latency: float, *, sums: bool = True) -> Process:
         storage, world, balancer = self._storage, self._world, self.balancer
         begun, clock = world.now, self.clock()
         storage.count()
@@ -169,7 +169,7 @@ class Instance:
             yield TIMEOUT
             self._breaker.ended(well=False, now=world.now)
             return
-        if balancer.wants_rollup and storage.rollup is not None:
+        if sums and balancer.wants_rollup and storage.rollup is not None:
             yield latency / 2
             text = storage.rollup
             storage.entities += 1

@@ -42,6 +42,8 @@ class Choice:
     retry_after: float | None = None
     #: The limit that this is a wait for, where that is known.
     kind: Kind | None = None
+    #: No waiting helps: all that could take the call have spent a quota of more than a minute.
+    hopeless: bool = False
     #: What must be reserved in a row of its own before the call is sent.
     strict: StrictNeed | None = None
     #: This instance has sent its share of the limit: it should look first what the others did meanwhile.

@@ -99,10 +99,12 @@ class Chooser:
         """Nobody, and when somebody may answer again."""
         waits: dict[Reason, list[Wait]] = {}
         untried = False
+        spent = True
         for deployment in group:
             member = self._members[deployment.id]
             untried = untried or deployment.id not in tried
             rest = member.gate.rest
+            spent = spent and rest is not None and rest.reason == "quota"
             resting = 0.0 if rest is None else max(0.0, rest.until - now)
             capped = 0.0 if member.cap is None else member.cap.wait(tokens, now)
             full = None if member.cap is None else member.cap.full(tokens, now)
@@ -118,7 +120,7 @@ class Chooser:
         if limited:
             reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
             first = min(limited, key=_seconds)
-            return Choice(None, reason, tokens, first.seconds, first.kind)
+            return Choice(None, reason, tokens, first.seconds, first.kind, hopeless=spent)
         reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
         waiting = [wait.seconds for wait in waits.get(Reason.UNHEALTHY, [])]
         return Choice(None, reason, tokens, min(waiting, default=None))

@@ -21,8 +21,9 @@ _KINDS: Mapping[Reason, Kind] = {"tokens": "tokens", "requests": "requests"}
 _PROBED = frozenset({"quota", "operator", "health"})
 #: Reasons that are limits: a client that waits gets in.
 LIMITS = frozenset({"tokens", "requests", "limit", "quota"})
-#: A probe that has not ended after so many seconds is taken for lost.
-_PROBE_LOST = 60.0
+#: Seconds after which another probe is sent though the last has not been answered: answers may take long, and
+#: all who cannot go elsewhere wait for one.
+_PROBE_EVERY = 5.0
 #: Seconds that a clock may be wrong by when a rest of another instance is taken over.
 _SKEW = 10.0
 
@@ -36,6 +37,11 @@ class Rest:
     reason: Reason
     #: Tokens of the call that was refused; 0 where size was not the reason.
     size: int = 0
+
+    @property
+    def probed(self) -> bool:
+        """Whether only a call that succeeds puts an end to it."""
+        return self.reason in _PROBED
 
     @property
     def kind(self) -> Kind | None:
@@ -58,7 +64,8 @@ def unpack(value: Any, now: float) -> Rest | None:
         return None
     if not (COOLDOWN_SHORTEST - 0.01 <= until - issued <= COOLDOWN_LONGEST + _SKEW and issued <= now + _SKEW):
         return None
-    if until <= now and reason not in _PROBED:
+    if until <= now:
+        # Whether it is well again, who used it meanwhile knows better.
         return None
     return Rest(float(issued), float(until), reason, size)
 
@@ -84,7 +91,7 @@ class Gate:
         if now < rest.until:
             return False
         if rest.reason in _PROBED:
-            return self._probing is None or now - self._probing > _PROBE_LOST
+            return self._probing is None or now - self._probing > _PROBE_EVERY
         self.rest = None
         return True
 

@@ -17,6 +17,7 @@ from gateway.limits.signals import (
     COOLDOWN_LONGEST,
     COOLDOWN_SHORTEST,
     COOLDOWN_SHORTEST_PTU,
+    COOLDOWN_SHORTEST_PTU_CROWD,
     COOLDOWN_UNKNOWN,
     RateLimits,
     cooldown_seconds,
@@ -27,7 +28,8 @@ from gateway.limits.view import View
 #: Share of a limit from which on a call is too large by itself.
 _WHOLE = 0.9
 
-_FAILURES = frozenset({Result.UNREACHABLE, Result.FAILED, Result.TIMEOUT})
+#: Instances that are known from which on provisioned throughput rests longer: they come back together.
+_CROWD = 10
 #: Upstream refused, or never saw the call: it has charged nothing.
 _GIVEN_BACK = frozenset({Result.LIMITED, Result.UNREACHABLE})
 
@@ -82,7 +84,6 @@ class Counting:
         reservation.answered = True
         member = reservation.member
         member.timed(now - reservation.at)
-        member.health.succeeded()
         if reservation.probe:
             member.gate.succeeded()
             member.health.reset()
@@ -103,14 +104,17 @@ class Counting:
         result = outcome.result
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
+            member.health.succeeded()
         else:
             if outcome.error is not None:
                 member.last_error = outcome.error
             if result is Result.LIMITED:
                 self._limited(reservation, outcome, now)
             elif result is not Result.ABORTED:
-                self._failed(member, result, now)
-            elif reservation.probe and not reservation.answered:
+                self._failed(reservation, result, now)
+            elif reservation.answered:
+                member.health.succeeded()
+            elif reservation.probe:
                 member.gate.unknown()
         if result in _GIVEN_BACK and not reservation.answered:
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
@@ -157,7 +161,10 @@ class Counting:
         named = outcome.retry_after
         size = reservation.tokens if outcome.kind == "tokens" else 0
         reason: RestReason = outcome.kind or "limit"
-        floor = COOLDOWN_SHORTEST_PTU if member.ptu else COOLDOWN_SHORTEST
+        floor = COOLDOWN_SHORTEST
+        if member.ptu:
+            crowd = self._view.instances > _CROWD
+            floor = COOLDOWN_SHORTEST_PTU_CROWD if crowd else COOLDOWN_SHORTEST_PTU
         seconds = cooldown_seconds(named, self._length(member, COOLDOWN_UNKNOWN), floor=floor)
         if named is not None and named > COOLDOWN_LONGEST:
             if member.tokens_limit and reservation.tokens >= _WHOLE * member.tokens_limit:
@@ -169,13 +176,19 @@ class Counting:
             member.window.named(now + named)
         self._rest(member, seconds, reason, size, now)
 
-    def _failed(self, member: Member, result: Result, now: float) -> None:
-        if result is Result.OPERATOR:
-            seconds = member.gate.again(self._length(member, OPERATOR_REST))
-            self._rest(member, seconds, "operator", 0, now)
-        elif result in _FAILURES and (member.health.failed(now) or member.gate.rest is not None):
-            seconds = member.gate.again(self._length(member, FIRST_REST))
-            self._rest(member, seconds, "health", 0, now)
+    def _failed(self, reservation: Reservation, result: Result, now: float) -> None:
+        member = reservation.member
+        rest = member.gate.rest
+        probe = reservation.probe and rest is not None
+        if rest is not None and rest.probed and not probe and reservation.at <= rest.issued:
+            # It was on its way when the rest began, which others like it have brought about.
+            return
+        reason: RestReason = "operator" if result is Result.OPERATOR else "health"
+        if reason == "health" and not member.health.failed(now) and not probe:
+            return
+        seconds = self._length(member, OPERATOR_REST if reason == "operator" else FIRST_REST)
+        self._rest(member, member.gate.again(seconds) if probe else seconds, reason, 0, now)
+        if reason == "health":
             member.health.reset()
 
     def _length(self, member: Member, seconds: float) -> float:
@@ -183,7 +196,7 @@ class Counting:
         configured = member.deployment.cooldown_time
         if configured is None:
             configured = self._config.cooldown_time
-        return seconds if configured is None else cooldown_seconds(configured)
+        return seconds if configured is None else min(max(configured, COOLDOWN_SHORTEST), COOLDOWN_LONGEST)
 
     def _rest(self, member: Member, seconds: float, reason: RestReason, size: int, now: float) -> None:
         if self._config.disable_cooldowns:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.limits import cooldown
-from gateway.limits.cooldown import LIMITS
 from gateway.limits.member import Member
 from gateway.limits.signals import COOLDOWN_LONGEST
 
@@ -25,7 +24,7 @@ def tell(members: Mapping[str, Member], now: float, *, everything: bool) -> dict
     models: dict[str, Any] = {}
     for identity, member in members.items():
         rest = member.gate.rest
-        if rest is not None and (rest.until > now or rest.reason not in LIMITS):
+        if rest is not None and rest.until > now:
             rests[identity] = rest.packed()
         if (model := member.window.packed()) is not None:
             models[identity] = model

@@ -7,7 +7,7 @@ from gateway.limits.caps import Cap
 from gateway.limits.cooldown import Gate
 from gateway.limits.health import Health
 from gateway.limits.ring import Ring
-from gateway.limits.signals import Kind, RateLimits
+from gateway.limits.signals import RateLimits
 from gateway.limits.spending import Spending
 from gateway.limits.strict import Wait
 from gateway.limits.view import CHARGE, CHARGE_SPAN, View
@@ -209,20 +209,33 @@ class Member:
         """How long until a call of `tokens` has room as far as the ledger knows: 0 s when it has."""
         if self.measure(tokens, now, int(now)):
             return Wait(0.0)
-        if self.tokens_limit and self.window.phase is not None:
-            return Wait(max(0.0, self._renews - now), "tokens")
-        excess_tokens = self.charge.tokens + tokens - self.tokens_limit if self.tokens_limit else 0.0
-        excess_requests = self.charge.requests + 1 - self.requests_limit if self.requests_limit else 0
-        kind: Kind = "requests" if excess_requests > 0 else "tokens"
+        waits = [Wait(self._tokens_in(tokens, now), "tokens"), Wait(self._requests_in(now), "requests")]
+        return max(waits, key=lambda wait: wait.seconds)
+
+    def _tokens_in(self, tokens: int, now: float) -> float:
+        bias = self.window.bias
+        renewing = self.window.phase is not None
+        used = self.charge.marked if renewing else self.charge.tokens
+        excess = (used + tokens) * bias + self.unseen - self.tokens_limit
+        if not self.tokens_limit or excess <= 0:
+            return 0.0
+        if renewing:
+            return max(0.0, self._renews - now)
         for second in self.charge.seconds():
-            if excess_tokens <= 0 and excess_requests <= 0:
-                break
-            gone_tokens, gone_requests = self.charge.at(second)
-            excess_tokens -= gone_tokens
-            excess_requests -= gone_requests
-            if excess_tokens <= 0 and excess_requests <= 0:
-                return Wait(max(0.0, second + MINUTE + 1 - now), kind)
-        return Wait(float(MINUTE), kind)
+            excess -= self.charge.at(second)[0] * bias
+            if excess <= 0:
+                return max(0.0, second + MINUTE + 1 - now)
+        return float(MINUTE)
+
+    def _requests_in(self, now: float) -> float:
+        excess = self.charge.requests + 1 - self.requests_limit
+        if not self.requests_limit or excess <= 0:
+            return 0.0
+        for second in self.charge.seconds():
+            excess -= self.charge.at(second)[1]
+            if excess <= 0:
+                return max(0.0, second + MINUTE + 1 - now)
+        return float(MINUTE)
 
     def chance(self, tokens: int, now: float) -> float:
         """How likely a call is admitted that has no room by the latest `measure`.

@@ -14,8 +14,10 @@ class Result(Enum):
     SUCCESS = auto()
     #: 429.
     LIMITED = auto()
-    #: No connection, or it broke before a reply: upstream charged nothing.
+    #: No connection: upstream charged nothing.
     UNREACHABLE = auto()
+    #: The connection broke before there was an answer; upstream may have charged the call.
+    TORN = auto()
     #: 5xx, or a reply that is none.
     FAILED = auto()
     TIMEOUT = auto()
@@ -40,16 +42,19 @@ class Outcome:
     kind: Kind | None = None
     #: One word for the operator: a status or a class of error.
     error: str | None = None
+    #: A part of the answer has reached the client, whatever came then.
+    began: bool = False
 
 
 def final_tokens(outcome: Outcome, reserved: int) -> int:
     """The tokens that a cap counts for a call that reserved `reserved`.
 
     Reported usage where there is any; the reservation where upstream may have worked and did not say
-    how much (an answer without usage, a time-out, a client that left); nothing for a refusal or failure.
+    how much (an answer without usage or one that broke off, a time-out, a client that left); nothing for a
+    refusal or failure.
     """
     if outcome.prompt is not None or outcome.completion is not None:
         return (outcome.prompt or 0) + (outcome.completion or 0)
-    if outcome.result in {Result.SUCCESS, Result.TIMEOUT, Result.ABORTED}:
+    if outcome.began or outcome.result in {Result.SUCCESS, Result.TIMEOUT, Result.ABORTED}:
         return reserved
     return 0

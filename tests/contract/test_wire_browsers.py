@@ -68,7 +68,8 @@ def test_a_page_can_read_every_answer_and_its_request_id(open_to_pages, name):
 
     assert (status, PAGE) == (answer.status, answer.headers["access-control-allow-origin"])
     exposed = answer.headers["access-control-expose-headers"].lower()
-    assert {"x-request-id", "retry-after", "retry-after-ms"} <= {word.strip() for word in exposed.split(",")}
+    told = {"x-request-id", "retry-after", "retry-after-ms", "x-should-retry", "x-ratelimit-remaining-tokens"}
+    assert told <= {word.strip() for word in exposed.split(",")}
 
 
 def test_without_the_setting_no_page_may_call(embedded):

@@ -75,6 +75,7 @@ def test_a_call_never_sent_leaves_no_trace():
         (Result.SUCCESS, 30),
         (Result.LIMITED, 0),
         (Result.UNREACHABLE, 0),
+        (Result.TORN, 0),
         (Result.FAILED, 0),
         (Result.OPERATOR, 0),
         (Result.CALLER, 0),
@@ -90,6 +91,13 @@ def test_a_cap_keeps_the_request_and_settles_the_tokens(result, tokens):
     (state,) = instance.balancer.state(NOW)
 
     assert (tokens, 1) == (state.used_tokens, state.used_requests)
+
+
+def test_a_cap_keeps_the_estimate_of_an_answer_that_broke_off():
+    instance = Instance(deployment("a", tpm=1000), capped=True)
+    end(instance, instance.send(NOW, 100), Result.FAILED, began=True)
+
+    assert 100 == instance.balancer.state(NOW)[0].used_tokens
 
 
 def test_a_cooldown_is_shared():
@@ -121,6 +129,102 @@ def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
     assert 5.0 == instance.choose(NOW).retry_after
     end(instance, instance.send(NOW + 5), Result.TIMEOUT, NOW + 6)
     assert 10.0 == instance.choose(NOW + 6).retry_after
+
+
+@pytest.mark.parametrize(
+    ("result", "rest"),
+    [
+        (Result.FAILED, 5),
+        (Result.TIMEOUT, 5),
+        (Result.UNREACHABLE, 5),
+        (Result.TORN, 5),
+        (Result.OPERATOR, 30),
+    ],
+)
+@pytest.mark.parametrize("count", [5, 6, 10])
+def test_calls_that_fail_together_bring_about_one_rest(result, rest, count):
+    instance = Instance(deployment("a"))
+    places = [instance.send(NOW) for _ in range(count)]
+    for place in places:
+        end(instance, place, result, NOW + 1)
+
+    assert rest == instance.choose(NOW + 1).retry_after
+
+
+def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
+    instance = Instance(deployment("a"))
+    first, second = instance.send(NOW), instance.send(NOW)
+    end(instance, first, Result.LIMITED, retry_after=2.0)
+    end(instance, second, Result.FAILED, NOW + 1)
+
+    assert 1.0 == instance.choose(NOW + 1).retry_after
+    assert [Reason.ROOM] * 2 == [instance.send(NOW + 2).reason for _ in range(2)]
+
+
+def test_another_instances_rest_that_is_over_closes_nothing():
+    one, two = (Instance(deployment("a"), name=name) for name in ("aaaaaa", "bbbbbb"))
+    places = [one.send(NOW) for _ in range(5)]
+    for place in places:
+        end(one, place, Result.FAILED)
+    rows = one.flush(NOW)
+    end(one, one.send(NOW + 6), Result.SUCCESS, NOW + 6)
+    two.balancer.merge(rows, NOW + 50)
+
+    assert [Reason.ROOM] * 3 == [two.send(NOW + 50).reason for _ in range(3)]
+
+
+def test_a_deployment_whose_streams_all_break_off_rests():
+    instance = Instance(deployment("a"))
+    for _ in range(5):
+        place = instance.send(NOW)
+        instance.balancer.answered(place, None, NOW)
+        end(instance, place, Result.FAILED, began=True)
+
+    assert Reason.UNHEALTHY == instance.choose(NOW).reason
+
+
+def test_streams_that_their_clients_leave_are_no_failures():
+    instance = Instance(deployment("a"))
+    for result in [Result.ABORTED, Result.ABORTED, Result.FAILED] * 10:
+        place = instance.send(NOW)
+        instance.balancer.answered(place, None, NOW)
+        end(instance, place, result, began=True)
+
+    assert Reason.ROOM == instance.choose(NOW).reason
+
+
+def test_all_that_spent_a_quota_are_hopeless_and_one_that_has_not_is_hope():
+    instance = Instance(deployment("a"), deployment("b"))
+    for name, wait in (("a", 86_400.0), ("b", 86_400.0)):
+        other = "a" if name == "b" else "b"
+        end(instance, instance.send(NOW, tried=[other]), Result.LIMITED, retry_after=wait)
+    assert instance.choose(NOW).hopeless
+    end(instance, instance.send(NOW + 60, tried=["b"]), Result.LIMITED, NOW + 60, retry_after=5.0)
+
+    assert not instance.choose(NOW + 60).hopeless
+
+
+def test_the_time_until_there_is_room_is_that_of_tokens_and_requests():
+    instance = Instance(deployment("a", tpm=1000, rpm=2), deployment("b"))
+    instance.send(NOW, 100, tried=["b"])
+    instance.send(NOW + 10, 500, tried=["b"])
+    (member, _) = instance.balancer._members.values()
+
+    assert (51.0, "requests") == (member.room_in(50, NOW + 10).seconds, member.room_in(50, NOW + 10).kind)
+    assert (61.0, "tokens") == (member.room_in(600, NOW + 10).seconds, member.room_in(600, NOW + 10).kind)
+
+
+def test_the_time_until_there_is_room_reckons_with_what_upstream_counts_more():
+    instance = Instance(deployment("a", tpm=1000))
+    (member,) = instance.balancer._members.values()
+    for second in range(8):
+        instance.send(NOW + second, 100)
+    member.window.bias = 1.3
+
+    # 800 are 1,040 upstream, and 200 are 260: they fit when three have left the window.
+    assert 56.0 == member.room_in(200, NOW + 7).seconds
+    assert not member.measure(200, NOW + 62, int(NOW + 62))
+    assert member.measure(200, NOW + 63, int(NOW + 63))
 
 
 def test_disable_cooldowns_keeps_all_open():

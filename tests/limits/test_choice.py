@@ -168,6 +168,19 @@ def test_provisioned_throughput_is_tried_until_it_refuses():
         assert "ptu" == instance.send(NOW, 100).member.deployment.id
     refuse(instance, "ptu", retry_after=0.02)
 
+    assert "paygo" == instance.choose(NOW + 0.9).deployment.id
+    assert "ptu" == instance.choose(NOW + 1.0).deployment.id
+
+
+def test_provisioned_throughput_rests_longer_where_many_come_back_at_once():
+    group = deployment("ptu", ptu=True), deployment("paygo", tpm=1000, order=1)
+    instance = Instance(*group)
+    for number in range(10):
+        other = Instance(*group, name=f"other{number:03d}")
+        other.send(NOW)
+        instance.balancer.merge(other.flush(NOW), NOW)
+    refuse(instance, "ptu", retry_after=0.02)
+
     assert "paygo" == instance.choose(NOW + 1.9).deployment.id
     assert "ptu" == instance.choose(NOW + 2.0).deployment.id
 

@@ -80,6 +80,12 @@ def test_a_cooldown_follows_retry_after(retry_after, seconds):
     assert seconds == cooldown_seconds(retry_after)
 
 
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_the_limits_of_a_deployment_that_azure_spilled_to_are_not_the_callers(value):
+    assert read_limits(AZURE) is not None
+    assert read_limits(AZURE | {"x-ms-is-spilled-over": value}) is None
+
+
 @given(st.dictionaries(st.sampled_from([*AZURE, "policy-id", "x-ratelimit-type"]), st.text(max_size=12)))
 def test_any_headers_are_read(headers):
     limits = read_limits(headers)

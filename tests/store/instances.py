@@ -81,7 +81,7 @@ class Instance:
         )
         _living.append(self.sharing)
 
-    async def call(self, seconds: float = 0.0, tokens: int = 10) -> float:
+    async def call(self, seconds: float = 0.0, tokens: int = 10, *, used: int | None = None) -> float:
         """One call that takes upstream `seconds`; returns the seconds that sharing has added."""
         started = time.monotonic()
         shared = self.sharing.call()
@@ -96,7 +96,9 @@ class Instance:
             upstream = time.monotonic()
             await asyncio.sleep(seconds)
             upstream = time.monotonic() - upstream
-            self.balancer.settle(reservation, Outcome(Result.SUCCESS, tokens, 0), self.sharing.now())
+            self.balancer.settle(
+                reservation, Outcome(Result.SUCCESS, tokens if used is None else used, 0), self.sharing.now()
+            )
         finally:
             await shared.settled()
         return time.monotonic() - started - upstream

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from instances import Clock, Instance, forget_all
+from instances import Clock, Instance, config, forget_all
 
 from gateway.limits.estimate import Estimate
 from gateway.sharing import FLUSH_EVERY, OTHERS_SECONDS
@@ -304,6 +304,42 @@ def test_above_twenty_rows_instances_read_one_sum(run, pool):
         await late.call()
         assert 2 == late.sharing.storage.operations["read"]
         assert 26 == late.requests()
+
+    run(check)
+
+
+def test_an_exchange_reads_what_was_written_after_the_last_sum(run, pool):
+    async def check(open_store):
+        store = open_store()
+        crowd = [Instance(store, pool) for _ in range(24)]
+        for each in crowd:
+            await each.call()
+        one, other = crowd[:2]
+        one.sharing._seen = float("-inf")
+        await one.call()  # reads all, and writes their sum
+        assert one.balancer.wants_rollup
+        choice = other.balancer.choose(other.group, Estimate(10, 0), (), other.sharing.now())
+        other.balancer.reserve(choice, other.sharing.now())
+        await other.sharing.exchange(5)
+        await one.sharing.exchange(5)
+        assert 24 + 1 + 1 == one.requests()
+
+    run(check)
+
+
+def test_what_a_call_used_is_told_while_another_goes_on(run, pool):
+    async def check(open_store):
+        capped = config(1, capped=True)
+        one, other = (Instance(open_store(), pool, configuration=capped) for _ in range(2))
+        long = asyncio.create_task(one.call(2.0, tokens=1))
+        await asyncio.sleep(0.05)
+        await one.call(FLUSH_EVERY + 0.1, tokens=50_000, used=200)
+        await asyncio.sleep(2 * FLUSH_EVERY)
+        await other.call(tokens=1)
+        assert not long.done()
+        (state,) = other.balancer.state(other.sharing.now())
+        assert 200 <= state.used_tokens < 300
+        await long
 
     run(check)
 
