@@ -54,18 +54,25 @@ def judge(status: int, body: bytes) -> Verdict:
 def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | None:
     """Seconds until upstream wants to be asked again; None when it does not say.
 
-    The longest of `retry-after` (seconds or an HTTP date, compared with `now` in seconds since
-    1970) and the two milliseconds headers, for `retry-after-ms: 0` was seen beside
-    `retry-after: 1`; without them the message's own words.
+    Of `retry-after` (seconds or an HTTP date, compared with `now` in seconds since 1970) and the two
+    milliseconds headers the longest counts, for `retry-after-ms: 0` was seen beside `retry-after: 1`; but
+    milliseconds that round up to the seconds are the same wait, more exactly. Without any of them the
+    message's own words count.
     """
+    seconds = _seconds(headers.get("retry-after"), now)
     waits = [
-        _seconds(headers.get("retry-after"), now),
-        _milliseconds(headers.get("retry-after-ms")),
-        _milliseconds(headers.get("x-ms-retry-after-ms")),
+        wait
+        for wait in (
+            _milliseconds(headers.get("retry-after-ms")),
+            _milliseconds(headers.get("x-ms-retry-after-ms")),
+        )
+        if wait is not None
     ]
-    longest = max((wait for wait in waits if wait is not None), default=0.0)
-    if longest > 0:
-        return longest
+    exact = max(waits, default=0.0)
+    if seconds is not None and not (exact > 0 and math.ceil(exact) == seconds):
+        exact = max(exact, seconds)
+    if exact > 0:
+        return exact
     if match := _RETRY_TEXT.search(body):
         return int(match[1]) / (1000 if match[2] else 1) or None
     return None

@@ -56,11 +56,15 @@ def test_each_status_has_its_verdict(status, body, verdict):
         ({"retry-after-ms": "1200"}, 1.2),
         ({"x-ms-retry-after-ms": "300"}, 0.3),
         ({"retry-after-ms": "0", "retry-after": "1"}, 1),
+        ({"retry-after-ms": "4380", "retry-after": "5"}, 4.38),
+        ({"retry-after-ms": "4380", "retry-after": "6"}, 6),
+        ({"retry-after-ms": "5000", "retry-after": "5"}, 5),
+        ({"x-ms-retry-after-ms": "320", "retry-after": "1"}, 0.32),
         ({"retry-after-ms": "9000", "retry-after": "1", "x-ms-retry-after-ms": "100"}, 9),
         ({"retry-after-ms": "x"}, None),
     ],
 )
-def test_the_longest_wait_of_the_headers_counts(headers, seconds):
+def test_the_longest_wait_of_the_headers_counts_to_the_millisecond(headers, seconds):
     assert seconds == retry_after(headers, b"", NOW)
 
 

@@ -18,10 +18,12 @@ _RENEWAL = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Upstream's answer: admitted, or not before `retry_after` seconds."""
+    """Upstream's answer: admitted, or not before `retry_after` seconds, whole ones as in the header."""
 
     admitted: bool
     retry_after: float = 0.0
+    #: The same to the millisecond, as in `retry-after-ms`.
+    retry_after_exact: float = 0.0
     kind: Kind = "tokens"
     #: Tokens left after the call; None where the deployment does not say.
     left: int | None = None
@@ -45,6 +47,10 @@ class Limiter(Protocol):
         """Seconds until used room is there again."""
 
 
+def _refusal(wait: float, kind: Kind = "tokens") -> Verdict:
+    return Verdict(False, math.ceil(wait), math.ceil(wait * 1000) / 1000, kind)
+
+
 class PayAsYouGo:
     """Tokens a minute, in a window of any style, and the requests that Azure grants with them."""
 
@@ -63,11 +69,11 @@ class PayAsYouGo:
         """Admit a call, or refuse it for whole seconds; a request counts whatever becomes of it."""
         wait = self._requests.wait(now, 1)
         if wait > 0:
-            return Verdict(False, math.ceil(wait), "requests")
+            return _refusal(wait, "requests")
         self._requests.add(now, 1)
         wait = self._tokens.wait(now, charge)
         if wait > 0:
-            return Verdict(False, math.ceil(wait))
+            return _refusal(wait)
         self._tokens.add(now, charge)
         return Verdict(True, left=self._tokens.remaining(now))
 
@@ -98,7 +104,7 @@ class Provisioned:
         """Admit a call or refuse it for so many milliseconds."""
         wait = self._bucket.wait(now)
         if wait > 0:
-            return Verdict(False, max(0.001, math.ceil(wait * 1000) / 1000))
+            return _refusal(wait)
         self._bucket.add(now, charge)
         return Verdict(True)
 

@@ -108,7 +108,7 @@ class Instance:
             place = int(choice.deployment.id[1:])
             verdict = yield from world.ask(place, call)
             if not verdict.admitted:
-                refused = Outcome(Result.LIMITED, retry_after=verdict.retry_after, kind=verdict.kind)
+                refused = Outcome(Result.LIMITED, retry_after=verdict.retry_after_exact, kind=verdict.kind)
                 balancer.settle(reservation, refused, self.clock())
                 self.dispatched()
                 continue

@@ -5,7 +5,7 @@ The rule, in one place:
 * of the lowest `order` in which any has room, one is drawn (`choice.draw`);
 * where none has room as far as the ledger knows, the roomiest of the lowest order is tried nevertheless,
   unless replies have just confirmed that it is full: what refuses a client is what upstream said;
-* then, twice at most, one that rests because a call 2.5 times as large was refused;
+* then, twice at most, one that rests because a larger call was refused;
 * else nobody, with the seconds until the first is back.
 """
 
@@ -21,8 +21,10 @@ from gateway.limits.strict import StrictNeed, Wait, short
 
 #: Calls of one request at most to deployments that rest.
 MAX_LAST_RESORTS = 2
-#: A call this much smaller than one that was refused may still fit.
+#: A call this much smaller than one that was refused may still fit; and where the ledger knows the limiter's
+#: minute, and has room.
 _SMALL = 0.4
+_SMALLER = 0.9
 #: A deployment that is thought to be full is tried at least so often: only that tells when it is not.
 _OVERFLOW_LEAST = 0.05
 
@@ -136,9 +138,12 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
     largest = 0
     for member in resting:
         rest = member.gate.rest
-        if rest is None or rest.reason != "tokens" or rest.size * _SMALL < tokens or rest.size <= largest:
+        if rest is None or rest.reason != "tokens" or rest.size <= largest:
             continue
         fits = member.measure(tokens, now, int(now))
+        counted = fits and member.window.phase is not None
+        if rest.size * (_SMALLER if counted else _SMALL) < tokens:
+            continue
         if fits or (member.cap is None and member.small_may_fit(tokens)):
             best, largest = member, rest.size
     return best
