@@ -155,6 +155,19 @@ def test_a_small_call_may_follow_a_large_one_that_was_refused():
     assert Reason.LIMITED == instance.choose(NOW, 200, last_resorts=2).reason
 
 
+def test_where_the_limiters_minute_is_known_and_has_room_any_smaller_call_is_tried():
+    instance = Instance(deployment("a", tpm=1000))
+    refuse(instance, "a", tokens=500)
+    (member,) = instance.balancer._members.values()
+    member.window.phase = 12.0
+
+    assert Reason.LAST_RESORT == instance.choose(NOW, 450).reason
+    assert Reason.LIMITED == instance.choose(NOW, 451).reason
+    instance.balancer.reserve(instance.choose(NOW, 200), NOW)
+    instance.balancer.reserve(instance.choose(NOW, 400), NOW)
+    assert Reason.LIMITED == instance.choose(NOW, 401).reason
+
+
 def test_a_request_limit_has_no_last_resort():
     instance = Instance(deployment("a", tpm=1000))
     refuse(instance, "a", tokens=500, kind="requests")
