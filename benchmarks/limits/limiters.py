@@ -46,6 +46,9 @@ class Limiter(Protocol):
     def renews(self, now: float) -> float:
         """Seconds until used room is there again."""
 
+    def span(self, begins: float, ends: float) -> tuple[float, float]:
+        """The time between `begins` and `ends` in which its use is measured."""
+
 
 def _refusal(wait: float, kind: Kind = "tokens") -> Verdict:
     return Verdict(False, math.ceil(wait), math.ceil(wait * 1000) / 1000, kind)
@@ -87,6 +90,13 @@ class PayAsYouGo:
         self._tokens.settle(now)
         return self._tokens.start + 60 - now
 
+    def span(self, begins: float, ends: float) -> tuple[float, float]:
+        """Whole minutes of the counter: of a part it is chance how much of the whole falls into it."""
+        if self._tokens.style != "tumbling":
+            return begins, ends
+        phase = self._tokens.phase_s
+        return math.ceil((begins - phase) / 60) * 60 + phase, math.floor((ends - phase) / 60) * 60 + phase
+
 
 class Provisioned:
     """Provisioned throughput: calls are refused above 100 % utilisation; unused tokens are given back."""
@@ -116,3 +126,7 @@ class Provisioned:
         """All the time, and it is paid for: first."""
         del now
         return 0.0
+
+    def span(self, begins: float, ends: float) -> tuple[float, float]:
+        """All of it."""
+        return begins, ends

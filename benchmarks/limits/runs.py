@@ -21,7 +21,7 @@ POLICIES: dict[str, others.Start] = {
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """u429 and avoid per 100 calls, c429 in % of calls, util in % of capacity; added in ms."""
+    """u429 and avoid per 100 calls, c429 in % of calls, util in % of whole minutes' capacity; added in ms."""
 
     u429: float
     c429: float
@@ -43,13 +43,12 @@ def run(policy: str, scenario: Scenario, seed: int) -> Figures:
     counts = world.counts
     calls = counts.calls
     ptu = scenario.limiter == "ptu"
-    capacity = sum(scenario.capacities[1 if ptu else 0 :]) * 1000 / 60 * scenario.measured
     provisioned = scenario.capacities[0] * 1000 / 60 * scenario.measured
     return Figures(
         100 * (counts.provisioned_refused if ptu else counts.refused_upstream) / calls,
         100 * counts.refused / calls,
         100 * counts.avoidable / calls,
-        100 * counts.admitted / capacity,
+        100 * counts.admitted / world.capacity(),
         1000 * counts.operations / calls,
         1000 * median(counts.added) if counts.added else 0.0,
         100 * counts.provisioned / provisioned if ptu else 0.0,

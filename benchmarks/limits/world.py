@@ -88,6 +88,8 @@ class World:
         ]
         self.begins = EPOCH + scenario.warmup
         self.ends = self.begins + scenario.measured
+        #: Of each deployment the time in which its use is measured, in whole minutes of its counter.
+        self.spans = [limiter.span(self.begins, self.ends) for limiter in self.limiters]
 
     @property
     def now(self) -> float:
@@ -120,12 +122,21 @@ class World:
 
     def admit(self, place: int, call: SimCall) -> None:
         """Count an admitted call."""
-        if not self.measured(self.now):
+        begins, ends = self.spans[place]
+        if not begins <= self.now < ends:
             return
         if isinstance(self.limiters[place], Provisioned):
             self.counts.provisioned += call.prompt + call.output
         else:
             self.counts.admitted += call.charge
+
+    def capacity(self) -> float:
+        """Tokens that all deployments but provisioned throughput could have admitted in the time measured."""
+        return sum(
+            limiter.capacity * (ends - begins) / 60
+            for limiter, (begins, ends) in zip(self.limiters, self.spans, strict=True)
+            if not isinstance(limiter, Provisioned)
+        )
 
     def _refund(self, limiter: Limiter, call: SimCall) -> Generator[float, None, None]:
         limiter.refund(call.max_tokens - call.output, self.now)
