@@ -179,10 +179,10 @@ class Counting:
     def _failed(self, reservation: Reservation, result: Result, now: float) -> None:
         member = reservation.member
         rest = member.gate.rest
-        probe = reservation.probe and rest is not None
-        if rest is not None and rest.probed and not probe and reservation.at <= rest.issued:
+        if rest is not None and rest.probed and reservation.at <= rest.issued:
             # It was on its way when the rest began, which others like it have brought about.
             return
+        probe = reservation.probe and rest is not None
         reason: RestReason = "operator" if result is Result.OPERATOR else "health"
         if reason == "health" and not member.health.failed(now) and not probe:
             return

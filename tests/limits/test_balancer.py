@@ -151,6 +151,19 @@ def test_calls_that_fail_together_bring_about_one_rest(result, rest, count):
     assert rest == instance.choose(NOW + 1).retry_after
 
 
+def test_two_probes_that_fail_lengthen_a_rest_once():
+    instance = Instance(deployment("a"))
+    for place in [instance.send(NOW) for _ in range(5)]:
+        end(instance, place, Result.FAILED)
+    first = instance.send(NOW + 5)
+    second = instance.send(NOW + 10.5)
+    assert (True, True) == (first.probe, second.probe)
+    end(instance, first, Result.FAILED, NOW + 11)
+    end(instance, second, Result.FAILED, NOW + 11)
+
+    assert 10.0 == instance.choose(NOW + 11).retry_after
+
+
 def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
     instance = Instance(deployment("a"))
     first, second = instance.send(NOW), instance.send(NOW)
