@@ -84,10 +84,7 @@ class Account:
         if isinstance(grant, Wait):
             self._balancer.withdraw(reservation, self._sharing.now())
             return grant
-        cap, entry = reservation.member.cap, reservation.place
-        if cap is not None and entry is not None:
-            for at in grant.times.values():
-                cap.granted(entry, at)
+        reservation.granted(grant.times)
         self._reservation, self._reservation_grant = reservation, grant
         self._sent = True
         self._shared.dispatched()

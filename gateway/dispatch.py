@@ -182,7 +182,7 @@ class Dispatcher:
 
     def _pause(self, progress: Progress) -> float | None:
         """Seconds after which all may be tried again; None when that has no use, or takes too long."""
-        room_in = None if progress.room_in is None else max(progress.room_in, WAIT_SHORTEST)
+        room_in = None if progress.room is None else max(progress.room.seconds, WAIT_SHORTEST)
         if room_in is not None and room_in <= progress.waiting_left:
             pause = room_in
             progress.waiting_left -= pause

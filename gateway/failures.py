@@ -59,20 +59,11 @@ def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | 
     milliseconds that round up to the seconds are the same wait, more exactly. Without any of them the
     message's own words count.
     """
-    seconds = _seconds(headers.get("retry-after"), now)
-    waits = [
-        wait
-        for wait in (
-            _milliseconds(headers.get("retry-after-ms")),
-            _milliseconds(headers.get("x-ms-retry-after-ms")),
-        )
-        if wait is not None
-    ]
-    exact = max(waits, default=0.0)
-    if seconds is not None and not (exact > 0 and math.ceil(exact) == seconds):
-        exact = max(exact, seconds)
-    if exact > 0:
-        return exact
+    seconds = _seconds(headers.get("retry-after"), now) or 0.0
+    exact = max(_milliseconds(headers.get(name)) or 0.0 for name in ("retry-after-ms", "x-ms-retry-after-ms"))
+    longest = exact if math.ceil(exact) == seconds else max(exact, seconds)
+    if longest > 0:
+        return longest
     if match := _RETRY_TEXT.search(body):
         return int(match[1]) / (1000 if match[2] else 1) or None
     return None

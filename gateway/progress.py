@@ -12,7 +12,8 @@ from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, Upstre
 from gateway.limits.choice import Choice, Reason
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Result
-from gateway.limits.signals import COOLDOWN_LONGEST, Kind
+from gateway.limits.signals import COOLDOWN_LONGEST
+from gateway.limits.strict import Wait
 from gateway.wire import Record
 
 _ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
@@ -40,10 +41,8 @@ class Progress:
     failures: list[Failed] = field(default_factory=list)
     #: Tries at deployments that rest.
     last_resorts: int = 0
-    #: Seconds until a deployment at its limit has room again, which limit that is, and seconds until one that
-    #: failed is back.
-    room_in: float | None = None
-    full: Kind | None = None
+    #: How long until a deployment at its limit has room again, and seconds until one that failed is back.
+    room: Wait | None = None
     #: Whether all that have no room lack it for longer than a client is ever told to wait.
     hopeless: bool = True
     healthy_in: float | None = None
@@ -67,22 +66,24 @@ class Progress:
         wait = choice.retry_after
         if choice.reason in _ROOM:
             self.hopeless = self.hopeless and choice.hopeless
-            if self.room_in is None or (wait or 0.0) < self.room_in:
-                self.room_in, self.full = wait or 0.0, choice.kind
+            room = Wait(wait or 0.0, choice.kind)
+            if self.room is None or room.seconds < self.room.seconds:
+                self.room = room
         elif wait is not None:
             self.healthy_in = wait if self.healthy_in is None else min(self.healthy_in, wait)
 
     def begin_anew(self) -> None:
         """After a pause all may be tried again."""
         self.tried.clear()
-        self.room_in = self.healthy_in = None
+        self.room = self.healthy_in = None
         self.hopeless = True
 
 
 def error_of(progress: Progress) -> GatewayError:
     """What the client is told when nobody answered. A limit comes first: waiting helps then."""
     limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
-    if limits or progress.room_in is not None:
+    room = progress.room
+    if limits or room is not None:
         waits = [outcome.retry_after or 0.0 for outcome in limits]
         # Whether there is no other deployment that might take the call.
         all_said_so = len(limits) >= progress.members
@@ -90,11 +91,11 @@ def error_of(progress: Progress) -> GatewayError:
         kinds = {outcome.kind for outcome in limits}
         return limited(
             progress.call.requested_model,
-            named if progress.room_in is None else progress.room_in,
-            progress.full or (kinds.pop() if len(kinds) == 1 else None),
+            named if room is None else room.seconds,
+            (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
             # Such waits are named for a request that is too large by itself.
             hopeless=(all_said_so and min(waits) > COOLDOWN_LONGEST)
-            or (progress.room_in is not None and progress.hopeless),
+            or (room is not None and progress.hopeless),
         )
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)

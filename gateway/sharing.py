@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.limits.balancer import Balancer
@@ -294,16 +294,17 @@ class SharedCall:
 
     async def refreshed(self, *, wait_after: float = WAIT_AFTER) -> None:
         """Before a choice: the view is fresh, or waiting for it has taken long enough."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await self._sharing.refresh(self._left, wait_after=wait_after)
-        self._left -= loop.time() - started
+        await self._waited(self._sharing.refresh(self._left, wait_after=wait_after))
 
     async def exchanged(self) -> None:
         """Before this instance sends more than its share: it has told the others, and heard of them."""
+        await self._waited(self._sharing.exchange(self._left))
+
+    async def _waited(self, waiting: Awaitable[None]) -> None:
+        """Wait, and count that towards what this call may."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await self._sharing.exchange(self._left)
+        await waiting
         self._left -= loop.time() - started
 
     def dispatched(self) -> None:

@@ -121,15 +121,11 @@ class Chooser:
         limited = [*waits.get(Reason.LIMITED, []), *waits.get(Reason.CAPPED, [])]
         if limited:
             reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
-            first = min(limited, key=_seconds)
+            first = min(limited, key=lambda wait: wait.seconds)
             return Choice(None, reason, tokens, first.seconds, first.kind, hopeless=spent)
         reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
         waiting = [wait.seconds for wait in waits.get(Reason.UNHEALTHY, [])]
         return Choice(None, reason, tokens, min(waiting, default=None))
-
-
-def _seconds(wait: Wait) -> float:
-    return wait.seconds
 
 
 def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:

@@ -49,6 +49,11 @@ class Reservation:
     answered: bool = False
     open: bool = True
 
+    def granted(self, times: Mapping[str, float]) -> None:
+        """The strict row counts the call at `times`, by its key."""
+        if self.strict is not None and self.strict.key in times and self.place and self.member.cap:
+            self.member.cap.granted(self.place, times[self.strict.key])
+
     def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
         """The tokens by which the call's use differs from what it reserved in a strict row."""
         need = self.strict
@@ -196,7 +201,7 @@ class Counting:
         configured = member.deployment.cooldown_time
         if configured is None:
             configured = self._config.cooldown_time
-        return seconds if configured is None else min(max(configured, COOLDOWN_SHORTEST), COOLDOWN_LONGEST)
+        return seconds if configured is None else cooldown_seconds(configured or COOLDOWN_SHORTEST)
 
     def _rest(self, member: Member, seconds: float, reason: RestReason, size: int, now: float) -> None:
         if self._config.disable_cooldowns:

@@ -221,18 +221,18 @@ class Member:
             return 0.0
         if renewing:
             return max(0.0, self._renews - now)
-        for second in self.charge.seconds():
-            excess -= self.charge.at(second)[0] * bias
-            if excess <= 0:
-                return max(0.0, second + MINUTE + 1 - now)
-        return float(MINUTE)
+        return self._left_in(excess / bias, 0, now)
 
     def _requests_in(self, now: float) -> float:
         excess = self.charge.requests + 1 - self.requests_limit
         if not self.requests_limit or excess <= 0:
             return 0.0
+        return self._left_in(excess, 1, now)
+
+    def _left_in(self, excess: float, part: int, now: float) -> float:
+        """Seconds until so many of the charge's tokens (part 0) or requests (1) have left the minute."""
         for second in self.charge.seconds():
-            excess -= self.charge.at(second)[1]
+            excess -= self.charge.at(second)[part]
             if excess <= 0:
                 return max(0.0, second + MINUTE + 1 - now)
         return float(MINUTE)
