@@ -32,6 +32,11 @@ REFRESH_AFTER = 1.2
 WAIT_AFTER = 1.4
 #: The same for calls under caps, which hold across instances as well as the view is fresh.
 CAPPED_WAIT_AFTER = 1.0
+#: The same while a cap is near its end, where every call of the others counts; each instance that there is
+#: makes reading dearer, and adds END_INSTANCE.
+END_REFRESH_AFTER = 0.3
+END_WAIT_AFTER = 0.6
+END_INSTANCE = 0.02
 #: Seconds between flushes.
 FLUSH_EVERY = 0.3
 #: Seconds between reads of the whole window. An instance that could not write for a while writes old pages
@@ -125,7 +130,12 @@ class Sharing:
         Waits only for a view that is older than `wait_after` seconds.
         """
         age = self.view_age
-        if age < min(REFRESH_AFTER, wait_after) or not self.storage.available:
+        refresh_after = min(REFRESH_AFTER, wait_after)
+        if self._balancer.watched(self.now()):
+            dearer = END_INSTANCE * self._balancer.instances
+            refresh_after = min(refresh_after, END_REFRESH_AFTER + dearer)
+            wait_after = min(wait_after, END_WAIT_AFTER + dearer)
+        if age < refresh_after or not self.storage.available:
             return
         self._enter_loop()
         if self._refreshing is None:
@@ -173,10 +183,10 @@ class Sharing:
         self._stop_timer()
         if self._dirty and self.storage.available and allowance > 0:
             await self._flushed_within(allowance, every=FLUSH_EVERY)
-        if self._dirty and self._flushing is None and self._timer is None and not self._in_flight:
+        if self._dirty and not self._in_flight:
             # The last flush was a moment ago: the rest of a burst is written if this process is not frozen
             # by then, else when it wakes.
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY, self._due)
+            self.schedule_flush()
 
     async def _flushed_within(self, allowance: float, *, every: float) -> None:
         """Wait for the flush under way; if that began `every` seconds ago, for one of what came since."""

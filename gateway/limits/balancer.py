@@ -153,6 +153,10 @@ class Balancer:
         """How many instances wrote the rows that are known, this one included."""
         return self._view.instances
 
+    def watched(self, now: float) -> bool:
+        """Whether a cap is so near its end that others' calls matter one by one."""
+        return self._view.watched(now)
+
     @property
     def wants_rollup(self) -> bool:
         """Whether the last read had so many rows that their sum should be read instead."""

@@ -22,6 +22,8 @@ from gateway.limits.spending import Spending
 from gateway.limits.view import View
 
 WINDOW = 60.0
+#: The share of a limit that is left when its end is near.
+_END = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +140,8 @@ class Cap:
         self._requests += 1
         self._spending.add(entry.tokens)
         self._view.note(self._key, int(now), entry.tokens, 1)
+        if not self.strict and self.room(now) < _END:
+            self._view.watch(now)
         return entry
 
     def granted(self, entry: Entry, at: float) -> None:

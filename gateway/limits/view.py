@@ -23,6 +23,8 @@ CAP_SPAN = 60
 #: Beginning of the keys of ledgers that Azure's limiter is compared with; all others are caps' and records.
 CHARGE = "q:"
 
+#: Seconds for which a cap that comes to its end is watched. A view is no older when the next call comes.
+WATCHED = 2.0
 #: Rows in one read from which on a roll-up is cheaper.
 ROLLUP_ROWS = 20
 #: A roll-up older than this many seconds is not enough.
@@ -76,6 +78,7 @@ class View:
         #: How often others' rows were taken in, and how many instances wrote those that are known.
         self.heard = 0
         self.instances = 1
+        self._watched_at = -WATCHED
 
     def ring(self, key: str) -> Ring:
         """The sums under a key: everybody's for a charge, the others' for anything else."""
@@ -104,6 +107,14 @@ class View:
     def touch(self) -> None:
         """There is something beside the ledgers that others should see soon."""
         self._touched = True
+
+    def watch(self, now: float) -> None:
+        """A cap comes to its end: what others send of it matters call by call."""
+        self._watched_at = now
+
+    def watched(self, now: float) -> bool:
+        """Whether a cap has come to its end in the last seconds."""
+        return 0 <= now - self._watched_at < WATCHED
 
     @property
     def dirty(self) -> bool:

@@ -76,6 +76,29 @@ def test_others_count_until_a_minute_after_their_second_began():
     assert limit.full(5, START + 60) is None
 
 
+@pytest.mark.parametrize(
+    ("limits", "tokens", "calls"),
+    [({"rpm": 20}, 1, 16), ({"tpm": 1000}, 100, 8), ({"rpm": 20, "tpm": 1000}, 100, 8)],
+)
+def test_a_cap_is_watched_from_its_last_quarter_on(limits, tokens, calls):
+    view = View("aaaaaa")
+    limit, strict = cap(**limits, view=view), cap(**limits, view=view, strict=True)
+    for _ in range(calls):
+        assert not view.watched(START)
+        limit.reserve(tokens, START)
+        strict.reserve(tokens, START)
+    assert view.watched(START + 1.9)
+    assert not view.watched(START + 2)
+
+
+def test_a_strict_cap_is_not_watched():
+    view = View("aaaaaa")
+    limit = cap(rpm=1, view=view, strict=True)
+    limit.reserve(1, START)
+
+    assert not view.watched(START)
+
+
 calls = st.lists(
     st.tuples(st.floats(0, 20), st.integers(1, 400), st.none() | st.integers(0, 600)), max_size=60
 )

@@ -119,6 +119,50 @@ def test_an_older_view_is_waited_for(run, pool):
     run(check)
 
 
+@pytest.mark.parametrize(
+    ("used", "seconds", "expected"),
+    [
+        (14, 0.5, (1, "did not wait")),  # a quarter of the cap is left
+        (16, 0.2, (1, "did not wait")),
+        (16, 0.5, (2, "did not wait")),
+        (16, 0.7, (2, "waited")),
+    ],
+)
+def test_near_the_end_of_a_cap_others_calls_are_known_sooner(run, pool, used, seconds, expected):
+    async def check(open_store):
+        clock = Clock()
+        capped = config(1, rpm=20, capped=True)
+        one, other = (
+            Instance(open_store(), pool, clock=clock, configuration=capped),
+            Instance(open_store(), pool, clock=clock),
+        )
+        for _ in range(used):
+            choice = one.balancer.choose(one.group, Estimate(10, 0), (), clock())
+            one.balancer.reserve(choice, clock())
+        await one.call()
+        await other.call()
+        clock.ahead += seconds
+        shared = one.sharing.call()
+        await shared.refreshed()
+        waited = "waited" if one.sharing.view_age < 0.2 else "did not wait"
+        await asyncio.sleep(0.2)
+        assert expected == (one.sharing.storage.operations["read"], waited)
+        await shared.settled()
+
+    run(check)
+
+
+def test_what_a_last_call_used_is_written_a_third_of_a_second_after_the_flush_before_it(run, pool):
+    async def check(open_store):
+        one = Instance(open_store(), pool, configuration=config(1, capped=True))
+        await one.call(FLUSH_EVERY / 2, used=20)
+        assert 1 == one.sharing.storage.operations["write"]
+        await asyncio.sleep(FLUSH_EVERY * 0.8)
+        assert 2 == one.sharing.storage.operations["write"]
+
+    run(check)
+
+
 def test_of_two_instances_that_exchange_at_once_one_sees_the_other(run, pool):
     async def check(open_store):
         one, other = Instance(open_store(), pool), Instance(open_store(), pool)
