@@ -16,7 +16,7 @@ from gateway.limits.outcome import Outcome
 from gateway.limits.signals import Kind, RateLimits
 from gateway.limits.strict import LATE, StrictNeed, Wait
 from gateway.reservations import Grant
-from gateway.sharing import CAPPED_WAIT_AFTER, WAIT_AFTER, Sharing
+from gateway.sharing import Sharing
 
 
 class Account:
@@ -27,7 +27,7 @@ class Account:
         self._balancer = balancer
         self._sharing = sharing
         self._shared = sharing.call()
-        self._wait_after = CAPPED_WAIT_AFTER if capped else WAIT_AFTER
+        self._capped = capped
         self._admission: Admission | None = None
         self._admission_grant = Grant()
         self._reservation: Reservation | None = None
@@ -66,7 +66,7 @@ class Account:
 
     async def refreshed(self) -> None:
         """Before a choice: see what other instances use, within the call's share of waiting."""
-        await self._shared.refreshed(wait_after=self._wait_after)
+        await self._shared.refreshed(capped=self._capped)
 
     async def exchanged(self) -> None:
         """Before another choice that would go beyond this instance's share: tell the others, and look."""

@@ -4,8 +4,8 @@ The worker may be frozen or killed whenever no request is in flight, so everythi
 life of a request: it is started by one, beside its call upstream. One timer may outlive it, which nothing
 depends on: it writes the rest of a burst if the process is still running then.
 
-* Refresh: one read for all, begun when the view is older than REFRESH_AFTER. A call waits for it only if the
-  view is older than WAIT_AFTER, as after idle time; a busy instance has a new one before that.
+* Refresh: one read for all, begun when the view has a certain age (`gateway.limits.freshness`). A call waits
+  for it only if the view is older than that, as after idle time; a busy instance has a new one before.
 * Exchange: a call that would go beyond this instance's share of a limit (`gateway.limits.spending`) waits for
   a flush and a read after it.
 * Flush: at dispatch if the last is FLUSH_EVERY ago, else once at the end of that time while a call is in
@@ -22,21 +22,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.limits.balancer import Balancer
+from gateway.limits.freshness import freshness
 from gateway.limits.rows import PAGE, PAGES, Row, page_of
 from gateway.limits.store import Store, StoredRow, StoreError
 from gateway.reservations import Reservations
 from gateway.storage import Storage
 
-#: Seconds of age from which the view is refreshed beside a call, and from which a call waits for that.
-REFRESH_AFTER = 1.2
-WAIT_AFTER = 1.4
-#: The same for calls under caps, which hold across instances as well as the view is fresh.
-CAPPED_WAIT_AFTER = 1.0
-#: The same while a cap is near its end, where every call of the others counts; each instance that there is
-#: makes reading dearer, and adds END_INSTANCE.
-END_REFRESH_AFTER = 0.3
-END_WAIT_AFTER = 0.6
-END_INSTANCE = 0.02
 #: Seconds between flushes.
 FLUSH_EVERY = 0.3
 #: Seconds between reads of the whole window. An instance that could not write for a while writes old pages
@@ -124,23 +115,20 @@ class Sharing:
 
     # What calls ask for.
 
-    async def refresh(self, allowance: float, *, wait_after: float = WAIT_AFTER) -> None:
+    async def refresh(self, allowance: float, *, capped: bool = False) -> None:
         """See to it that the view is no older than a second or two; waits `allowance` seconds at most.
 
-        Waits only for a view that is older than `wait_after` seconds.
+        `capped`: caps decide on the call.
         """
+        near_end = self._balancer.watched(self.now())
+        least = freshness(capped=capped, near_end=near_end, instances=self._balancer.instances)
         age = self.view_age
-        refresh_after = min(REFRESH_AFTER, wait_after)
-        if self._balancer.watched(self.now()):
-            dearer = END_INSTANCE * self._balancer.instances
-            refresh_after = min(refresh_after, END_REFRESH_AFTER + dearer)
-            wait_after = min(wait_after, END_WAIT_AFTER + dearer)
-        if age < refresh_after or not self.storage.available:
+        if age < least.refresh_after or not self.storage.available:
             return
         self._enter_loop()
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh())
-        if age >= wait_after and allowance > 0:
+        if age >= least.wait_after and allowance > 0:
             # Waiting does not end the task: others wait for it, too.
             await asyncio.wait({self._refreshing}, timeout=allowance)
 
@@ -302,9 +290,9 @@ class SharedCall:
         self._left = WAIT_SECONDS
         self._settled = False
 
-    async def refreshed(self, *, wait_after: float = WAIT_AFTER) -> None:
+    async def refreshed(self, *, capped: bool = False) -> None:
         """Before a choice: the view is fresh, or waiting for it has taken long enough."""
-        await self._waited(self._sharing.refresh(self._left, wait_after=wait_after))
+        await self._waited(self._sharing.refresh(self._left, capped=capped))
 
     async def exchanged(self) -> None:
         """Before this instance sends more than its share: it has told the others, and heard of them."""

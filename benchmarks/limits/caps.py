@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.limits.engine import Process
@@ -10,7 +10,7 @@ from benchmarks.limits.steer import Instance, configuration
 from benchmarks.limits.storage import Storage
 from benchmarks.limits.traffic import SimCall, trace
 from benchmarks.limits.world import EPOCH, Scenario, World
-from gateway.config.deployment import ClientLimits, Limit
+from gateway.config.deployment import ClientLimits, Deployment, Limit
 from gateway.limits.clients import Refusal
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, Result
@@ -50,7 +50,7 @@ def measure(instances: int, seed: int, warmup: float = 90.0, measured: float = 3
     config = configuration(world)
     workers = [Instance(number, world, storage, seed, config) for number in range(instances)]
     use = Use()
-    serve = _serve(world, workers, use)
+    serve = _serve(world, workers, config.models["m"], use)
     for call in trace(seed, scenario.rate(), (warmup, measured)):
         world.engine.start(serve(call), EPOCH + call.at)
     world.engine.run()
@@ -58,22 +58,29 @@ def measure(instances: int, seed: int, warmup: float = 90.0, measured: float = 3
     return use.windows(world.begins, world.ends)
 
 
-def _serve(world: World, workers: list[Instance], use: Use) -> Callable[[SimCall], Process]:
+def _serve(
+    world: World, workers: list[Instance], group: Sequence[Deployment], use: Use
+) -> Callable[[SimCall], Process]:
     limits = ClientLimits(Limit(tpm=_CAP))
 
     def serve(call: SimCall) -> Process:
         worker = workers[int(call.place * len(workers))]
-        yield from worker.refreshed()
+        yield from worker.refreshed(capped=True)
         if worker.balancer.beyond_share("client", "m", limits):
             yield from worker.exchanged()
         estimate = Estimate(call.prompt, call.max_tokens)
         admission = worker.balancer.admit("client", "m", limits, estimate, worker.clock())
         if isinstance(admission, Refusal):
             return
+        # Upstream has room for all: only the client's cap counts here.
+        choice = worker.balancer.choose(group, estimate, (), worker.clock())
+        reservation = worker.balancer.reserve(choice, worker.clock())
         worker.dispatched()
         use.calls.append((world.now, call.prompt + call.output))
         yield call.end
-        worker.balancer.finish(admission, Outcome(Result.SUCCESS, call.prompt, call.output))
+        outcome = Outcome(Result.SUCCESS, call.prompt, call.output)
+        worker.balancer.settle(reservation, outcome, worker.clock())
+        worker.balancer.finish(admission, outcome)
         worker.dispatched()
 
     return serve

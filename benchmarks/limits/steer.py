@@ -20,9 +20,10 @@ from gateway.limits.balancer import MAX_TRIES, Balancer
 from gateway.limits.choice import Reason
 from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
+from gateway.limits.freshness import freshness
 from gateway.limits.outcome import Outcome, Result
 from gateway.limits.signals import RateLimits
-from gateway.sharing import EXCHANGE_EVERY, FLUSH_EVERY, OTHERS_SECONDS, REFRESH_AFTER, WAIT_AFTER
+from gateway.sharing import EXCHANGE_EVERY, FLUSH_EVERY, OTHERS_SECONDS
 
 # Rows are decoded by every instance that reads them; here, where all share one process, the same text is
 # decoded once.
@@ -126,17 +127,19 @@ class Instance:
         self.balancer.settle(reservation, outcome, self.clock())
         self.dispatched()
 
-    def refreshed(self) -> Process:
+    def refreshed(self, *, capped: bool = False) -> Process:
         """As `gateway.sharing` does: one shared read, for which a call waits when its view is too old."""
         now = self._world.now
         age = now - self._viewed
-        if age < REFRESH_AFTER or self._breaker.open(now):
+        near_end = self.balancer.watched(self.clock())
+        least = freshness(capped=capped, near_end=near_end, instances=self.balancer.instances)
+        if age < least.refresh_after or self._breaker.open(now):
             return
         if now >= self._reading_until:
             latency = self._storage.latency()
             self._reading_until = now + latency
             self._world.engine.start(self._read(latency))
-        if age >= WAIT_AFTER:
+        if age >= least.wait_after:
             yield min(max(self._reading_until - now, 0.0) + 1e-6, TIMEOUT)
 
     def exchanged(self) -> Process:
