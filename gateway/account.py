@@ -13,8 +13,8 @@ from gateway.limits.choice import Choice
 from gateway.limits.clients import Admission, Refusal
 from gateway.limits.estimate import fine_estimate
 from gateway.limits.outcome import Outcome
-from gateway.limits.signals import Kind, RateLimits
-from gateway.limits.strict import LATE, StrictNeed, Wait
+from gateway.limits.signals import Kind, RateLimits, Wait
+from gateway.limits.strict import LATE, StrictNeed
 from gateway.reservations import Grant
 from gateway.sharing import Sharing
 
@@ -47,12 +47,12 @@ class Account:
             return self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
 
         admission = admitted()
-        if isinstance(admission, Refusal) and admission.strict and admission.retry_after <= LATE:
+        if isinstance(admission, Refusal) and admission.strict and admission.wait.seconds <= LATE:
             # Who was told to wait for a place that was still being reserved comes that much too early.
-            await asyncio.sleep(admission.retry_after)
+            await asyncio.sleep(admission.wait.seconds)
             admission = admitted()
         if isinstance(admission, Refusal):
-            raise limited(call.requested_model, admission.retry_after, admission.kind)
+            raise limited(call.requested_model, admission.wait.seconds, admission.wait.kind)
         try:
             grant = await self._places(admission.strict)
         except BaseException:

@@ -204,7 +204,7 @@ class Dispatcher:
         progress.last_resorts += choice.reason is Reason.LAST_RESORT
         wait = await progress.account.reserve(choice)
         if wait is not None:
-            progress.note(Choice(None, Reason.CAPPED, choice.tokens, wait.seconds, wait.kind))
+            progress.note(Choice(None, Reason.CAPPED, choice.tokens, wait))
             return None
         outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
         if isinstance(outcome, Answer):

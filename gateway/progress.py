@@ -12,8 +12,7 @@ from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, Upstre
 from gateway.limits.choice import Choice, Reason
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Result
-from gateway.limits.signals import COOLDOWN_LONGEST
-from gateway.limits.strict import Wait
+from gateway.limits.signals import COOLDOWN_LONGEST, Wait
 from gateway.wire import Record
 
 _ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
@@ -63,14 +62,14 @@ class Progress:
 
     def note(self, choice: Choice) -> None:
         """Remember when somebody may answer, from a choice that found nobody."""
-        wait = choice.retry_after
+        wait = choice.wait
         if choice.reason in _ROOM:
             self.hopeless = self.hopeless and choice.hopeless
-            room = Wait(wait or 0.0, choice.kind)
+            room = wait or Wait(0.0)
             if self.room is None or room.seconds < self.room.seconds:
                 self.room = room
-        elif wait is not None:
-            self.healthy_in = wait if self.healthy_in is None else min(self.healthy_in, wait)
+        elif wait is not None and (self.healthy_in is None or wait.seconds < self.healthy_in):
+            self.healthy_in = wait.seconds
 
     def begin_anew(self) -> None:
         """After a pause all may be tried again."""

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.limits.signals import Wait
 from gateway.limits.store import StoreError
-from gateway.limits.strict import LATE, StrictNeed, Wait, reserve_all, settle_all
+from gateway.limits.strict import LATE, StrictNeed, reserve_all, settle_all
 from gateway.storage import Storage
 
 #: Seconds that a call waits for its place while the store answers nothing.

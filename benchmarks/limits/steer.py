@@ -94,7 +94,7 @@ class Instance:
                     self._group, estimate, tried, self.clock(), last_resorts=last_resorts
                 )
             if choice.deployment is None or len(tried) == MAX_TRIES:
-                wait = 1.0 if choice.retry_after is None else choice.retry_after + 0.001
+                wait = 1.0 if choice.wait is None else choice.wait.seconds + 0.001
                 if world.now + wait <= deadline:
                     tried, last_resorts = [], 0
                     yield wait

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from heapq import merge
 
 from gateway.limits.ring import Ring
-from gateway.limits.signals import Kind
+from gateway.limits.signals import Kind, Wait
 from gateway.limits.spending import Spending
 from gateway.limits.view import View
 
@@ -107,8 +107,8 @@ class Cap:
             return "tokens"
         return None
 
-    def wait(self, tokens: int, now: float) -> float:
-        """Seconds until a call of `tokens` would fit, if nothing else came: 0 when it does."""
+    def wait(self, tokens: int, now: float) -> Wait:
+        """How long until a call of `tokens` would fit, if nothing else came: 0 s when it does."""
         used_tokens, used_requests = self.used(now)
         excess_tokens = 0 if self.tpm is None else used_tokens + self.clipped(tokens) - self.tpm
         excess_requests = 0 if self.rpm is None else used_requests + 1 - self.rpm
@@ -118,7 +118,7 @@ class Cap:
             leaves, gone_tokens, gone_requests = next(leaving, (now + WINDOW, excess_tokens, excess_requests))
             excess_tokens -= gone_tokens
             excess_requests -= gone_requests
-        return max(0.0, leaves - now)
+        return Wait(max(0.0, leaves - now), self.full(tokens, now))
 
     def _own(self) -> Iterator[tuple[float, int, int]]:
         for entry in self._entries:

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from gateway.config.deployment import Deployment
 from gateway.limits.member import Member
-from gateway.limits.signals import Kind
+from gateway.limits.signals import Wait
 from gateway.limits.strict import StrictNeed
 
 
@@ -34,14 +34,12 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The deployment to call; None with the seconds after which it is worth while to come back."""
+    """The deployment to call; None with the time after which it is worth while to come back."""
 
     deployment: Deployment | None
     reason: Reason
     tokens: int
-    retry_after: float | None = None
-    #: The limit that this is a wait for, where that is known.
-    kind: Kind | None = None
+    wait: Wait | None = None
     #: No waiting helps: all that could take the call have spent a quota of more than a minute.
     hopeless: bool = False
     #: What must be reserved in a row of its own before the call is sent.

@@ -17,7 +17,8 @@ from gateway.config.deployment import Deployment
 from gateway.limits.choice import Choice, Reason, draw, shuffle
 from gateway.limits.cooldown import LIMITS
 from gateway.limits.member import Member
-from gateway.limits.strict import StrictNeed, Wait, short
+from gateway.limits.signals import Wait
+from gateway.limits.strict import StrictNeed, short
 
 #: Calls of one request at most to deployments that rest.
 MAX_LAST_RESORTS = 2
@@ -108,24 +109,25 @@ class Chooser:
             rest = member.gate.rest
             spent = spent and rest is not None and rest.reason == "quota"
             resting = 0.0 if rest is None else max(0.0, rest.until - now)
-            capped = 0.0 if member.cap is None else member.cap.wait(tokens, now)
-            full = None if member.cap is None else member.cap.full(tokens, now)
+            capped = Wait(0.0) if member.cap is None else member.cap.wait(tokens, now)
             if rest is not None:
                 reason = Reason.LIMITED if rest.reason in LIMITS else Reason.UNHEALTHY
-                kind = full if capped > resting else rest.kind
-                waits.setdefault(reason, []).append(Wait(max(resting, capped), kind))
-            elif capped > 0:
-                waits.setdefault(Reason.CAPPED, []).append(Wait(capped, full))
+                longer = capped if capped.seconds > resting else Wait(resting, rest.kind)
+                waits.setdefault(reason, []).append(longer)
+            elif capped.seconds > 0:
+                waits.setdefault(Reason.CAPPED, []).append(capped)
             elif deployment.id not in tried:
                 waits.setdefault(Reason.LIMITED, []).append(member.room_in(tokens, now))
         limited = [*waits.get(Reason.LIMITED, []), *waits.get(Reason.CAPPED, [])]
         if limited:
             reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
-            first = min(limited, key=lambda wait: wait.seconds)
-            return Choice(None, reason, tokens, first.seconds, first.kind, hopeless=spent)
+            return Choice(None, reason, tokens, min(limited, key=_seconds), hopeless=spent)
         reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
-        waiting = [wait.seconds for wait in waits.get(Reason.UNHEALTHY, [])]
-        return Choice(None, reason, tokens, min(waiting, default=None))
+        return Choice(None, reason, tokens, min(waits.get(Reason.UNHEALTHY, []), key=_seconds, default=None))
+
+
+def _seconds(wait: Wait) -> float:
+    return wait.seconds
 
 
 def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:

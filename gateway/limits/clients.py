@@ -10,7 +10,7 @@ from gateway.config.deployment import ClientLimits, Limit
 from gateway.limits.caps import Cap, Entry
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, final_tokens
-from gateway.limits.signals import Kind
+from gateway.limits.signals import Wait
 from gateway.limits.strict import StrictNeed, short
 from gateway.limits.view import View
 
@@ -22,10 +22,9 @@ _CLIENT = "k:"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A cap that a call would break, and the seconds after which it would not."""
+    """A cap that a call would break, and the wait until it would not."""
 
-    retry_after: float
-    kind: Kind
+    wait: Wait
     scope: Scope
     #: Whether the cap is strict.
     strict: bool = False
@@ -91,13 +90,13 @@ class Clients:
         """Reserve `tokens` in all the caps, or in none."""
         caps = self.caps(client, model, limits)
         refusals = [
-            Refusal(cap.wait(tokens, now), full, scope, cap.strict)
+            Refusal(cap.wait(tokens, now), scope, cap.strict)
             for scope, cap in caps
-            if (full := cap.full(tokens, now)) is not None
+            if cap.full(tokens, now) is not None
         ]
         if refusals:
             # It fits when the last of them has room.
-            return max(refusals, key=lambda refusal: refusal.retry_after)
+            return max(refusals, key=lambda refusal: refusal.wait.seconds)
         places = [(cap, cap.reserve(tokens, now)) for _, cap in caps]
         needs = tuple(
             StrictNeed(cap.key, cap.rpm, cap.tpm, cap.clipped(tokens)) for _, cap in caps if cap.strict

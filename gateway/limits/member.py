@@ -7,9 +7,8 @@ from gateway.limits.caps import Cap
 from gateway.limits.cooldown import Gate
 from gateway.limits.health import Health
 from gateway.limits.ring import Ring
-from gateway.limits.signals import RateLimits
+from gateway.limits.signals import RateLimits, Wait
 from gateway.limits.spending import Spending
-from gateway.limits.strict import Wait
 from gateway.limits.view import CHARGE, CHARGE_SPAN, View
 from gateway.limits.window import MINUTE, Window, reset_before
 

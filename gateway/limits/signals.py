@@ -29,6 +29,16 @@ _NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What is full, and the seconds until a call would fit; `kind` of None where that is not known."""
+
+    seconds: float
+    kind: Kind | None = None
+    #: False where nobody knows, since the store did not answer.
+    asked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimits:
     """A deployment's limits per minute and what is left of them; None where upstream does not say."""
 

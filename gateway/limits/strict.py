@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway.limits.signals import Kind
+from gateway.limits.signals import Kind, Wait
 
 #: Ticks in a second, and ticks for which a call counts.
 _TICKS = 100
@@ -39,16 +39,6 @@ class StrictNeed:
     rpm: int | None
     tpm: int | None
     tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """What is full, and the seconds until a call would fit; `kind` of None where that is not known."""
-
-    seconds: float
-    kind: Kind | None = None
-    #: False where nobody knows, since the store did not answer.
-    asked: bool = True
 
 
 def short(name: str) -> str:

@@ -15,7 +15,7 @@ from gateway.limits.clients import Admission, Refusal
 from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
 from gateway.limits.outcome import Outcome, Result
-from gateway.limits.signals import RateLimits
+from gateway.limits.signals import RateLimits, Wait
 
 
 def end(instance, place, result, now=NOW, **fields):
@@ -105,7 +105,7 @@ def test_a_cooldown_is_shared():
     end(one, one.send(NOW), Result.LIMITED, retry_after=20.0, kind="tokens")
     two.balancer.merge(one.flush(NOW), NOW + 1)
 
-    assert (None, 19.0) == (two.choose(NOW + 1).deployment, two.choose(NOW + 1).retry_after)
+    assert (None, 19.0) == (two.choose(NOW + 1).deployment, two.choose(NOW + 1).wait.seconds)
 
 
 def test_an_operators_fault_rests_a_lone_deployment_too_and_one_call_probes_it():
@@ -126,9 +126,9 @@ def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
     for _ in range(5):
         end(instance, instance.send(NOW), Result.FAILED)
 
-    assert 5.0 == instance.choose(NOW).retry_after
+    assert 5.0 == instance.choose(NOW).wait.seconds
     end(instance, instance.send(NOW + 5), Result.TIMEOUT, NOW + 6)
-    assert 10.0 == instance.choose(NOW + 6).retry_after
+    assert 10.0 == instance.choose(NOW + 6).wait.seconds
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_calls_that_fail_together_bring_about_one_rest(result, rest, count):
     for place in places:
         end(instance, place, result, NOW + 1)
 
-    assert rest == instance.choose(NOW + 1).retry_after
+    assert rest == instance.choose(NOW + 1).wait.seconds
 
 
 def test_two_probes_that_fail_lengthen_a_rest_once():
@@ -161,7 +161,7 @@ def test_two_probes_that_fail_lengthen_a_rest_once():
     end(instance, first, Result.FAILED, NOW + 11)
     end(instance, second, Result.FAILED, NOW + 11)
 
-    assert 10.0 == instance.choose(NOW + 11).retry_after
+    assert 10.0 == instance.choose(NOW + 11).wait.seconds
 
 
 def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
@@ -170,7 +170,7 @@ def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
     end(instance, first, Result.LIMITED, retry_after=2.0)
     end(instance, second, Result.FAILED, NOW + 1)
 
-    assert 1.0 == instance.choose(NOW + 1).retry_after
+    assert 1.0 == instance.choose(NOW + 1).wait.seconds
     assert [Reason.ROOM] * 2 == [instance.send(NOW + 2).reason for _ in range(2)]
 
 
@@ -252,9 +252,9 @@ def test_cooldown_time_stands_in_where_upstream_is_silent_and_the_deployments_wi
     instance = Instance(deployment("a", cooldown_time=3.0), cooldown_time=20.0)
     end(instance, instance.send(NOW), Result.LIMITED)
 
-    assert 3.0 == instance.choose(NOW).retry_after
+    assert 3.0 == instance.choose(NOW).wait.seconds
     end(instance, instance.send(NOW + 4), Result.LIMITED, NOW + 4, retry_after=9.0)
-    assert 9.0 == instance.choose(NOW + 4).retry_after
+    assert 9.0 == instance.choose(NOW + 4).wait.seconds
 
 
 def test_allowed_fails_are_forgiven():
@@ -270,7 +270,7 @@ def test_a_days_quota_is_probed_once_a_minute():
     instance = Instance(deployment("a"))
     end(instance, instance.send(NOW), Result.LIMITED, retry_after=86_400.0)
 
-    assert 60.0 == instance.choose(NOW).retry_after
+    assert 60.0 == instance.choose(NOW).wait.seconds
     place = instance.send(NOW + 60)
     assert Reason.LIMITED == instance.choose(NOW + 60).reason
     end(instance, place, Result.LIMITED, NOW + 60, retry_after=86_340.0)
@@ -331,7 +331,7 @@ def test_a_client_cap_refuses_with_a_true_wait():
     first = admit("master", "m", LIMITS, Estimate(60, 0), NOW)
     refusal = admit("master", "m", LIMITS, Estimate(60, 0), NOW + 1)
 
-    assert Refusal(59.0, "tokens", "model") == refusal
+    assert Refusal(Wait(59.0, "tokens"), "model") == refusal
     instance.balancer.finish(first, Outcome(Result.SUCCESS, 10, 10))
     assert isinstance(admit("master", "m", LIMITS, Estimate(60, 0), NOW + 1), Admission)
 
@@ -362,7 +362,7 @@ def test_client_caps_are_shared():
         one.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW)
     two.balancer.merge(one.flush(NOW), NOW + 1)
 
-    assert "requests" == two.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW + 1).kind
+    assert "requests" == two.balancer.admit("master", "y", LIMITS, Estimate(1, 0), NOW + 1).wait.kind
 
 
 # Whole requests, at random
@@ -435,14 +435,14 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
             if member.deployment.id not in tried and member.gate.rest is None:
                 assert member.overflow < 1
         if last.reason in {Reason.LIMITED, Reason.UNHEALTHY}:
-            assert last.retry_after is not None
-            assert 1 <= retry_seconds(last.retry_after) <= 60
+            assert last.wait is not None
+            assert 1 <= retry_seconds(last.wait.seconds) <= 60
             ends = [
                 member.gate.rest.until
                 for member in instance.balancer._members.values()
                 if member.gate.rest is not None
             ]
-            assert not ends or retry_seconds(last.retry_after) >= min(ends) - now - 1
+            assert not ends or retry_seconds(last.wait.seconds) >= min(ends) - now - 1
     # Charges are never negative.
     assert all(state.charged_tokens >= 0 for state in instance.balancer.state(now))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import retry_seconds
 from gateway.limits.caps import Cap
+from gateway.limits.signals import Wait
 from gateway.limits.strict import LATE, StrictNeed, reserve_all, settle_all
 from gateway.limits.view import View
 
@@ -26,7 +27,7 @@ def test_exactly_rpm_calls_fit_and_the_next_one_after_a_minute():
         limit.reserve(5, START)
 
     assert "requests" == limit.full(5, START)
-    assert 60 == limit.wait(5, START)
+    assert Wait(60, "requests") == limit.wait(5, START)
     assert "requests" == limit.full(5, START + 59.99)
     assert limit.full(5, START + 60) is None
 
@@ -72,7 +73,7 @@ def test_others_count_until_a_minute_after_their_second_began():
     view.merge(other.rows(START + 0.9, {}), START + 1)
 
     assert "requests" == limit.full(5, START + 59.9)
-    assert 58.1 == round(limit.wait(5, START + 1.9), 6)
+    assert 58.1 == round(limit.wait(5, START + 1.9).seconds, 6)
     assert limit.full(5, START + 60) is None
 
 
@@ -139,7 +140,7 @@ def test_a_client_that_waits_as_told_gets_in_and_not_much_sooner(steps, rpm, tpm
         now += gap
         (theirs if place % 3 == 0 else limit).reserve(tokens, now)
     view.merge(other.rows(now, {}), now)
-    wait = limit.wait(wanted, now)
+    wait = limit.wait(wanted, now).seconds
 
     assert 0 <= wait <= 60
     assert (wait == 0) == (limit.full(wanted, now) is None)
@@ -294,7 +295,7 @@ def test_others_hear_of_a_call_in_the_second_in_which_its_row_counts_it():
 
     assert (8, 1) == limit.used(START + 61.9)
     # The second of the call ends at 3: only then is it sure that a minute has passed.
-    assert 60 == limit.wait(5, START + 3)
+    assert 60 == limit.wait(5, START + 3).seconds
     assert (0, 0) == limit.used(START + 62)
 
 
@@ -312,7 +313,7 @@ class Pair:
         view, other, limit = self.views[which], self.views[1 - which], self.caps[which]
         view.merge(other.rows(now, {}), now)
         if limit.full(tokens, now) is not None:
-            return None, limit.wait(tokens, now), now
+            return None, limit.wait(tokens, now).seconds, now
         place = limit.reserve(tokens, now)
         now += until_row
         need = StrictNeed("k", self.rpm, self.tpm, limit.clipped(tokens))

@@ -142,7 +142,7 @@ def test_a_deployment_that_refused_rests_and_the_client_is_told_how_long():
     refuse(instance, "a", retry_after=7.0)
     choice = instance.choose(NOW + 2)
 
-    assert (None, Reason.LIMITED, 5.0) == (choice.deployment, choice.reason, choice.retry_after)
+    assert (None, Reason.LIMITED, 5.0) == (choice.deployment, choice.reason, choice.wait.seconds)
     assert "a" == instance.choose(NOW + 7).deployment.id
 
 
@@ -204,7 +204,7 @@ def test_under_caps_what_is_full_is_not_tried():
     instance.send(NOW + 10)
     choice = instance.choose(NOW + 20)
 
-    assert (None, Reason.CAPPED, 40.0) == (choice.deployment, choice.reason, choice.retry_after)
+    assert (None, Reason.CAPPED, 40.0) == (choice.deployment, choice.reason, choice.wait.seconds)
     assert "a" == instance.choose(NOW + 60).deployment.id
 
 
@@ -239,4 +239,4 @@ def test_a_client_is_told_when_the_first_of_several_is_back():
     refuse(instance, "a", retry_after=20.0)
     refuse(instance, "b", retry_after=5.0)
 
-    assert 5.0 == instance.choose(NOW).retry_after
+    assert 5.0 == instance.choose(NOW).wait.seconds

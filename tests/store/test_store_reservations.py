@@ -13,8 +13,9 @@ from instances import run_to_its_end
 from support.azurite import free_port
 
 from gateway import reservations
+from gateway.limits.signals import Wait
 from gateway.limits.store import MemoryStore, Reason, StoreError
-from gateway.limits.strict import StrictNeed, Wait
+from gateway.limits.strict import StrictNeed
 from gateway.reservations import CONTENDED_RETRY, RESERVE_SECONDS, Grant, Reservations
 from gateway.storage import Storage
 
