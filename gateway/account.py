@@ -39,7 +39,7 @@ class Account:
     async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
         """Reserve the call in its client's caps. Raises RateLimited."""
         await self.refreshed()
-        if self._balancer.beyond_share(client, call.requested_model, limits):
+        if self._balancer.beyond_share(client, call.requested_model, limits, self._sharing.now()):
             await self.exchanged()
         estimate = fine_estimate(call.operation, call.body.values)
 

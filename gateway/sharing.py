@@ -8,8 +8,9 @@ depends on: it writes the rest of a burst if the process is still running then.
   for it only if the view is older than that, as after idle time; a busy instance has a new one before.
 * Exchange: a call that would go beyond this instance's share of a limit (`gateway.limits.spending`) waits for
   a flush and a read after it.
-* Flush: at dispatch if the last is FLUSH_EVERY ago, else once at the end of that time while a call is in
-  flight; the last call in flight waits for what is not written yet.
+* Flush: at dispatch if the last is FLUSH_EVERY ago or what was sent since is much of what is left of a cap,
+  else once at the end of that time while a call is in flight; the last call in flight waits for what is not
+  written yet.
 * A call waits for storage WAIT_SECONDS at most in all, however slow it is, and not at all while it is known
   to be down. Storage never raises here.
 """
@@ -22,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.limits.balancer import Balancer
-from gateway.limits.freshness import freshness
+from gateway.limits.freshness import Exchanges, freshness
 from gateway.limits.rows import PAGE, PAGES, Row, page_of
 from gateway.limits.store import Store, StoredRow, StoreError
 from gateway.reservations import Reservations
@@ -36,8 +37,6 @@ READ_WHOLE_EVERY = 10.0
 #: Seconds that one call waits for storage: in all, and at its end.
 WAIT_SECONDS = 0.06
 END_WAIT_SECONDS = 0.05
-#: Seconds between exchanges: one instance may well carry more than its share.
-EXCHANGE_EVERY = 2.0
 #: Seconds that other processes have for their part of an exchange: what is sent to all at once does not reach
 #: all at once.
 OTHERS_SECONDS = 0.025
@@ -77,7 +76,7 @@ class Sharing:
         self._seen = -math.inf
         self._read_whole = -math.inf
         self._flushed = -math.inf
-        self._exchanged = -math.inf
+        self._exchanges = Exchanges()
         self._refreshing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._exchanging: asyncio.Task[None] | None = None
@@ -142,21 +141,21 @@ class Sharing:
             return
         self._enter_loop()
         if self._exchanging is None:
-            if 0 <= self.now() - self._exchanged < EXCHANGE_EVERY:
+            if not self._exchanges.take(self.now()):
                 return
-            self._exchanged = self.now()
             self._exchanging = asyncio.create_task(self._exchange())
         await asyncio.wait({self._exchanging}, timeout=allowance)
 
     def schedule_flush(self) -> None:
-        """Flush now, or as soon as FLUSH_EVERY has passed if a call is in flight then."""
+        """Flush now where others must know, else when FLUSH_EVERY has passed if a call is in flight then."""
         self._enter_loop()
-        if self._flushing is not None or self._timer is not None or not self.storage.available:
+        if self._flushing is not None or not self.storage.available:
             return
         since = self.now() - self._flushed
-        if not 0 <= since < FLUSH_EVERY:
+        if self._balancer.pressing or not 0 <= since < FLUSH_EVERY:
+            self._stop_timer()
             self._start_flush()
-        else:
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY - since, self._due)
 
     async def leave(self, allowance: float) -> None:

@@ -82,6 +82,7 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
                 data = redacted(event_data(event), answer.deployment, requested_model)
                 visible = error_event(data or error_body(UpstreamFailed()))
             sent.append(visible)
+        answer.relayed += len(events)
         if tap.usage is not None:
             answer.usage = record.usage = read_usage(tap.usage)
         return b"".join(sent)

@@ -66,7 +66,7 @@ def _serve(
     def serve(call: SimCall) -> Process:
         worker = workers[int(call.place * len(workers))]
         yield from worker.refreshed(capped=True)
-        if worker.balancer.beyond_share("client", "m", limits):
+        if worker.balancer.beyond_share("client", "m", limits, worker.clock()):
             yield from worker.exchanged()
         estimate = Estimate(call.prompt, call.max_tokens)
         admission = worker.balancer.admit("client", "m", limits, estimate, worker.clock())

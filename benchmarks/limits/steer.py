@@ -20,10 +20,10 @@ from gateway.limits.balancer import MAX_TRIES, Balancer
 from gateway.limits.choice import Reason
 from gateway.limits.counting import Reservation
 from gateway.limits.estimate import Estimate
-from gateway.limits.freshness import freshness
+from gateway.limits.freshness import Exchanges, freshness
 from gateway.limits.outcome import Outcome, Result
 from gateway.limits.signals import RateLimits
-from gateway.sharing import EXCHANGE_EVERY, FLUSH_EVERY, OTHERS_SECONDS
+from gateway.sharing import FLUSH_EVERY, OTHERS_SECONDS
 
 # Rows are decoded by every instance that reads them; here, where all share one process, the same text is
 # decoded once.
@@ -63,7 +63,7 @@ class Instance:
         self._breaker = Breaker()
         self._viewed = -1e9
         self._reading_until = -1e9
-        self._exchanged = -1e9
+        self._exchanges = Exchanges()
         self._exchanging_until = -1e9
         self._flushed = -1e9
         self._flush_planned = False
@@ -148,9 +148,8 @@ class Instance:
         if self._breaker.open(now):
             return
         if now >= self._exchanging_until:
-            if now - self._exchanged < EXCHANGE_EVERY:
+            if not self._exchanges.take(now):
                 return
-            self._exchanged = now
             latency = self._storage.latency()
             self._exchanging_until = now + OTHERS_SECONDS + latency
             self._world.engine.start(self._exchange(latency))
@@ -200,7 +199,8 @@ class Instance:
         if self._flush_planned or not self.balancer.dirty or self._breaker.open(self._world.now):
             return
         self._flush_planned = True
-        self._world.engine.start(self._flush(), max(self._world.now, self._flushed + FLUSH_EVERY))
+        due = self._world.now if self.balancer.pressing else self._flushed + FLUSH_EVERY
+        self._world.engine.start(self._flush(), max(self._world.now, due))
 
     def _flush(self) -> Process:
         world, storage = self._world, self._storage

@@ -55,13 +55,13 @@ class Balancer:
 
         `last_resorts` is how many of this request's choices had that reason.
         """
-        if int(now) > self._second:
+        if int(now) != self._second:
             self._tick(now)
         tokens = estimate.prompt
         if estimate.completion is not None:
             tokens += estimate.completion
         elif group:
-            tokens += self._lengths[group[0].model_name].expected
+            tokens += self._lengths[group[0].model_name].most
         return self._chooser.choose(group, tokens, tried, now, last_resorts)
 
     def reserve(self, choice: Choice, now: float) -> Reservation:
@@ -86,13 +86,12 @@ class Balancer:
         self, client: str, model: str, limits: ClientLimits | None, estimate: Estimate, now: float
     ) -> Admission | Refusal:
         """Reserve a call in its client's caps, or say which of them is full."""
-        lengths = self._lengths.get(model)
-        tokens = tokens_of(estimate, None if lengths is None else lengths.expected)
+        tokens = tokens_of(estimate, self._lengths.get(model))
         return self._clients.admit(client, model, limits, tokens, now)
 
-    def beyond_share(self, client: str, model: str, limits: ClientLimits | None) -> bool:
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
         """Whether this instance must hear of the others before it admits more of a client's calls."""
-        return self._clients.beyond_share(client, model, limits)
+        return self._clients.beyond_share(client, model, limits, now)
 
     def finish(self, admission: Admission, outcome: Outcome) -> None:
         """The call ended: count what it used."""
@@ -152,6 +151,11 @@ class Balancer:
     def instances(self) -> int:
         """How many instances wrote the rows that are known, this one included."""
         return self._view.instances
+
+    @property
+    def pressing(self) -> bool:
+        """Whether it should be written at once."""
+        return self._view.pressing
 
     def watched(self, now: float) -> bool:
         """Whether a cap is so near its end that others' calls matter one by one."""

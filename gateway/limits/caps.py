@@ -24,6 +24,8 @@ from gateway.limits.view import View
 WINDOW = 60.0
 #: The share of a limit that is left when its end is near.
 _END = 0.25
+#: Seconds that a call may lie ahead: one further ahead was counted by a clock that was wrong.
+_AHEAD = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -71,10 +73,13 @@ class Cap:
         """The ledger's key."""
         return self._key
 
-    @property
-    def beyond_share(self) -> bool:
+    def beyond_share(self, now: float) -> bool:
         """Whether this instance must hear of the others before it sends more. A strict cap is exact."""
-        return not self.strict and self._spending.beyond(self.rpm, self.tpm)
+        if self.strict:
+            return False
+        if self._view.instances == 1:
+            return self._spending.beyond(self.rpm, self.tpm)
+        return self._spending.may_fill(*self._left(now))
 
     def clipped(self, tokens: int) -> int:
         """What a call of `tokens` reserves."""
@@ -83,14 +88,23 @@ class Cap:
     def used(self, now: float) -> tuple[int, int]:
         """Tokens and requests of the window."""
         entries = self._entries
-        while entries and entries[0].at <= now - WINDOW:
-            gone = entries.popleft()
+        # Time has left behind those in front; those at the back lie ahead only after a clock was set back.
+        while entries and (entries[0].at <= now - WINDOW or entries[-1].at > now + _AHEAD):
+            gone = entries.pop() if entries[-1].at > now + _AHEAD else entries.popleft()
             gone.counted = False
             self._tokens -= gone.tokens
             self._requests -= gone.requests
         ring = self._ring
         ring.advance(int(now))
         return self._tokens + max(0, ring.tokens), self._requests + max(0, ring.requests)
+
+    def _left(self, now: float) -> tuple[int | None, int | None]:
+        """Requests and tokens that are left."""
+        tokens, requests = self.used(now)
+        return (
+            None if self.rpm is None else self.rpm - requests,
+            None if self.tpm is None else self.tpm - tokens,
+        )
 
     def room(self, now: float) -> float:
         """The share of the limit that is free: of tokens or requests, whichever is less. May be negative."""
@@ -140,8 +154,11 @@ class Cap:
         self._requests += 1
         self._spending.add(entry.tokens)
         self._view.note(self._key, int(now), entry.tokens, 1)
-        if not self.strict and self.room(now) < _END:
-            self._view.watch(now)
+        if not self.strict:
+            if self.room(now) < _END:
+                self._view.watch(now)
+            if self._spending.should_tell(*self._left(now)):
+                self._view.press()
         return entry
 
     def granted(self, entry: Entry, at: float) -> None:

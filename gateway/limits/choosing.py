@@ -68,16 +68,16 @@ class Chooser:
         if self._by_weights:
             return self._shuffle(ready, group, tried, tokens, now)
         if fitting:
-            return _chosen(draw(fitting, self._random), Reason.ROOM, tokens)
+            return _chosen(draw(fitting, self._random), Reason.ROOM, tokens, now)
         full = [member for member in ready if member.cap is None]
         full.sort(key=lambda member: (member.order, -member.score))
         for member in full:
             chance = max(_OVERFLOW_LEAST, member.chance(tokens, now))
             if chance >= 1 or self._random() < chance:
-                return _chosen(member, Reason.OVERFLOW, tokens)
+                return _chosen(member, Reason.OVERFLOW, tokens, now)
         small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None
         if small is not None:
-            return _chosen(small, Reason.LAST_RESORT, tokens)
+            return _chosen(small, Reason.LAST_RESORT, tokens, now)
         return self._none(group, tried, tokens, now)
 
     def _shuffle(
@@ -96,7 +96,7 @@ class Chooser:
         member = shuffle([member for member in allowed if member.order == lowest], self._random)
         reason = Reason.ROOM if member.fits else Reason.OVERFLOW
         # Quotas have no say here.
-        return _chosen(member, reason, tokens, steered=member.cap is not None)
+        return _chosen(member, reason, tokens, now, steered=member.cap is not None)
 
     def _none(self, group: Sequence[Deployment], tried: Collection[str], tokens: int, now: float) -> Choice:
         """Nobody, and when somebody may answer again."""
@@ -147,12 +147,12 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
     return best
 
 
-def _chosen(member: Member, reason: Reason, tokens: int, *, steered: bool = True) -> Choice:
+def _chosen(member: Member, reason: Reason, tokens: int, now: float, *, steered: bool = True) -> Choice:
     if reason is not Reason.LAST_RESORT and member.gate.rest is not None:
         reason = Reason.PROBE
     cap = member.cap
     if cap is None or not cap.strict:
-        look_first = steered and reason is Reason.ROOM and member.beyond_share
+        look_first = steered and reason is Reason.ROOM and member.beyond_share(now)
         return Choice(member.deployment, reason, tokens, look_first=look_first)
     need = StrictNeed("u" + short(member.deployment.id), cap.rpm, cap.tpm, cap.clipped(tokens))
     return Choice(member.deployment, reason, tokens, strict=need)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.config.deployment import ClientLimits, Limit
 from gateway.limits.caps import Cap, Entry
 from gateway.limits.estimate import Estimate
+from gateway.limits.lengths import Lengths
 from gateway.limits.outcome import Outcome, final_tokens
 from gateway.limits.signals import Wait
 from gateway.limits.strict import StrictNeed, short
@@ -30,12 +31,22 @@ class Refusal:
     strict: bool = False
 
 
+class Tokens(NamedTuple):
+    """What a call needs in a cap.
+
+    `usual`: three of four answers of its model need no more. Most callers allow far more than they use;
+    reserving all of that would hold a good part of a cap for nothing while calls are in flight, and what an
+    answer uses beyond is counted when it ends. `most`: all that it may use, which a strict cap reserves.
+    """
+
+    usual: int
+    most: int
+
+
 @dataclass(slots=True)
 class Admission:
     """A call's places in its client's caps."""
 
-    at: float
-    tokens: int
     #: What must be reserved in rows of their own before the call is sent.
     strict: tuple[StrictNeed, ...] = ()
     places: list[tuple[Cap, Entry]] = field(default_factory=list)
@@ -80,28 +91,33 @@ class Clients:
             found.append((scope, cap))
         return found
 
-    def beyond_share(self, client: str, model: str, limits: ClientLimits | None) -> bool:
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
         """Whether this instance must hear of the others before it admits more."""
-        return any(cap.beyond_share for _, cap in self.caps(client, model, limits))
+        return any(cap.beyond_share(now) for _, cap in self.caps(client, model, limits))
 
     def admit(
-        self, client: str, model: str, limits: ClientLimits | None, tokens: int, now: float
+        self, client: str, model: str, limits: ClientLimits | None, tokens: Tokens, now: float
     ) -> Admission | Refusal:
         """Reserve `tokens` in all the caps, or in none."""
-        caps = self.caps(client, model, limits)
+        caps = [
+            (scope, cap, tokens.most if cap.strict else tokens.usual)
+            for scope, cap in self.caps(client, model, limits)
+        ]
         refusals = [
-            Refusal(cap.wait(tokens, now), scope, cap.strict)
-            for scope, cap in caps
-            if cap.full(tokens, now) is not None
+            Refusal(cap.wait(needed, now), scope, cap.strict)
+            for scope, cap, needed in caps
+            if cap.full(needed, now) is not None
         ]
         if refusals:
             # It fits when the last of them has room.
             return max(refusals, key=lambda refusal: refusal.wait.seconds)
-        places = [(cap, cap.reserve(tokens, now)) for _, cap in caps]
+        places = [(cap, cap.reserve(needed, now)) for _, cap, needed in caps]
         needs = tuple(
-            StrictNeed(cap.key, cap.rpm, cap.tpm, cap.clipped(tokens)) for _, cap in caps if cap.strict
+            StrictNeed(cap.key, cap.rpm, cap.tpm, cap.clipped(needed))
+            for _, cap, needed in caps
+            if cap.strict
         )
-        return Admission(now, tokens, needs, places)
+        return Admission(needs, places)
 
     def finish(self, admission: Admission, outcome: Outcome) -> None:
         """Count what the call used; once."""
@@ -118,11 +134,9 @@ class Clients:
                 cap.withdraw(entry)
 
 
-def tokens_of(estimate: Estimate, usual: int | None) -> int:
-    """What a call reserves; nine of ten answers of its model stay below `usual` (None: nothing is known).
-
-    Most callers allow far more than they use. Reserving all of that would hold a good part of a cap for
-    nothing while calls are in flight; what an answer uses beyond is counted when it ends.
-    """
-    known = [tokens for tokens in (estimate.completion, usual) if tokens is not None]
-    return estimate.prompt + min(known, default=0)
+def tokens_of(estimate: Estimate, lengths: Lengths | None) -> Tokens:
+    """What a call needs, from its estimate and what is known of its model's answers."""
+    usual, most = (0, 0) if lengths is None else (lengths.usual, lengths.most)
+    if estimate.completion is not None:
+        usual, most = min(estimate.completion, usual), estimate.completion
+    return Tokens(estimate.prompt + usual, estimate.prompt + most)

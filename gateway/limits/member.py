@@ -137,7 +137,7 @@ class Member:
             self.fits, self.score = True, 1 / RENEWAL_UNKNOWN
             return True
         ring = self.charge
-        if ring.head < second:
+        if ring.head != second:
             ring.advance(second)
         free, renewal, fits = 1.0, RENEWAL_UNKNOWN, True
         limit = self.tokens_limit
@@ -165,11 +165,10 @@ class Member:
         self.score = free / renewal
         return fits
 
-    @property
-    def beyond_share(self) -> bool:
+    def beyond_share(self, now: float) -> bool:
         """Whether this instance must hear of the others before it sends more."""
         if self.cap is not None:
-            return self.cap.beyond_share
+            return self.cap.beyond_share(now)
         return not self.ptu and self.spending.beyond(self.requests_limit, self.tokens_limit)
 
     def saw(self, at: float, used: int) -> None:

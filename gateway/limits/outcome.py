@@ -44,17 +44,19 @@ class Outcome:
     error: str | None = None
     #: A part of the answer has reached the client, whatever came then.
     began: bool = False
+    #: Events of a stream that reached the client; each holds a token at least.
+    relayed: int = 0
 
 
 def final_tokens(outcome: Outcome, reserved: int) -> int:
     """The tokens that a cap counts for a call that reserved `reserved`.
 
-    Reported usage where there is any; the reservation where upstream may have worked and did not say
-    how much (an answer without usage or one that broke off, a time-out, a client that left); nothing for a
-    refusal or failure.
+    Reported usage where there is any; the reservation, or what was relayed if that is more, where upstream
+    may have worked and did not say how much (an answer without usage or one that broke off, a time-out, a
+    client that left); nothing for a refusal or failure.
     """
     if outcome.prompt is not None or outcome.completion is not None:
         return (outcome.prompt or 0) + (outcome.completion or 0)
     if outcome.began or outcome.result in {Result.SUCCESS, Result.TIMEOUT, Result.ABORTED}:
-        return reserved
+        return max(reserved, outcome.relayed)
     return 0

@@ -42,6 +42,8 @@ class View:
         self._merged_at = -_COLD
         self._last_count = 0
         self._watched_at = -WATCHED
+        #: Whether what changed should be written at once.
+        self.pressing = False
         #: How often others' rows were taken in, and how many instances wrote those that are known.
         self.heard = 0
         self.instances = 1
@@ -65,6 +67,10 @@ class View:
     def touch(self) -> None:
         """There is something beside the ledgers that others should see soon."""
         self._own.touch()
+
+    def press(self) -> None:
+        """Others should see what changed before they send more."""
+        self.pressing = True
 
     def watch(self, now: float) -> None:
         """A cap comes to its end: what others send of it matters call by call."""
@@ -90,6 +96,7 @@ class View:
     def rows(self, now: float, notes: Mapping[str, Any]) -> list[Row]:
         """The rows to write. What is not confirmed by `written` comes again, with what was added since."""
         self.tidy(now)
+        self.pressing = False
         return self._own.rows(now, notes)
 
     def written(self, row: Row) -> None:

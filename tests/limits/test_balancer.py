@@ -548,12 +548,30 @@ def test_headers_alone_refuse_nobody(left):
     assert 0 == refused
 
 
+def test_a_strict_client_cap_reserves_all_that_a_call_may_use():
+    instance = Instance(deployment("a"))
+    limits = ClientLimits(Limit(tpm=10_000, strict=True))
+    admission = instance.balancer.admit("master", "m", limits, Estimate(100, 9_000), NOW)
+
+    assert [9_100] == [need.tokens for need in admission.strict]
+    assert isinstance(instance.balancer.admit("master", "m", limits, Estimate(100, 900), NOW), Refusal)
+
+
+def test_a_cap_counts_what_was_relayed_where_a_client_left_before_the_usage():
+    instance = Instance(deployment("a"))
+    limits = ClientLimits(Limit(tpm=10_000))
+    for relayed, left in ((5, 10_000 - 1_124), (3_000, 10_000 - 1_124 - 3_000)):
+        admission = instance.balancer.admit("master", "m", limits, Estimate(100, 9_000), NOW)
+        instance.balancer.finish(admission, Outcome(Result.ABORTED, began=True, relayed=relayed))
+        assert left == instance.balancer.client_remaining("master", "m", limits, NOW).tokens_left
+
+
 def test_a_client_cap_reserves_no_more_than_answers_usually_have():
     instance = Instance(deployment("a"))
     model = instance.group[0].model_name
     limits = ClientLimits(Limit(tpm=10_000))
     admission = instance.balancer.admit("master", model, limits, Estimate(100, 9_000), NOW)
 
-    assert 100 + 1024 == admission.tokens
+    assert 100 + 1024 == admission.places[0][1].tokens
     instance.balancer.finish(admission, Outcome(Result.SUCCESS, 100, 5_000))
     assert 4_900 == instance.balancer.client_remaining("master", model, limits, NOW).tokens_left

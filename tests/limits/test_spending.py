@@ -93,13 +93,37 @@ def test_what_is_full_as_far_as_known_is_tried_without_looking_again():
     assert ("a", False) == (choice.deployment.id, choice.look_first)
 
 
+@pytest.mark.parametrize(
+    ("limits", "others", "told", "sent"),
+    [
+        ({"rpm": 20}, 1, 7, 10),
+        ({"rpm": 20}, 3, 3, 5),
+        ({"tpm": 1000}, 1, 34, 50),
+        ({"rpm": 20}, 19, 1, 1),
+    ],
+)
+def test_a_cap_is_divided_by_what_is_left_of_it(limits, others, told, sent):
+    instance = Instance(deployment("a", **limits), capped=True)
+    Others(others).tell(instance)
+    count = 0
+    pressing = []
+    while not (choice := instance.choose(NOW)).look_first and choice.deployment is not None:
+        instance.balancer.reserve(choice, NOW)
+        count += 1
+        if instance.balancer.pressing:
+            pressing.append(count)
+            instance.flush(NOW)
+
+    assert (sent, [told]) == (count, pressing)
+
+
 @pytest.mark.parametrize(("strict", "beyond"), [(False, [False] * 10 + [True]), (True, [False] * 11)])
 def test_a_client_uses_its_share_of_a_cap_and_then_it_is_looked(strict, beyond):
     instance = Instance(deployment("a"))
     limits = ClientLimits(models={"m": Limit(rpm=20, strict=strict)})
     found = []
     for _ in range(11):
-        found.append(instance.balancer.beyond_share("client", "m", limits))
+        found.append(instance.balancer.beyond_share("client", "m", limits, NOW))
         instance.balancer.admit("client", "m", limits, Estimate(10, 0), NOW)
 
     assert beyond == found

@@ -198,16 +198,34 @@ def test_calls_that_exchange_at_once_share_a_flush_and_a_read(run, pool):
     run(check)
 
 
-def test_an_instance_that_carries_more_than_its_share_exchanges_once_in_two_seconds_at_most(run, pool):
+def test_an_instance_that_carries_more_than_its_share_exchanges_four_times_and_then_once_a_second(run, pool):
     async def check(open_store):
         clock = Clock()
         one = Instance(open_store(), pool, clock=clock)
         await one.call()
         before = Counter(one.sharing.storage.operations)
-        for ahead in (0, 0.1, 1.8, 0.2):
+        for ahead in (0, 0, 0, 0, 0.1, 0.8, 0.2, 0.2, 10, 0, 0, 0, 0):
             clock.ahead += ahead
             await one.sharing.exchange(5)
-        assert 2 == (one.sharing.storage.operations - before)["read"]
+        assert 4 + 1 + 4 == (one.sharing.storage.operations - before)["read"]
+
+    run(check)
+
+
+def test_what_is_much_of_the_rest_of_a_cap_is_written_at_once(run, pool):
+    async def check(open_store):
+        capped = config(1, rpm=20, capped=True)
+        one = Instance(open_store(), pool, configuration=capped)
+        other = Instance(open_store(), pool, configuration=capped)
+        await other.call()
+        await one.call(0.01)
+        assert 2 == one.balancer.instances
+        writes = []
+        # One is sent, 18 are left: with 7 sent, another 7 of the other would leave but 5.
+        for _ in range(7):
+            await one.call(0.01)
+            writes.append(one.sharing.storage.operations["write"])
+        assert [1, 1, 1, 1, 1, 2, 2] == writes
 
     run(check)
 
