@@ -5,18 +5,29 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+#: Seconds by which a single reply may correct what others have confirmed.
+_LARGE = 5.0
+#: Seconds for which replies must agree on a larger correction: a clock that jumps may soon jump back.
+_INSISTENCE = 3.0
+
 
 class Skew:
     """Seconds by which the other clock is ahead of ours. It moves only when a reply proves it wrong.
 
     A reply says `Date: D` in whole seconds, and was made between our `sent` and `received`; so the other
     clock is ahead by more than D - received and by less than D + 1 - sent, however slow the reply.
+    Where that is far from what replies have confirmed, one of the clocks jumped: it is believed once replies
+    have said so for some seconds.
     """
 
-    __slots__ = ("offset",)
+    __slots__ = ("_confirmed", "_doubted", "offset")
 
     def __init__(self) -> None:
         self.offset = 0.0
+        #: Whether a reply has agreed with `offset`.
+        self._confirmed = False
+        #: An offset that is not believed yet, and when the first reply said so.
+        self._doubted: tuple[float, float] | None = None
 
     def observe(self, date: str | None, sent: float, received: float) -> None:
         """Learn from one reply; from an unreadable header nothing. Times in seconds since 1970."""
@@ -27,4 +38,22 @@ class Skew:
             stamp = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
         except (ValueError, TypeError, OverflowError):
             return
-        self.offset = min(max(self.offset, stamp - received), max(stamp + 1 - sent, stamp - received))
+        offset = min(max(self.offset, stamp - received), max(stamp + 1 - sent, stamp - received))
+        if self._believes(offset, received):
+            self.offset = offset
+
+    def _believes(self, offset: float, received: float) -> bool:
+        """Whether a reply that was received at a time is right about the offset."""
+        doubted, self._doubted = self._doubted, None
+        if abs(offset - self.offset) <= _LARGE:
+            self._confirmed = True
+            return True
+        if not self._confirmed:
+            # One word against another, and this is the later one.
+            return True
+        if doubted is None or abs(offset - doubted[0]) > _LARGE:
+            doubted = offset, received
+        if received - doubted[1] >= _INSISTENCE:
+            return True
+        self._doubted = doubted
+        return False

@@ -24,7 +24,7 @@ LIMITS = frozenset({"tokens", "requests", "limit", "quota"})
 #: Seconds after which another probe is sent though the last has not been answered: answers may take long, and
 #: all who cannot go elsewhere wait for one.
 _PROBE_EVERY = 5.0
-#: Seconds that a clock may be wrong by when a rest of another instance is taken over.
+#: Seconds that a clock may be wrong by: what was noted further ahead is the trace of one that jumped.
 _SKEW = 10.0
 
 
@@ -88,10 +88,13 @@ class Gate:
         rest = self.rest
         if rest is None:
             return True
+        if rest.issued > now + _SKEW:
+            self.mend(now)
+            return True
         if now < rest.until:
             return False
         if rest.reason in _PROBED:
-            return self._probing is None or now - self._probing > _PROBE_EVERY
+            return self._probing is None or abs(now - self._probing) > _PROBE_EVERY
         self.rest = None
         return True
 
@@ -104,6 +107,7 @@ class Gate:
 
     def close(self, seconds: float, reason: Reason, size: int, now: float) -> Rest:
         """Rest from `now` on for `seconds`, or as long as it rests already."""
+        self.mend(now)
         until = now + seconds
         if self.rest is not None:
             until = max(until, self.rest.until)
@@ -119,6 +123,16 @@ class Gate:
         self.rest = rest
         self._note_limit(rest)
         return True
+
+    def mend(self, now: float) -> None:
+        """Forget what lies so far ahead that the clock was wrong when it was noted."""
+        latest = now + _SKEW
+        if self.rest is not None and self.rest.issued > latest:
+            self.rest = None
+            self._probing = None
+        if self._ended > latest:
+            self._ended = -1.0
+        self.limited_at = min(self.limited_at, latest)
 
     def _note_limit(self, rest: Rest) -> None:
         if rest.reason in LIMITS:

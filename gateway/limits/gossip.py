@@ -40,7 +40,10 @@ def hear(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *,
     for identity, value in _items(notes.get(_RESTS)) if rests else ():
         member = members.get(identity)
         rest = cooldown.unpack(value, now)
-        if member is None or rest is None or not member.gate.take(rest):
+        if member is None or rest is None:
+            continue
+        member.gate.mend(now)
+        if not member.gate.take(rest):
             continue
         if rest.reason == "tokens" and rest.until - rest.issued < COOLDOWN_LONGEST:
             member.window.named(rest.until)

@@ -15,6 +15,8 @@ _CALLS = 5
 _RATE = 0.6
 #: Seconds within which `allowed_fails` are counted, as LiteLLM does.
 _MINUTE = 60.0
+#: Seconds that a failure may lie ahead: one further ahead was noted by a clock that was wrong.
+_AHEAD = 5.0
 
 
 class Health:
@@ -40,6 +42,8 @@ class Health:
         self._rate += _WEIGHT * (1 - self._rate)
         if self._allowed is None:
             return self._calls >= _CALLS and self._rate > _RATE
+        while self._failures and self._failures[-1] > now + _AHEAD:
+            self._failures.pop()
         self._failures.append(now)
         while self._failures[0] <= now - _MINUTE:
             self._failures.popleft()

@@ -14,9 +14,12 @@ class Ring:
 
     A second that is forgotten is gone for good: what is added to it later is ignored, so that an
     addition and its correction are either both counted or both not.
+
+    A clock that is set far back makes it begin anew. Whether the clock is wrong now or was before shows
+    later: what was counted comes back if the clock leaps there again.
     """
 
-    __slots__ = ("_mark", "_requests", "_span", "_tokens", "head", "marked", "requests", "tokens")
+    __slots__ = ("_aside", "_mark", "_requests", "_span", "_tokens", "head", "marked", "requests", "tokens")
 
     def __init__(self, span: int) -> None:
         """`span` in seconds, the current one included."""
@@ -31,11 +34,17 @@ class Ring:
         self._mark = 0
         #: Tokens since the marked second, as far as they are within the span.
         self.marked = 0
+        #: What was counted before the clock was set back: the head, and both kinds' slots and sums.
+        self._aside: tuple[int, list[int], list[int], int, int] | None = None
 
     def advance(self, second: int) -> None:
-        """Make `second` the current one. Never goes back."""
+        """Make `second` the current one. Goes back, and begins anew, only to one before all the sums."""
         if second <= self.head:
+            if self.head - second >= self._span:
+                self._begin_anew(second)
             return
+        if self._aside is not None and second >= self._aside[0]:
+            self._resume(self._aside, second)
         first = self.head - self._span + 1
         for leaving in range(first, first + min(second - self.head, _SLOTS + _KEPT)):
             slot = leaving & _MASK
@@ -48,6 +57,20 @@ class Ring:
             self._tokens[forgotten] = 0
             self._requests[forgotten] = 0
         self.head = second
+
+    def _begin_anew(self, second: int) -> None:
+        self._aside = (self.head, self._tokens, self._requests, self.tokens, self.requests)
+        self._tokens = [0] * _SLOTS
+        self._requests = [0] * _SLOTS
+        self.head = second
+        self.tokens = self.requests = self.marked = 0
+
+    def _resume(self, aside: tuple[int, list[int], list[int], int, int], second: int) -> None:
+        """Take up what was set aside, unless time has run to that second: then it was a wrong one."""
+        if second - self.head >= self._span:
+            self.head, self._tokens, self._requests, self.tokens, self.requests = aside
+            self.mark(self._mark)
+        self._aside = None
 
     def add(self, second: int, tokens: int, requests: int) -> None:
         """Count `tokens` and `requests` in `second`; negative amounts take back."""

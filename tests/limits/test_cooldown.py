@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,42 @@ def test_a_fault_is_over_only_when_a_probe_succeeds():
     assert not gate.open(NOW + 32), "one probe at a time"
     gate.succeeded()
     assert gate.open(NOW + 33)
+
+
+@pytest.mark.parametrize("reason", ["tokens", "quota", "operator", "health"])
+def test_a_rest_of_a_clock_that_ran_ahead_is_over_when_the_clock_is_right(reason):
+    gate = Gate()
+    gate.close(7, reason, 0, NOW + 3600)
+
+    assert not gate.open(NOW + 3602)
+    assert gate.open(NOW + 3)
+    assert gate.rest is None
+
+
+@given(st.floats(0, 5))
+def test_a_clock_that_is_set_back_by_seconds_ends_no_rest(back):
+    gate = Gate()
+    gate.close(7, "tokens", 0, NOW)
+
+    assert not gate.open(NOW - back)
+    assert NOW + 7 == gate.rest.until
+
+
+def test_a_rest_of_a_clock_that_ran_ahead_makes_the_next_one_no_longer():
+    gate = Gate()
+    gate.close(40, "tokens", 0, NOW + 3600)
+    gate.close(7, "tokens", 0, NOW + 3)
+
+    assert NOW + 10 == gate.rest.until
+    assert gate.limited_at <= NOW + 13
+
+
+def test_a_probe_of_a_clock_that_ran_ahead_does_not_keep_the_next_away():
+    gate = Gate()
+    gate.close(5, "health", 0, NOW)
+    gate.probed(NOW + 3600)
+
+    assert gate.open(NOW + 6)
 
 
 def test_a_probe_whose_answer_takes_long_does_not_keep_all_others_away():
@@ -132,3 +169,18 @@ def test_allowed_fails_are_counted_by_the_minute():
     assert [False, False, True] == [health.failed(NOW + second) for second in range(3)]
     health = Health(2)
     assert [False] * 5 == [health.failed(NOW + 31 * step) for step in range(5)]
+
+
+def test_failures_of_a_clock_that_ran_ahead_are_forgotten():
+    health = Health(2)
+    health.failed(NOW)
+    for second in range(2):
+        health.failed(NOW + 3600 + second)
+
+    assert [False] * 4 == [health.failed(NOW + 31 * step) for step in range(4)]
+
+
+def test_failures_are_counted_also_when_the_clock_is_set_back_by_a_second():
+    health = Health(2)
+
+    assert [False, False, True] == [health.failed(NOW - second) for second in range(3)]

@@ -56,10 +56,56 @@ def test_the_sums_are_those_of_a_plain_list(steps, mark):
         assert sum(each[1] for each in kept if each[0] >= START + mark) == ring.marked
 
 
-def test_going_back_in_time_changes_nothing():
+@given(st.integers(0, 60))
+def test_going_back_within_the_span_changes_nothing(seconds):
     ring = Ring(61)
     ring.advance(START)
     ring.add(START, 5, 1)
-    ring.advance(START - 500)
+    ring.advance(START - seconds)
 
     assert (START, 5) == (ring.head, ring.tokens)
+
+
+@given(st.integers(70, 100_000), st.integers(0, 5))
+def test_after_a_clock_ran_ahead_the_present_counts_again(ahead, lasting):
+    ring = Ring(61)
+    ring.advance(START)
+    ring.add(START, 5, 1)
+    ring.advance(START + ahead)
+    ring.add(START + ahead, 100, 1)
+    for second in range(START + lasting, START + lasting + 3):
+        ring.advance(second)
+        ring.add(second, 7, 1)
+
+    assert (21, 3) == (ring.tokens, ring.requests)
+    ring.advance(START + lasting + 61)
+    assert (14, 2) == (ring.tokens, ring.requests)
+
+
+@given(st.integers(61, 100_000), st.integers(0, 30), st.integers(-70, 70))
+def test_after_a_clock_was_set_back_for_a_moment_all_is_as_before(back, lasting, mark):
+    ring, plain = Ring(61), Ring(61)
+    for each in (ring, plain):
+        each.advance(START)
+        for age in range(60):
+            each.add(START - age, age, 1)
+        each.mark(START + mark)
+    for second in range(lasting):
+        ring.advance(START - back - lasting + second)
+        ring.add(START - back - lasting + second, 100, 1)
+    for each in (ring, plain):
+        each.advance(START + lasting)
+
+    assert [plain.at(second) for second in plain.seconds()] == [ring.at(second) for second in ring.seconds()]
+    assert (plain.tokens, plain.requests, plain.marked) == (ring.tokens, ring.requests, ring.marked)
+
+
+def test_what_a_clock_counted_that_ran_ahead_does_not_come_back_when_that_time_comes():
+    ring = Ring(61)
+    ring.advance(START + 100)
+    ring.add(START + 100, 100, 1)
+    for second in range(START, START + 101):
+        ring.advance(second)
+        ring.add(second, 1, 1)
+
+    assert (61, 61) == (ring.tokens, ring.requests)
