@@ -31,6 +31,8 @@ _ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 #: What is neither audio nor a stream, although it came with a 200: an error, or a page of something between.
 _NO_STREAM = {"application/json", "text/html"}
+#: More tokens than any reply can use. A larger count would make the row that instances share unreadable.
+_MOST_TOKENS = 10**9
 _decoder = json.JSONDecoder()
 #: How a stream that ends badly is told to the operator.
 _BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
@@ -58,6 +60,8 @@ class Answer:
     limits: RateLimits | None = None
     #: How it ended; a stream whose relay was left before its end was aborted.
     result: Result = Result.SUCCESS
+    #: Events of a stream that were relayed so far.
+    relayed: int = 0
     #: What is owed until the end of a stream.
     account: Account | None = None
 
@@ -72,6 +76,7 @@ class Answer:
             limits=self.limits,
             error=_BROKEN_OFF.get(result),
             began=self.exchange is not None,
+            relayed=self.relayed,
         )
 
     async def close(self) -> None:
@@ -241,7 +246,10 @@ def read_usage(value: dict[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A count of tokens; None for anything that cannot be one."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _MOST_TOKENS else None
 
 
 def _is_object(body: bytes) -> bool:

@@ -32,7 +32,14 @@ class Verdict(Enum):
 #: Seconds of a quota that is spent: as many as Azure names for a day's.
 SPENT_SECONDS = 86_400.0
 
-_RETRY_TEXT = re.compile(rb"retry after (\d{1,9}) (milli)?seconds?", re.IGNORECASE)
+#: "retry after 4.5 seconds", as Azure words it, and "try again in 6m0s" or "120ms", as OpenAI does.
+_RETRY_TEXT = re.compile(
+    rb"(?:retry after|try again in) (?=\d)"
+    rb"(?:(?P<ms>\d{1,9}(?:\.\d{1,9})?) ?(?:ms|milliseconds?)"
+    rb"|(?:(?P<h>\d{1,4})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?) ?s(?:econds?)?)?)(?!\w)",
+    re.IGNORECASE,
+)
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 def judge(status: int, body: bytes) -> Verdict:
@@ -65,7 +72,7 @@ def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | 
     if longest > 0:
         return longest
     if match := _RETRY_TEXT.search(body):
-        return int(match[1]) / (1000 if match[2] else 1) or None
+        return sum(float(match[unit] or 0) * seconds for unit, seconds in _UNITS.items()) or None
     return None
 
 

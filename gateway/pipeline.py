@@ -92,7 +92,8 @@ class Gateway:
                 answer = await self._dispatcher.send(call, client, record, deadline)
                 return self._reply(answer, call, client, record)
         except RateLimited as error:
-            headers = [_JSON, *error.headers(), *self._dispatcher.limit_headers(call, client)]
+            limits = _used_up(self._dispatcher.limit_headers(call, client), error.type)
+            headers = [_JSON, *error.headers(), *limits]
             return self._whole(error.status, headers, error_body(error), record, error.code)
         except GatewayError as error:
             return self._whole(error.status, [_JSON, *error.headers()], error_body(error), record, error.code)
@@ -201,6 +202,13 @@ def request_id(headers: Mapping[str, str]) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return f"req_{uuid.uuid4().hex}"
+
+
+def _used_up(limits: Headers, kind: str) -> Headers:
+    """The headers of `limits` with nothing left of `kind`, which is "requests" or "tokens"."""
+    # What a ledger has left is no use to the client while all deployments rest, or one's cap is full.
+    remaining = f"x-ratelimit-remaining-{kind}"
+    return [(name, "0" if name == remaining else value) for name, value in limits]
 
 
 def _id(record: Record) -> tuple[str, str]:

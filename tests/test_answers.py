@@ -177,6 +177,8 @@ def test_a_nested_word_before_the_real_one_is_passed_over():
         ({"prompt_tokens": 8, "total_tokens": 8}, Usage(8, None)),
         ({"prompt_tokens": True, "completion_tokens": -1}, Usage()),
         ({"prompt_tokens": 1.5}, Usage()),
+        ({"prompt_tokens": 10**9, "completion_tokens": 10**9 + 1}, Usage(10**9, None)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 2}, Usage(None, 2)),
         ({}, Usage()),
     ],
 )

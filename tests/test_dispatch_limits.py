@@ -1,6 +1,7 @@
 """Fallbacks, waiting, last resorts and caps, as the dispatcher's docstring has them, on real sockets."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from scripted import HANG, RESET, Scripted, reply, stream
 
 from gateway import dispatch
 from gateway.config.deployment import ClientLimits, Config, Fallbacks, Limit
+from gateway.config.load import load
 from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
 from gateway.limits import counting
 from gateway.operations import EMBEDDINGS
@@ -229,6 +231,23 @@ def test_a_prompt_that_is_too_long_or_blocked_goes_to_the_fallbacks_for_that(cod
     answer, counts = outcome(models, call(stream=streamed), fallbacks=fallbacks)
 
     assert (200, "big-0", {"gpt": [1, 0], "big": [1]}) == (answer.status, answer.deployment.id, counts)
+
+
+@pytest.mark.parametrize("code", SPECIAL)
+def test_the_fallbacks_for_every_model_take_a_prompt_that_one_refuses_but_not_back_to_itself(code):
+    entries = [
+        {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_key": "k"}}
+        for name in ("gpt", "big")
+    ]
+    router = {f"{SPECIAL[code]}_fallbacks": [{"*": ["big"]}]}
+    document = json.dumps({"model_list": entries, "router_settings": router})
+    fallbacks = load(document, {}, allow_anonymous=True).fallbacks
+    models = {"gpt": [(refused(code),)], "big": [(OK, refused(code)), (OK,)]}
+
+    async def test(bench):
+        return [(await bench.send(call(path_model=name))).status for name in ("gpt", "big")], bench.counts
+
+    assert ([200, 400], {"gpt": [1], "big": [2, 0]}) == run(models, test, fallbacks=fallbacks)
 
 
 @pytest.mark.parametrize("code", SPECIAL)

@@ -75,12 +75,28 @@ def test_the_longest_wait_of_the_headers_counts_to_the_millisecond(headers, seco
         (b"please RETRY AFTER 1 second", 1),
         (b"Please retry after 350 milliseconds.", 0.35),
         (b"Please retry after 0 seconds.", None),
+        (b"Please retry after 4.5 seconds.", 4.5),
+        (b"Please try again in 21s. Visit", 21),
+        (b"Please try again in 1.2s.", 1.2),
+        (b"Please try again in 120ms.", 0.12),
+        (b"Please try again in 6m0s.", 360),
+        (b"Please try again in 1h2m3.5s.", 3723.5),
+        (b"Please try again in 2m", 120),
+        (b"Please try again in 5 seconds.", 5),
+        (b"Please try again in 0s.", None),
+        (b"Please try again in a while, or try again in 3s", 3),
+        (b"try again in 5 minutes", None),
+        (b"try again in 1.5m", None),
+        (b"try again in 5sheep", None),
+        (b"try again in 5", None),
+        (b"try again in -5s", None),
+        (b"try again in " + b"1" * 100_000 + b"s", None),
         (b"Please retry later", None),
     ],
 )
 def test_the_messages_words_count_where_no_header_does(body, seconds):
-    assert seconds == retry_after({}, body, NOW)
-    assert seconds == retry_after({"retry-after": "0"}, body, NOW)
+    assert pytest.approx(seconds) == retry_after({}, body, NOW)
+    assert retry_after({"retry-after": "0"}, body, NOW) == retry_after({}, body, NOW)
     assert 5 == retry_after({"retry-after": "5"}, body, NOW)
 
 

@@ -170,6 +170,32 @@ def test_a_limit_carries_both_retry_headers():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "other"),
+    [(b"Call rate limit", "requests", "tokens"), (b"Token rate limit", "tokens", "requests")],
+)
+def test_a_429_says_that_nothing_is_left_of_what_it_refuses_for(text, kind, other):
+    limits = {f"x_ratelimit_limit_{each}": "9000" for each in (kind, other)}
+
+    async def test(gateway, upstream):
+        await gateway.handle(ask())
+        return await gateway.handle(ask())
+
+    answer = run(test, reply(200, ANSWER, **limits), reply(429, text, retry_after="7"))
+    headers = dict(answer.headers)
+    assert (429, kind, "0") == (
+        answer.status,
+        json.loads(answer.body)["error"]["type"],
+        headers[f"x-ratelimit-remaining-{kind}"],
+    )
+    assert int(headers[f"x-ratelimit-remaining-{other}"]) > 0
+
+
+def test_a_429_names_no_limit_that_is_not_known():
+    answer, _ = handled(ask(), reply(429, b"Call rate limit"))
+    assert [] == [name for name, _ in answer.headers if name.startswith("x-ratelimit-")]
+
+
 def test_a_reply_that_takes_too_long_is_a_504():
     answer, _ = handled(ask(), HANG, reply_timeout=0.15)
     assert (504, "upstream_timeout") == error(answer)

@@ -16,7 +16,13 @@ from gateway.config.deployment import Config, Deployment
 from gateway.config.document import TOP_LEVEL, General, Library, Router, read_section, unknown
 from gateway.config.environment import resolve
 from gateway.config.members import Member, Reading, read_member
-from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_strict
+from gateway.config.policy import (
+    read_client_limits,
+    read_fallbacks,
+    read_strategy,
+    warn_rests,
+    warn_strict,
+)
 from gateway.config.problems import ConfigError, Problems
 from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
 
@@ -103,7 +109,9 @@ def _assemble(
     library, _ = read_section(Library, tree.get("litellm_settings"), ("litellm_settings",), problems, unused)
     general, _ = read_section(General, tree.get("general_settings"), ("general_settings",), problems, unused)
     shuffle, capped = read_strategy(router, problems, reading.warnings)
-    warn_strict((each for group in models.values() for each in group), reading.warnings, capped=capped)
+    deployments = [each for group in models.values() for each in group]
+    warn_strict(deployments, reading.warnings, capped=capped)
+    warn_rests(deployments, router, library, reading.warnings)
     fallbacks = read_fallbacks(router, library, models, problems)
     client_limits = read_client_limits(general, models, problems, unused)
     anonymous = opened or general.allow_anonymous is True

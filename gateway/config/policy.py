@@ -21,8 +21,10 @@ _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
 _ENFORCE = "enforce_model_rate_limits"
 #: LiteLLM's default for `max_fallbacks`.
 _MAX_FALLBACKS = 5
-#: In `fallbacks`, the models of every model that has none of its own.
+#: Among fallbacks of each kind, every model that has no entry of its own.
 _ANY = "*"
+#: Seconds after which every rest ends, however long the configured one.
+_LONGEST_REST = 60
 
 
 def read_strategy(router: Router, problems: Problems, warnings: list[str]) -> tuple[bool, bool]:
@@ -56,6 +58,22 @@ def warn_strict(deployments: Iterable[Deployment], warnings: list[str], *, cappe
         )
 
 
+def warn_rests(
+    deployments: Iterable[Deployment], router: Router, library: Library, warnings: list[str]
+) -> None:
+    """Warn of every `cooldown_time` that is longer than any rest."""
+    configured = [(each.id, each.cooldown_time) for each in deployments]
+    configured += [
+        ("router_settings", router.cooldown_time),
+        ("litellm_settings", library.cooldown_time),
+    ]
+    cut = [place for place, seconds in configured if seconds is not None and seconds > _LONGEST_REST]
+    if cut:
+        warnings.append(
+            f"cooldown_time: a rest ends after {_LONGEST_REST} seconds at the latest (in {', '.join(cut)})"
+        )
+
+
 def read_fallbacks(
     router: Router, library: Library, models: Collection[str], problems: Problems
 ) -> Fallbacks:
@@ -69,7 +87,7 @@ def read_fallbacks(
         for index, entry in enumerate(getattr(settings, key) or ()):
             for model, others in entry.items():
                 path = (section, key, index, model)
-                if (key, model) != ("fallbacks", _ANY):
+                if model != _ANY:
                     _check(model, models, path, problems)
                 for other in others:
                     _check(other, models, path, problems)
@@ -84,10 +102,18 @@ def read_fallbacks(
     return Fallbacks(
         general={model: others for model, others in general.items() if model != _ANY},
         default=tuple(default or general.get(_ANY, ())),
-        context_window=mapping("context_window_fallbacks"),
-        content_policy=mapping("content_policy_fallbacks"),
+        context_window=_spread(mapping("context_window_fallbacks"), models),
+        content_policy=_spread(mapping("content_policy_fallbacks"), models),
         most=_MAX_FALLBACKS if router.max_fallbacks is None else router.max_fallbacks,
     )
+
+
+def _spread(fallbacks: dict[str, tuple[str, ...]], models: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """`fallbacks` with the star's written out: for every model without an entry, except to itself."""
+    star = fallbacks.pop(_ANY, None)
+    if star is None:
+        return fallbacks
+    return {model: tuple(other for other in star if other != model) for model in models} | fallbacks
 
 
 def read_client_limits(

@@ -5,6 +5,7 @@ from config_documents import KEY, document, entry, member
 
 from gateway.config.deployment import ClientLimits, Fallbacks, Limit
 from gateway.config.load import check, load
+from gateway.limits.signals import COOLDOWN_LONGEST
 
 NOT_A_MODEL = "names a model that is not in model_list"
 KINDS = {
@@ -146,9 +147,19 @@ def test_default_fallbacks_win_over_the_star():
 
 
 @pytest.mark.parametrize("key", ["context_window_fallbacks", "content_policy_fallbacks"])
-def test_a_star_is_no_model_of_the_other_kinds(key):
+def test_a_star_among_the_other_kinds_stands_for_every_model_without_an_entry_but_not_for_itself(key):
+    entries = [{"*": ["big", "gpt"]}, {"other": []}]
+    text = document(entry(name="gpt"), entry(name="big"), entry(name="other"), router_settings={key: entries})
+
+    assert (
+        Fallbacks(**{KINDS[key]: {"gpt": ("big",), "big": ("gpt",), "other": ()}}) == load(text, {}).fallbacks
+    )
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_what_a_star_leads_to_is_a_model(key):
     assert [f"router_settings.{key}[0].<key>: {NOT_A_MODEL}"] == problems(
-        router_settings={key: [{"*": ["big"]}]}
+        router_settings={key: [{"*": ["big", "none"]}]}
     )
 
 
@@ -220,6 +231,25 @@ def test_cooldowns_can_be_disabled_and_waiting_allowed():
     config = loaded(router_settings={"disable_cooldowns": True, "max_wait": 2.5})
 
     assert (True, 2.5) == (config.disable_cooldowns, config.max_wait)
+
+
+def test_rests_that_are_configured_longer_than_any_rest_are_warned_of_where_they_stand():
+    places = "in gpt#1, short, router_settings, litellm_settings"
+    text = document(
+        entry({"cooldown_time": 61}),
+        entry({"cooldown_time": COOLDOWN_LONGEST}),
+        entry(model_info={"id": "short", "cooldown_time": 300.5}),
+        router_settings={"cooldown_time": COOLDOWN_LONGEST + 1},
+        litellm_settings={"cooldown_time": 3600},
+    )
+
+    assert [f"cooldown_time: a rest ends after 60 seconds at the latest ({places})"] == check(text, {})[1]
+
+
+def test_rests_of_up_to_the_longest_are_not_warned_of():
+    assert [] == warnings(
+        router_settings={"cooldown_time": COOLDOWN_LONGEST}, litellm_settings={"cooldown_time": 0}
+    )
 
 
 @pytest.mark.parametrize("key", ["cooldown_time", "max_wait"])
