@@ -22,11 +22,15 @@ from gateway.sharing import Sharing
 class Account:
     """One call's account. Whoever opens it closes it."""
 
-    def __init__(self, balancer: Balancer, sharing: Sharing, *, capped: bool) -> None:
-        """`capped`: caps decide, which hold across instances as well as the view is fresh."""
+    def __init__(self, balancer: Balancer, sharing: Sharing, *, operation: str, capped: bool) -> None:
+        """`capped`: caps decide, which hold across instances as well as the view is fresh.
+
+        `operation` is the name of what is called.
+        """
         self._balancer = balancer
         self._sharing = sharing
         self._shared = sharing.call()
+        self._operation = operation
         self._capped = capped
         self._admission: Admission | None = None
         self._admission_grant = Grant()
@@ -74,7 +78,7 @@ class Account:
 
     async def reserve(self, choice: Choice) -> Wait | None:
         """Reserve a try. None when it may be sent, else the wait until its strict cap has room."""
-        reservation = self._balancer.reserve(choice, self._sharing.now())
+        reservation = self._balancer.reserve(choice, self._sharing.now(), operation=self._operation)
         needs = () if choice.strict is None else (choice.strict,)
         try:
             grant = await self._places(needs)

@@ -22,6 +22,7 @@ from gateway.wire import Record
 _RESULTS = {
     Verdict.LIMITED: Result.LIMITED,
     Verdict.OPERATOR: Result.OPERATOR,
+    Verdict.OPERATION: Result.OPERATION,
     Verdict.SERVICE: Result.FAILED,
 }
 

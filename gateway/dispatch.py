@@ -71,7 +71,12 @@ class Dispatcher:
         it. Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
         """
         limits = self._config.client_limits
-        account = Account(self._balancer, self._sharing, capped=self._config.capped or limits is not None)
+        account = Account(
+            self._balancer,
+            self._sharing,
+            operation=call.operation.name,
+            capped=self._config.capped or limits is not None,
+        )
         progress = Progress(
             call,
             estimate(call.operation, call.body.values),
@@ -170,7 +175,12 @@ class Dispatcher:
         def choose() -> Choice:
             now = self._sharing.now()
             return self._balancer.choose(
-                group, progress.estimate, progress.tried, now, last_resorts=progress.last_resorts
+                group,
+                progress.estimate,
+                progress.tried,
+                now,
+                operation=progress.call.operation.name,
+                last_resorts=progress.last_resorts,
             )
 
         await progress.account.refreshed()

@@ -23,11 +23,16 @@ class Verdict(Enum):
     CALLER = auto()
     #: A limit: another deployment may have room.
     LIMITED = auto()
-    #: The operator's configuration of this deployment is wrong: credentials, name, path or version.
+    #: The operator's configuration of this deployment is wrong: credentials or name.
     OPERATOR = auto()
+    #: The same, for this operation: its path, or the version in which it is asked for.
+    OPERATION = auto()
     #: The service failed: another deployment, or the same one a little later, may answer.
     SERVICE = auto()
 
+
+#: Codes of a 404 that holds for all operations: Azure's and OpenAI's. Azure answers "404" to a wrong path.
+_NO_DEPLOYMENT = frozenset({"DeploymentNotFound", "model_not_found"})
 
 #: Seconds of a quota that is spent: as many as Azure names for a day's.
 SPENT_SECONDS = 86_400.0
@@ -48,13 +53,15 @@ def judge(status: int, body: bytes) -> Verdict:
         return Verdict.OK
     if status == 429:
         return Verdict.LIMITED
-    if status in {401, 403, 404}:
+    if status in {401, 403}:
         return Verdict.OPERATOR
+    if status == 404:
+        return Verdict.OPERATOR if error_code(body) in _NO_DEPLOYMENT else Verdict.OPERATION
     if status == 408 or status >= 500 or status < 400:
         # A redirect is not followed: the credential would leave for another host.
         return Verdict.SERVICE
     if status == 400 and b"API version not supported" in body:
-        return Verdict.OPERATOR
+        return Verdict.OPERATION
     return Verdict.CALLER
 
 

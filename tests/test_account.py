@@ -68,7 +68,7 @@ class Instance:
 
     async def opened(self, **body):
         """An account that is admitted."""
-        account = Account(self.balancer, self.sharing, capped=self.capped)
+        account = Account(self.balancer, self.sharing, operation="chat", capped=self.capped)
         if self.config.client_limits is not None:
             await account.admit("master", call(**body), self.config.client_limits)
         return account
@@ -219,7 +219,7 @@ def test_a_strict_cap_of_another_instance_refuses_and_takes_nothing():
 
     async def work(instance):
         # Its view is fresh, and does not show what the other does now.
-        await Account(instance.balancer, instance.sharing, capped=True).refreshed()
+        await Account(instance.balancer, instance.sharing, operation="chat", capped=True).refreshed()
         other = Instance(limits=instance.config.client_limits, store=store, name="bbbbbb")
         first = await other.opened()
         await other.reserved(first)

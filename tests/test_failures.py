@@ -5,6 +5,9 @@ import pytest
 from gateway.failures import Verdict, error_code, judge, retry_after
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+NOT_THERE = b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}'
+NO_MODEL = b'{"error":{"code":"model_not_found","message":"The model `x` does not exist"}}'
+NO_PATH = b'{"error":{"code":"404","message": "Resource not found"}}'
 VERSION = b'{"error":{"code":"BadRequest","message":"API version not supported"}}'
 
 
@@ -16,10 +19,13 @@ VERSION = b'{"error":{"code":"BadRequest","message":"API version not supported"}
         (301, b"", Verdict.SERVICE),
         (307, b"", Verdict.SERVICE),
         (400, b"{}", Verdict.CALLER),
-        (400, VERSION, Verdict.OPERATOR),
+        (400, VERSION, Verdict.OPERATION),
         (401, b"", Verdict.OPERATOR),
         (403, b"", Verdict.OPERATOR),
-        (404, b"", Verdict.OPERATOR),
+        (404, NOT_THERE, Verdict.OPERATOR),
+        (404, NO_MODEL, Verdict.OPERATOR),
+        (404, NO_PATH, Verdict.OPERATION),
+        (404, b"<html>", Verdict.OPERATION),
         (408, b"", Verdict.SERVICE),
         (409, b"", Verdict.CALLER),
         (413, b"", Verdict.CALLER),

@@ -81,6 +81,7 @@ def test_each_deployments_use_and_limit_are_listed():
         "used_requests": 1,
         "resting_until": None,
         "resting_reason": None,
+        "resting_operations": [],
         "last_error": None,
         "latency": 0.25,
         "reset_second": None,

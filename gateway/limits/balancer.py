@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from gateway.config.deployment import ClientLimits, Config, Deployment
 from gateway.limits import gossip, report
-from gateway.limits.choice import Choice
+from gateway.limits.choice import Choice, Reason
 from gateway.limits.choosing import Chooser
 from gateway.limits.clients import Admission, Clients, Refusal, tokens_of
 from gateway.limits.counting import Counting, Reservation
@@ -16,7 +17,8 @@ from gateway.limits.member import Member
 from gateway.limits.outcome import Outcome
 from gateway.limits.report import DeploymentState, Remaining
 from gateway.limits.rows import Row
-from gateway.limits.signals import RateLimits
+from gateway.limits.signals import RateLimits, Wait
+from gateway.limits.unable import Unable
 from gateway.limits.view import View
 
 __all__ = ["MAX_TRIES", "Balancer", "Reservation"]
@@ -36,7 +38,8 @@ class Balancer:
         self._members = {each.id: Member(each, config, self._view) for each in deployments}
         self._lengths = {name: Lengths() for name in {each.model_name for each in deployments}}
         self._chooser = Chooser(self._members, random, by_weights=config.shuffle)
-        self._counting = Counting(config, self._members, self._lengths, self._view)
+        self._unable = Unable()
+        self._counting = Counting(config, self._members, self._lengths, self._view, self._unable)
         self._clients = Clients(self._view)
         self._second = 0
 
@@ -49,9 +52,10 @@ class Balancer:
         tried: Collection[str],
         now: float,
         *,
+        operation: str = "chat",
         last_resorts: int = 0,
     ) -> Choice:
-        """The next deployment of `group` for a call; ids in `tried` are left out.
+        """The next deployment of `group` for a call of `operation`; ids in `tried` are left out.
 
         `last_resorts` is how many of this request's choices had that reason.
         """
@@ -62,11 +66,15 @@ class Balancer:
             tokens += estimate.completion
         elif group:
             tokens += self._lengths[group[0].model_name].most
-        return self._chooser.choose(group, tokens, tried, now, last_resorts)
+        able = self._unable.able(group, operation, now)
+        if group and not able:
+            wait = min(self._unable.of(each.id, now)[operation] for each in group) - now
+            return Choice(None, Reason.UNHEALTHY, tokens, Wait(wait))
+        return self._chooser.choose(able, tokens, tried, now, last_resorts)
 
-    def reserve(self, choice: Choice, now: float) -> Reservation:
-        """Count a call that is about to be sent to the chosen deployment."""
-        return self._counting.reserve(choice, now)
+    def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
+        """Count a call of `operation` that is about to be sent to the chosen deployment."""
+        return self._counting.reserve(choice, operation, now)
 
     def answered(self, reservation: Reservation, limits: RateLimits | None, now: float) -> None:
         """The head of a good reply is there. Only the first time counts."""
@@ -116,7 +124,10 @@ class Balancer:
 
     def state(self, now: float) -> list[DeploymentState]:
         """All deployments, in the configuration's order."""
-        return [report.state(member, self._view, now) for member in self._members.values()]
+        return [
+            report.state(member, self._view, self._unable.of(identity, now), now)
+            for identity, member in self._members.items()
+        ]
 
     # Sharing
 
@@ -129,7 +140,7 @@ class Balancer:
         """The rows to write: those changed since their last confirmed write."""
         if not self._view.dirty:
             return []
-        found = self._view.rows(now, gossip.tell(self._members, now, everything=False))
+        found = self._view.rows(now, self._notes(now, everything=False))
         for member in self._members.values():
             member.untold.clear()
         return found
@@ -145,7 +156,7 @@ class Balancer:
     def merge(self, rows: Iterable[Row], now: float) -> None:
         """Take in the rows of a read that began at `now`."""
         for contents in self._view.merge(rows, now):
-            gossip.hear(self._members, contents.notes, now, rests=self._shares_rests)
+            self._hear(contents.notes, now)
 
     @property
     def instances(self) -> int:
@@ -168,15 +179,21 @@ class Balancer:
 
     def rollup(self, now: float) -> str:
         """The text of the roll-up row."""
-        return self._view.rollup(now, gossip.tell(self._members, now, everything=True))
+        return self._view.rollup(now, self._notes(now, everything=True))
 
     def merge_rollup(self, text: str, now: float) -> bool:
         """Take in a roll-up. True where it is fresh: then no other read is needed."""
         notes = self._view.merge_rollup(text, now)
         if notes is None:
             return False
-        gossip.hear(self._members, notes, now, rests=self._shares_rests)
+        self._hear(notes, now)
         return True
+
+    def _notes(self, now: float, *, everything: bool) -> dict[str, Any]:
+        return gossip.tell(self._members, self._unable, now, everything=everything)
+
+    def _hear(self, notes: Mapping[str, Any], now: float) -> None:
+        gossip.hear(self._members, self._unable, notes, now, rests=self._shares_rests)
 
     def _tick(self, now: float) -> None:
         """Once a second at most: forget what is over, and let members look at what they have seen."""

@@ -23,6 +23,7 @@ from gateway.limits.signals import (
     cooldown_seconds,
 )
 from gateway.limits.strict import StrictNeed
+from gateway.limits.unable import Unable
 from gateway.limits.view import View
 
 #: Share of a limit from which on a call is too large by itself.
@@ -44,8 +45,9 @@ class Reservation:
     tokens: int
     at: float
     probe: bool
-    place: Entry | None = None
-    strict: StrictNeed | None = None
+    place: Entry | None
+    strict: StrictNeed | None
+    operation: str
     answered: bool = False
     open: bool = True
 
@@ -64,15 +66,21 @@ class Counting:
     """Counts calls of deployments."""
 
     def __init__(
-        self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, Lengths], view: View
+        self,
+        config: Config,
+        members: Mapping[str, Member],
+        lengths: Mapping[str, Lengths],
+        view: View,
+        unable: Unable,
     ) -> None:
         self._config = config
         self._members = members
         self._lengths = lengths
         self._view = view
+        self._unable_to = unable
 
-    def reserve(self, choice: Choice, now: float) -> Reservation:
-        """Count a call that is about to be sent to the chosen deployment."""
+    def reserve(self, choice: Choice, operation: str, now: float) -> Reservation:
+        """Count a call of `operation` that is about to be sent to the chosen deployment."""
         if choice.deployment is None:
             raise ValueError("nothing was chosen")
         member = self._members[choice.deployment.id]
@@ -80,7 +88,7 @@ class Counting:
         member.spending.add(choice.tokens)
         probe = choice.reason is Reason.PROBE and member.gate.probed(now)
         place = None if member.cap is None else member.cap.reserve(choice.tokens, now)
-        return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict)
+        return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict, operation)
 
     def answered(self, reservation: Reservation, limits: RateLimits | None, now: float) -> None:
         """The head of a good reply is there. Only the first time counts."""
@@ -110,11 +118,14 @@ class Counting:
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
             member.health.succeeded()
+            self._unable_to.worked(member.deployment.id, reservation.operation)
         else:
             if outcome.error is not None:
                 member.last_error = outcome.error
             if result is Result.LIMITED:
                 self._limited(reservation, outcome, now)
+            elif result is Result.OPERATION:
+                self._unable(reservation, now)
             elif result is not Result.ABORTED:
                 self._failed(reservation, result, now)
             elif reservation.answered:
@@ -180,6 +191,15 @@ class Counting:
         elif named is not None and named > 0 and reason == "tokens":
             member.window.named(now + named)
         self._rest(member, seconds, reason, size, now)
+
+    def _unable(self, reservation: Reservation, now: float) -> None:
+        member = reservation.member
+        if reservation.probe:
+            member.gate.unknown()
+        if not self._config.disable_cooldowns:
+            seconds = self._length(member, OPERATOR_REST)
+            self._unable_to.failed(member.deployment.id, reservation.operation, seconds, now)
+            self._view.touch()
 
     def _failed(self, reservation: Reservation, result: Result, now: float) -> None:
         member = reservation.member

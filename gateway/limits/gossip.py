@@ -11,13 +11,14 @@ from typing import Any
 from gateway.limits import cooldown
 from gateway.limits.member import Member
 from gateway.limits.signals import COOLDOWN_LONGEST
+from gateway.limits.unable import Unable
 
-_RESTS, _SEEN, _MODELS = "c", "o", "m"
+_RESTS, _SEEN, _MODELS, _UNABLE = "c", "o", "m", "n"
 #: Moments are told in hundredths of a second.
 _HUNDREDTHS = 100
 
 
-def tell(members: Mapping[str, Member], now: float, *, everything: bool) -> dict[str, Any]:
+def tell(members: Mapping[str, Member], unable: Unable, now: float, *, everything: bool) -> dict[str, Any]:
     """What to tell now; of what upstream said, the news since the last time or `everything` still of use."""
     rests: dict[str, Any] = {}
     seen: dict[str, Any] = {}
@@ -31,11 +32,13 @@ def tell(members: Mapping[str, Member], now: float, *, everything: bool) -> dict
         told = member.observed.values() if everything else member.untold
         if told:
             seen[identity] = [each for at, used in told for each in (int(at * _HUNDREDTHS), used)]
-    notes = {_RESTS: rests, _SEEN: seen, _MODELS: models}
+    notes = {_RESTS: rests, _SEEN: seen, _MODELS: models, _UNABLE: unable.tell(now)}
     return {name: note for name, note in notes.items() if note}
 
 
-def hear(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *, rests: bool) -> None:
+def hear(
+    members: Mapping[str, Member], unable: Unable, notes: Mapping[str, Any], now: float, *, rests: bool
+) -> None:
     """Take over what another instance told; its rests only where `rests`."""
     for identity, value in _items(notes.get(_RESTS)) if rests else ():
         member = members.get(identity)
@@ -47,6 +50,8 @@ def hear(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *,
             continue
         if rest.reason == "tokens" and rest.until - rest.issued < COOLDOWN_LONGEST:
             member.window.named(rest.until)
+    if rests:
+        unable.hear(notes.get(_UNABLE), members, now)
     for identity, value in _items(notes.get(_MODELS)):
         if identity in members:
             members[identity].window.adopt(value)

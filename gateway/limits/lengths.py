@@ -7,27 +7,25 @@ _FIRST = 1024.0
 _LEAST = 16.0
 _LARGEST = 200_000.0
 _STEP = 0.05
-#: Answers after which enough are known.
-_LEARNING = 8
 
 
 class _Quantile:
     """The length that a share of all answers stays below.
 
-    Each of the first answers halves what was thought before any was seen; then up for a longer one and down
-    for a shorter, in such proportion that both come to the same.
+    It goes up for a longer answer and down for a shorter, in such proportion that both come to the same. Each
+    of the first answers, `learning` in number, halves what was thought before any was seen.
     """
 
-    __slots__ = ("_seen", "_share", "value")
+    __slots__ = ("_learning", "_share", "value")
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, learning: int = 0) -> None:
         self._share = share
-        self._seen = 0
+        self._learning = learning
         self.value = _FIRST
 
     def observe(self, tokens: int) -> None:
-        if self._seen < _LEARNING:
-            self._seen += 1
+        if self._learning:
+            self._learning -= 1
             moved = max(float(tokens), self.value / 2)
         else:
             moved = self.value * (1 + _STEP * (self._share if tokens > self.value else self._share - 1))
@@ -40,8 +38,9 @@ class Lengths:
     __slots__ = ("_most", "_usual")
 
     def __init__(self) -> None:
+        # What calls are charged with must not jump: deployments are compared by the sums of a minute.
         self._most = _Quantile(0.9)
-        self._usual = _Quantile(0.75)
+        self._usual = _Quantile(0.75, learning=8)
 
     @property
     def most(self) -> int:

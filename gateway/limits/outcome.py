@@ -21,8 +21,10 @@ class Result(Enum):
     #: 5xx, or a reply that is none.
     FAILED = auto()
     TIMEOUT = auto()
-    #: 401, 403, 404: only the operator can mend it.
+    #: 401, 403, no such deployment: only the operator can mend it.
     OPERATOR = auto()
+    #: Nor can anybody else mend that the deployment does not serve this operation.
+    OPERATION = auto()
     #: Another 4xx: the request is wrong.
     CALLER = auto()
     #: The client left.

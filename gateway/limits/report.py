@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.limits.caps import Cap
@@ -48,6 +48,8 @@ class DeploymentState:
     #: Seconds since 1970 until which it rests, and why.
     resting_until: float | None
     resting_reason: str | None
+    #: The operations that it rests for, where it serves others.
+    resting_operations: list[str]
     last_error: str | None
     #: Moving average of the seconds until a reply's head.
     latency: float | None
@@ -55,8 +57,8 @@ class DeploymentState:
     reset_second: float | None
 
 
-def state(member: Member, view: View, now: float) -> DeploymentState:
-    """The state of one deployment."""
+def state(member: Member, view: View, unable: Mapping[str, float], now: float) -> DeploymentState:
+    """The state of one deployment. `unable`: operations it is not asked for, and until when."""
     member.charge.advance(int(now))
     if member.cap is not None:
         used_tokens, used_requests = member.cap.used(now)
@@ -65,6 +67,8 @@ def state(member: Member, view: View, now: float) -> DeploymentState:
         ring.advance(int(now))
         used_tokens, used_requests = ring.tokens, ring.requests
     rest = member.gate.rest if not member.open(now) else None
+    until = max(unable.values(), default=None) if rest is None else rest.until
+    reason = "operator" if unable else None
     return DeploymentState(
         member.deployment.id,
         member.deployment.model_name,
@@ -74,8 +78,9 @@ def state(member: Member, view: View, now: float) -> DeploymentState:
         max(0, member.charge.requests),
         max(0, used_tokens),
         max(0, used_requests),
-        None if rest is None else rest.until,
-        None if rest is None else rest.reason,
+        until,
+        reason if rest is None else rest.reason,
+        sorted(unable),
         member.last_error,
         member.latency,
         member.window.phase,

@@ -432,7 +432,8 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
         if last.deployment is not None:
             continue
         for member in instance.balancer._members.values():
-            if member.deployment.id not in tried and member.gate.rest is None:
+            unable = instance.balancer._unable.of(member.deployment.id, now)
+            if member.deployment.id not in tried and member.gate.rest is None and not unable:
                 assert member.overflow < 1
         if last.reason in {Reason.LIMITED, Reason.UNHEALTHY}:
             assert last.wait is not None
