@@ -24,6 +24,8 @@ LIMITS = frozenset({"tokens", "requests", "limit", "quota"})
 #: Seconds after which another probe is sent though the last has not been answered: answers may take long, and
 #: all who cannot go elsewhere wait for one.
 _PROBE_EVERY = 5.0
+#: Seconds after a rest within which another one is its continuation.
+_RELAPSE = 60.0
 #: Seconds that a clock may be wrong by: what was noted further ahead is the trace of one that jumped.
 _SKEW = 10.0
 
@@ -73,7 +75,7 @@ def unpack(value: Any, now: float) -> Rest | None:
 class Gate:
     """Whether one deployment may be called."""
 
-    __slots__ = ("_ended", "_probing", "limited_at", "rest")
+    __slots__ = ("_ended", "_lasted", "_probing", "_well_since", "limited_at", "rest")
 
     def __init__(self) -> None:
         #: The rest in force; None while the deployment is open to all.
@@ -81,6 +83,9 @@ class Gate:
         #: When upstream last refused a call for a limit, as far as any instance told.
         self.limited_at = -math.inf
         self._ended = -1.0
+        #: Of the last rest that a call has ended: when it did, and the rest's length in seconds.
+        self._well_since = -math.inf
+        self._lasted = 0.0
         self._probing: float | None = None
 
     def open(self, now: float) -> bool:
@@ -138,10 +143,13 @@ class Gate:
         if rest.reason in LIMITS:
             self.limited_at = max(self.limited_at, rest.issued)
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: float) -> None:
         """The probe was answered: the rest is over."""
         if self.rest is not None:
             self._ended = self.rest.issued
+            self._well_since = now
+            # A spent quota says nothing about the faults that may follow.
+            self._lasted = 0.0 if self.rest.reason in LIMITS else self.rest.until - self.rest.issued
         self.rest = None
         self._probing = None
 
@@ -149,8 +157,13 @@ class Gate:
         """The probe ended without a verdict: the next call is one."""
         self._probing = None
 
-    def again(self, first: float) -> float:
-        """Seconds of the next rest: twice the one that a probe has just failed to end, else `first`."""
-        if self.rest is None or self.rest.reason not in _PROBED:
-            return first
-        return min(2 * (self.rest.until - self.rest.issued), COOLDOWN_LONGEST)
+    def again(self, first: float, now: float) -> float:
+        """Seconds of the next rest: `first`, or twice those of one that a probe has just failed to end.
+
+        Also of one that ended a moment ago: a probe's answer may begin well and break off.
+        """
+        if self.rest is not None:
+            lasted = self.rest.until - self.rest.issued if self.rest.reason in _PROBED else 0.0
+        else:
+            lasted = self._lasted if 0 <= now - self._well_since < _RELAPSE else 0.0
+        return min(max(first, 2 * lasted), COOLDOWN_LONGEST)

@@ -98,7 +98,7 @@ class Counting:
         member = reservation.member
         member.timed(now - reservation.at)
         if reservation.probe:
-            member.gate.succeeded()
+            member.gate.succeeded(now)
             member.health.reset()
         if reservation.reason is Reason.OVERFLOW:
             member.overflowed(answered=True)
@@ -212,7 +212,9 @@ class Counting:
         if reason == "health" and not member.health.failed(now) and not probe:
             return
         seconds = self._length(member, OPERATOR_REST if reason == "operator" else FIRST_REST)
-        self._rest(member, member.gate.again(seconds) if probe else seconds, reason, 0, now)
+        if probe or rest is None:
+            seconds = member.gate.again(seconds, now)
+        self._rest(member, seconds, reason, 0, now)
         if reason == "health":
             member.health.reset()
 

@@ -28,7 +28,7 @@ def test_a_fault_is_over_only_when_a_probe_succeeds():
     assert gate.open(NOW + 31)
     gate.probed(NOW + 31)
     assert not gate.open(NOW + 32), "one probe at a time"
-    gate.succeeded()
+    gate.succeeded(NOW + 33)
     assert gate.open(NOW + 33)
 
 
@@ -80,12 +80,25 @@ def test_a_probe_whose_answer_takes_long_does_not_keep_all_others_away():
 def test_each_failed_probe_doubles_the_rest_up_to_a_minute():
     gate, lengths, now = Gate(), [], NOW
     for _ in range(6):
-        seconds = gate.again(5)
+        seconds = gate.again(5, now)
         gate.close(seconds, "health", 0, now)
         lengths.append(seconds)
         now += seconds
 
     assert [5, 10, 20, 40, 60, 60] == lengths
+
+
+@pytest.mark.parametrize(
+    ("reason", "later", "seconds"),
+    [("health", 59, 20), ("health", 60, 5), ("operator", 1, 20), ("quota", 1, 5)],
+)
+def test_who_fails_again_soon_after_a_rest_rests_twice_as_long(reason, later, seconds):
+    gate = Gate()
+    gate.close(10, reason, 0, NOW)
+    gate.probed(NOW + 10)
+    gate.succeeded(NOW + 10)
+
+    assert seconds == gate.again(5, NOW + 10 + later)
 
 
 def test_of_two_ends_the_later_one_holds():
@@ -121,7 +134,7 @@ def test_a_rest_that_a_probe_ended_does_not_come_back_from_others():
     gate = Gate()
     rest = gate.close(5, "health", 0, NOW)
     gate.probed(NOW + 6)
-    gate.succeeded()
+    gate.succeeded(NOW + 6)
 
     assert not gate.take(rest)
     assert gate.open(NOW + 7)
