@@ -26,7 +26,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError
 from gateway.limits.balancer import MAX_TRIES, Balancer
 from gateway.limits.choice import Choice, Reason
-from gateway.limits.estimate import estimate
+from gateway.limits.estimate import estimate, with_defaults
 from gateway.limits.outcome import Outcome, Result
 from gateway.models import Models
 from gateway.progress import Progress, error_of
@@ -171,15 +171,18 @@ class Dispatcher:
 
     async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
         """The next deployment of a group, or none."""
+        call = progress.call
+        defaults = (each.defaults for each in group)
+        needs = with_defaults(progress.estimate, call.operation, call.body.values, defaults)
 
         def choose() -> Choice:
             now = self._sharing.now()
             return self._balancer.choose(
                 group,
-                progress.estimate,
+                needs,
                 progress.tried,
                 now,
-                operation=progress.call.operation.name,
+                operation=call.operation.name,
                 last_resorts=progress.last_resorts,
             )
 

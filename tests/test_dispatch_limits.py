@@ -470,6 +470,14 @@ def test_a_deployments_cap_sends_a_call_elsewhere_and_then_back():
     assert (60, {"gpt": [2, 1]}) == (answers[2].retry_after, counts)
 
 
+def test_a_deployments_own_max_tokens_counts_in_its_cap():
+    async def test(bench):
+        return [(await bench.send()).status for _ in range(2)]
+
+    members = {"gpt": [((reply(200, {"choices": [{}]}),), {"tpm": 5000, "defaults": {"max_tokens": 4000}})]}
+    assert [200, 429] == run(members, test, capped=True)
+
+
 def test_without_caps_only_upstream_refuses():
     async def test(bench):
         return [(await bench.send()).status for _ in range(4)], bench.counts

@@ -140,7 +140,7 @@ class Config:
     allow_anonymous: bool = False
     #: Retries of a lone deployment.
     num_retries: int = 2
-    #: Seconds for a request when neither deployment nor host says otherwise.
+    #: Seconds for one try when the deployment says nothing.
     timeout: float | None = None
     #: Seconds until a stream's first byte when the deployment does not say.
     stream_timeout: float | None = None

@@ -131,7 +131,7 @@ def _assemble(
         timeout=library.request_timeout or router.timeout,
         stream_timeout=router.stream_timeout,
         allowed_fails=library.allowed_fails if router.allowed_fails is None else router.allowed_fails,
-        cooldown_time=router.cooldown_time or library.cooldown_time,
+        cooldown_time=library.cooldown_time if router.cooldown_time is None else router.cooldown_time,
         disable_cooldowns=router.disable_cooldowns is True,
         shuffle=shuffle,
         capped=capped,

@@ -92,7 +92,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> Member:
         timeout=params.timeout or params.request_timeout,
         stream_timeout=params.stream_timeout,
         ptu=info.ptu_count is not None,
-        cooldown_time=params.cooldown_time or info.cooldown_time,
+        cooldown_time=info.cooldown_time if params.cooldown_time is None else params.cooldown_time,
         allowed_fails=info.allowed_fails,
         strict=bool(entry.strict or params.strict or info.strict),
         defaults=defaults,

@@ -208,6 +208,22 @@ def test_rests_are_configured_for_all_and_the_routers_word_wins():
     assert (0, 7) == (config.allowed_fails, config.cooldown_time)
 
 
+def test_no_rest_at_all_is_a_rest_of_its_own_length():
+    entry = {
+        "model_name": "m",
+        "litellm_params": {"model": "azure/d", "api_base": "https://r.openai.azure.com"},
+    }
+    entry["litellm_params"] |= {"api_key": "k", "cooldown_time": 0}
+    config = loaded(
+        model_list=[entry | {"model_info": {"cooldown_time": 5}}],
+        router_settings={"cooldown_time": 0},
+        litellm_settings={"cooldown_time": 9},
+    )
+    (deployment,) = config.models["m"]
+
+    assert (0, 0) == (config.cooldown_time, deployment.cooldown_time)
+
+
 def test_the_librarys_word_on_rests_counts_where_the_router_has_none():
     config = loaded(litellm_settings={"allowed_fails": 3, "cooldown_time": 9.5})
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.estimate import Estimate, estimate, fine_estimate, fine_tokens
+from gateway.limits.estimate import Estimate, estimate, fine_estimate, fine_tokens, with_defaults
 from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
 
 
@@ -35,6 +35,23 @@ def test_several_answers_count_several_times(key):
 @pytest.mark.parametrize("odd", [-1, "5", True, 1.5, None, []])
 def test_a_limit_that_is_no_count_is_none(odd):
     assert chat("hi", max_tokens=odd).completion is None
+
+
+@pytest.mark.parametrize(
+    ("body", "defaults", "completion"),
+    [
+        ({}, [{}, {"max_tokens": 100}, {"max_tokens": 400, "temperature": 1}], 400),
+        ({"n": 2}, [{"max_completion_tokens": 100}], 200),
+        ({"max_tokens": 7}, [{"max_tokens": 100, "n": 3}], 21),
+        ({"max_tokens": 7}, [{}], 7),
+        ({}, [{"temperature": 1}], None),
+        ({}, [], None),
+    ],
+)
+def test_what_deployments_add_of_their_own_counts(body, defaults, completion):
+    found = with_defaults(estimate(CHAT, body), CHAT, body, defaults)
+
+    assert Estimate(0, completion) == found
 
 
 def test_images_cost_tiles_and_not_their_base64():
