@@ -60,7 +60,7 @@ class Answer:
     limits: RateLimits | None = None
     #: How it ended; a stream whose relay was left before its end was aborted.
     result: Result = Result.SUCCESS
-    #: Events of a stream that were relayed so far.
+    #: Tokens of a stream that were relayed so far, about: one for each event, more for long ones.
     relayed: int = 0
     #: What is owed until the end of a stream.
     account: Account | None = None

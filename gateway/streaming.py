@@ -13,6 +13,9 @@ from gateway.sse import StreamTap, error_event, event_data, is_error, is_whole
 from gateway.upstream import TooSlow, Unreachable
 from gateway.wire import Record, Truncated
 
+#: Bytes of an event beside its text, filter results included; most events bring a token.
+FRAME = 1000
+
 BROKEN = "The model's upstream service broke off in the middle of its answer."
 
 
@@ -82,7 +85,7 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
                 data = redacted(event_data(event), answer.deployment, requested_model)
                 visible = error_event(data or error_body(UpstreamFailed()))
             sent.append(visible)
-        answer.relayed += len(events)
+            answer.relayed += 1 + max(0, len(event) - FRAME) // 4
         if tap.usage is not None:
             answer.usage = record.usage = read_usage(tap.usage)
         return b"".join(sent)

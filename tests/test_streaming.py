@@ -9,9 +9,10 @@ from scripted import NO_END, Scripted, chunk, reply, stream, then
 
 from gateway.answers import Answer, receive
 from gateway.errors import BadRequest, RateLimited, error_body
+from gateway.limits.outcome import Result
 from gateway.operations import SPEECH
 from gateway.sse import DONE, event_json
-from gateway.streaming import BROKEN, Relay, abandon, relay_bytes, relay_events, relay_late
+from gateway.streaming import BROKEN, FRAME, Relay, abandon, relay_bytes, relay_events, relay_late
 from gateway.transport import PooledTransport
 from gateway.upstream import Upstream
 from gateway.wire import Record, Truncated, Usage
@@ -53,6 +54,28 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, late=False):
         return pieces, record
 
     return asyncio.run(work())
+
+
+def test_what_a_client_got_that_left_is_counted():
+    async def work():
+        text = event(choices=[{"delta": {"content": "x" * (FRAME + 400)}}])
+        async with Scripted(stream(FIRST, FIRST, text, LAST, COST, DONE)) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
+            answer = await receive(exchange, STREAMED, deployment(), hide_usage=False, now=0.0)
+            source = relay_events(answer, Record("r", "chat", 0.0), "gpt")
+            got = b""
+            while got.count(b"data:") < 3:
+                got += await anext(source)
+            await source.aclose()
+            answer.result = Result.ABORTED
+            outcome = answer.outcome()
+            await exchange.close()
+            await pool.close()
+        return outcome, got.count(b"data:"), len(text)
+
+    outcome, events, size = asyncio.run(work())
+    assert (Result.ABORTED, events + (size - FRAME) // 4) == (outcome.result, outcome.relayed)
 
 
 def test_a_whole_stream_passes_unchanged():

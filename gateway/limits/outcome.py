@@ -46,7 +46,7 @@ class Outcome:
     error: str | None = None
     #: A part of the answer has reached the client, whatever came then.
     began: bool = False
-    #: Events of a stream that reached the client; each holds a token at least.
+    #: Tokens of a stream that reached the client, about.
     relayed: int = 0
 
 
