@@ -86,7 +86,8 @@ def _tick(at: float) -> int:
 
 
 def _counts(tick: int, now: float) -> bool:
-    return tick + _SPAN > now * _TICKS
+    # More than a minute ahead: a clock was wrong, and the row must not stay full until that hour comes.
+    return -_SPAN < tick - now * _TICKS < _SPAN
 
 
 def _cell(buckets: _Buckets, at: float, now: float) -> list[int] | None:
