@@ -16,7 +16,7 @@ _STEERED = (1.2, 1.4)
 _CAPPED = (1.0, 1.0)
 #: A cap is near its end, where every call of the others counts. Each instance that is known makes reading
 #: dearer, and adds to this.
-_NEAR_END = (0.3, 0.6)
+_NEAR_END = (0.3, 0.4)
 _INSTANCE = 0.02
 #: Exchanges that a burst may bring about, and seconds from one to the next in the long run.
 _EXCHANGES = 4

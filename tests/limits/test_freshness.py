@@ -12,8 +12,8 @@ from gateway.limits.freshness import freshness
     [
         (False, False, 1, (1.2, 1.4)),
         (True, False, 200, (1.0, 1.0)),
-        (True, True, 2, (0.34, 0.64)),
-        (True, True, 20, (0.7, 1.0)),
+        (True, True, 2, (0.34, 0.44)),
+        (True, True, 20, (0.7, 0.8)),
         # A client's cap near its end beside deployments that are steered by.
         (False, True, 50, (1.2, 1.4)),
     ],

@@ -124,8 +124,8 @@ def test_an_older_view_is_waited_for(run, pool):
     [
         (14, 0.5, (1, "did not wait")),  # a quarter of the cap is left
         (16, 0.2, (1, "did not wait")),
-        (16, 0.5, (2, "did not wait")),
-        (16, 0.7, (2, "waited")),
+        (16, 0.4, (2, "did not wait")),
+        (16, 0.5, (2, "waited")),
     ],
 )
 def test_near_the_end_of_a_cap_others_calls_are_known_sooner(run, pool, used, seconds, expected):
