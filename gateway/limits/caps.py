@@ -79,7 +79,7 @@ class Cap:
             return False
         if self._view.instances == 1:
             return self._spending.beyond(self.rpm, self.tpm)
-        return self._spending.may_fill(*self._left(now))
+        return self._spending.may_fill(*self._left(*self.used(now)))
 
     def clipped(self, tokens: int) -> int:
         """What a call of `tokens` reserves."""
@@ -98,9 +98,8 @@ class Cap:
         ring.advance(int(now))
         return self._tokens + max(0, ring.tokens), self._requests + max(0, ring.requests)
 
-    def _left(self, now: float) -> tuple[int | None, int | None]:
-        """Requests and tokens that are left."""
-        tokens, requests = self.used(now)
+    def _left(self, tokens: int, requests: int) -> tuple[int | None, int | None]:
+        """Requests and tokens that are left when so many are used."""
         return (
             None if self.rpm is None else self.rpm - requests,
             None if self.tpm is None else self.tpm - tokens,
@@ -108,7 +107,9 @@ class Cap:
 
     def room(self, now: float) -> float:
         """The share of the limit that is free: of tokens or requests, whichever is less. May be negative."""
-        tokens, requests = self.used(now)
+        return self._share(*self.used(now))
+
+    def _share(self, tokens: int, requests: int) -> float:
         free = 1.0 if self.tpm is None else 1 - tokens / self.tpm
         return free if self.rpm is None else min(free, 1 - requests / self.rpm)
 
@@ -126,13 +127,14 @@ class Cap:
         used_tokens, used_requests = self.used(now)
         excess_tokens = 0 if self.tpm is None else used_tokens + self.clipped(tokens) - self.tpm
         excess_requests = 0 if self.rpm is None else used_requests + 1 - self.rpm
+        kind: Kind | None = "requests" if excess_requests > 0 else "tokens" if excess_tokens > 0 else None
         leaves = now
         leaving = merge(self._own(), self._others())
         while excess_tokens > 0 or excess_requests > 0:
             leaves, gone_tokens, gone_requests = next(leaving, (now + WINDOW, excess_tokens, excess_requests))
             excess_tokens -= gone_tokens
             excess_requests -= gone_requests
-        return Wait(max(0.0, leaves - now), self.full(tokens, now))
+        return Wait(max(0.0, leaves - now), kind)
 
     def _own(self) -> Iterator[tuple[float, int, int]]:
         for entry in self._entries:
@@ -155,9 +157,10 @@ class Cap:
         self._spending.add(entry.tokens)
         self._view.note(self._key, int(now), entry.tokens, 1)
         if not self.strict:
-            if self.room(now) < _END:
+            used = self.used(now)
+            if self._share(*used) < _END:
                 self._view.watch(now)
-            if self._spending.should_tell(*self._left(now)):
+            if self._spending.should_tell(*self._left(*used)):
                 self._view.press()
         return entry
 
