@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,14 +90,10 @@ class OwnRows:
         if page is not None:
             page.confirmed = max(page.confirmed, row.seq)
 
-    def pages(self) -> list[int]:
-        """The pages that have a row."""
-        return list(self._pages)
-
-    def latest(self, number: int) -> tuple[int, Ledgers] | None:
-        """A page's last version and what is in it."""
-        page = self._pages.get(number)
-        return None if page is None else (page.seq, page.versions[page.seq])
+    def latest(self) -> Iterator[tuple[int, int, Ledgers]]:
+        """Each page with its last version and what is in it."""
+        for number, page in self._pages.items():
+            yield number, page.seq, page.versions[page.seq]
 
     def version(self, number: int, seq: int) -> Ledgers | None:
         """What was in a page at a version, as long as that is remembered."""

@@ -135,11 +135,10 @@ class View:
         """The sum of everybody's rows, own ones included, as text."""
         oldest = rows.page_of(now) - PAGES
         known = {number: (parts, seqs) for number, parts, seqs in self._others.parts() if number >= oldest}
-        for number in self._own.pages():
-            latest = self._own.latest(number)
-            if latest is not None and number >= oldest:
+        for number, seq, ledgers in self._own.latest():
+            if number >= oldest:
                 parts, seqs = known.setdefault(number, ([], {}))
-                seqs[self._instance], ledgers = latest
+                seqs[self._instance] = seq
                 parts.append((ledgers, 1))
         pages = {
             str(number): [rows.pack(rows.summed(parts), number * PAGE), seqs]
