@@ -209,17 +209,13 @@ def test_rests_are_configured_for_all_and_the_routers_word_wins():
 
 
 def test_no_rest_at_all_is_a_rest_of_its_own_length():
-    entry = {
-        "model_name": "m",
-        "litellm_params": {"model": "azure/d", "api_base": "https://r.openai.azure.com"},
-    }
-    entry["litellm_params"] |= {"api_key": "k", "cooldown_time": 0}
-    config = loaded(
-        model_list=[entry | {"model_info": {"cooldown_time": 5}}],
+    text = document(
+        entry({"cooldown_time": 0}, model_info={"cooldown_time": 5}),
         router_settings={"cooldown_time": 0},
         litellm_settings={"cooldown_time": 9},
     )
-    (deployment,) = config.models["m"]
+    config = load(text, {})
+    ((deployment,),) = config.models.values()
 
     assert (0, 0) == (config.cooldown_time, deployment.cooldown_time)
 
