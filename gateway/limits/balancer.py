@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from gateway.config.deployment import ClientLimits, Config, Deployment
 from gateway.limits import gossip, report
@@ -18,7 +17,6 @@ from gateway.limits.outcome import Outcome
 from gateway.limits.report import DeploymentState, Remaining
 from gateway.limits.rows import Row
 from gateway.limits.signals import RateLimits, Wait
-from gateway.limits.unable import Unable
 from gateway.limits.view import View
 
 __all__ = ["MAX_TRIES", "Balancer", "Reservation"]
@@ -38,8 +36,7 @@ class Balancer:
         self._members = {each.id: Member(each, config, self._view) for each in deployments}
         self._lengths = {name: Lengths() for name in {each.model_name for each in deployments}}
         self._chooser = Chooser(self._members, random, by_weights=config.shuffle)
-        self._unable = Unable()
-        self._counting = Counting(config, self._members, self._lengths, self._view, self._unable)
+        self._counting = Counting(config, self._members, self._lengths, self._view)
         self._clients = Clients(self._view)
         self._second = 0
 
@@ -66,10 +63,10 @@ class Balancer:
             tokens += estimate.completion
         elif group:
             tokens += self._lengths[group[0].model_name].most
-        able = self._unable.able(group, operation, now)
+        able = [each for each in group if self._members[each.id].serves(operation, now)]
         if group and not able:
-            wait = min(self._unable.of(each.id, now)[operation] for each in group) - now
-            return Choice(None, Reason.UNHEALTHY, tokens, Wait(wait))
+            back = min(self._members[each.id].back_at(operation) for each in group)
+            return Choice(None, Reason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
         return self._chooser.choose(able, tokens, tried, now, last_resorts)
 
     def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
@@ -124,10 +121,7 @@ class Balancer:
 
     def state(self, now: float) -> list[DeploymentState]:
         """All deployments, in the configuration's order."""
-        return [
-            report.state(member, self._view, self._unable.of(identity, now), now)
-            for identity, member in self._members.items()
-        ]
+        return [report.state(member, self._view, now) for member in self._members.values()]
 
     # Sharing
 
@@ -140,7 +134,7 @@ class Balancer:
         """The rows to write: those changed since their last confirmed write."""
         if not self._view.dirty:
             return []
-        found = self._view.rows(now, self._notes(now, everything=False))
+        found = self._view.rows(now, gossip.tell(self._members, now, everything=False))
         for member in self._members.values():
             member.untold.clear()
         return found
@@ -156,7 +150,7 @@ class Balancer:
     def merge(self, rows: Iterable[Row], now: float) -> None:
         """Take in the rows of a read that began at `now`."""
         for contents in self._view.merge(rows, now):
-            self._hear(contents.notes, now)
+            gossip.hear(self._members, contents.notes, now, rests=self._shares_rests)
 
     @property
     def instances(self) -> int:
@@ -179,21 +173,15 @@ class Balancer:
 
     def rollup(self, now: float) -> str:
         """The text of the roll-up row."""
-        return self._view.rollup(now, self._notes(now, everything=True))
+        return self._view.rollup(now, gossip.tell(self._members, now, everything=True))
 
     def merge_rollup(self, text: str, now: float) -> bool:
         """Take in a roll-up. True where it is fresh: then no other read is needed."""
         notes = self._view.merge_rollup(text, now)
         if notes is None:
             return False
-        self._hear(notes, now)
+        gossip.hear(self._members, notes, now, rests=self._shares_rests)
         return True
-
-    def _notes(self, now: float, *, everything: bool) -> dict[str, Any]:
-        return gossip.tell(self._members, self._unable, now, everything=everything)
-
-    def _hear(self, notes: Mapping[str, Any], now: float) -> None:
-        gossip.hear(self._members, self._unable, notes, now, rests=self._shares_rests)
 
     def _tick(self, now: float) -> None:
         """Once a second at most: forget what is over, and let members look at what they have seen."""

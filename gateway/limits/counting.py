@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.config.deployment import Config
 from gateway.limits.caps import Entry
 from gateway.limits.choice import Choice, Reason
+from gateway.limits.cooldown import Gate
 from gateway.limits.cooldown import Reason as RestReason
 from gateway.limits.health import FIRST_REST, OPERATOR_REST
 from gateway.limits.lengths import Lengths
@@ -23,7 +24,6 @@ from gateway.limits.signals import (
     cooldown_seconds,
 )
 from gateway.limits.strict import StrictNeed
-from gateway.limits.unable import Unable
 from gateway.limits.view import View
 
 #: Share of a limit from which on a call is too large by itself.
@@ -66,18 +66,12 @@ class Counting:
     """Counts calls of deployments."""
 
     def __init__(
-        self,
-        config: Config,
-        members: Mapping[str, Member],
-        lengths: Mapping[str, Lengths],
-        view: View,
-        unable: Unable,
+        self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, Lengths], view: View
     ) -> None:
         self._config = config
         self._members = members
         self._lengths = lengths
         self._view = view
-        self._unable_to = unable
 
     def reserve(self, choice: Choice, operation: str, now: float) -> Reservation:
         """Count a call of `operation` that is about to be sent to the chosen deployment."""
@@ -87,6 +81,8 @@ class Counting:
         self._charge(member, int(now), choice.tokens, 1)
         member.spending.add(choice.tokens)
         probe = choice.reason is Reason.PROBE and member.gate.probed(now)
+        if gate := member.unable.get(operation):
+            gate.probed(now)
         place = None if member.cap is None else member.cap.reserve(choice.tokens, now)
         return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict, operation)
 
@@ -118,7 +114,8 @@ class Counting:
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
             member.health.succeeded()
-            self._unable_to.worked(member.deployment.id, reservation.operation)
+            if gate := member.unable.get(reservation.operation):
+                gate.succeeded(now)
         else:
             if outcome.error is not None:
                 member.last_error = outcome.error
@@ -197,8 +194,8 @@ class Counting:
         if reservation.probe:
             member.gate.unknown()
         if not self._config.disable_cooldowns:
-            seconds = self._length(member, OPERATOR_REST)
-            self._unable_to.failed(member.deployment.id, reservation.operation, seconds, now)
+            gate = member.unable.setdefault(reservation.operation, Gate())
+            gate.close(self._length(member, OPERATOR_REST), "operator", 0, now)
             self._view.touch()
 
     def _failed(self, reservation: Reservation, result: Result, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config.deployment import Config, Deployment
 from gateway.limits.caps import Cap
-from gateway.limits.cooldown import Gate
+from gateway.limits.cooldown import Gate, Rest
 from gateway.limits.health import Health
 from gateway.limits.ring import Ring
 from gateway.limits.signals import RateLimits, Wait
@@ -61,6 +61,7 @@ class Member:
         "size",
         "spending",
         "tokens_limit",
+        "unable",
         "unseen",
         "untold",
         "usage_key",
@@ -86,6 +87,9 @@ class Member:
             rpm, tpm = deployment.rpm or None, deployment.tpm or None
             self.cap = Cap(self.usage_key, rpm, tpm, view, strict=deployment.strict)
         self.gate = Gate()
+        #: Rests of single operations, which it was found not to serve: Azure knows no such path, or not in
+        #: that api-version. That is no reason to rest for the others.
+        self.unable: dict[str, Gate] = {}
         allowed = config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
         self.health = Health(allowed)
         self.window = Window()
@@ -271,6 +275,24 @@ class Member:
             self.latency = seconds
         else:
             self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
+
+    def serves(self, operation: str, now: float) -> bool:
+        """Whether it may be asked to do `operation`, as far as was found out."""
+        gate = self.unable.get(operation)
+        return gate is None or gate.open(now)
+
+    def back_at(self, operation: str) -> float:
+        """When it may be asked to do `operation` again as far as it rests; 0 where it does not."""
+        rests = (self.gate.rest, self.unable[operation].rest if operation in self.unable else None)
+        return max((rest.until for rest in rests if rest is not None), default=0.0)
+
+    def unable_to(self, now: float) -> dict[str, Rest]:
+        """The operations that it is not asked for now, and their rests."""
+        return {
+            operation: gate.rest
+            for operation, gate in self.unable.items()
+            if not gate.open(now) and gate.rest is not None
+        }
 
     def open(self, now: float) -> bool:
         """Whether it may be called now."""

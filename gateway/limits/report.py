@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.limits.caps import Cap
@@ -57,8 +57,8 @@ class DeploymentState:
     reset_second: float | None
 
 
-def state(member: Member, view: View, unable: Mapping[str, float], now: float) -> DeploymentState:
-    """The state of one deployment. `unable`: operations it is not asked for, and until when."""
+def state(member: Member, view: View, now: float) -> DeploymentState:
+    """The state of one deployment."""
     member.charge.advance(int(now))
     if member.cap is not None:
         used_tokens, used_requests = member.cap.used(now)
@@ -66,9 +66,11 @@ def state(member: Member, view: View, unable: Mapping[str, float], now: float) -
         ring = view.ring(member.usage_key)
         ring.advance(int(now))
         used_tokens, used_requests = ring.tokens, ring.requests
-    rest = member.gate.rest if not member.open(now) else None
-    until = max(unable.values(), default=None) if rest is None else rest.until
-    reason = "operator" if unable else None
+    unable = member.unable_to(now)
+    if member.open(now):
+        rest = max(unable.values(), key=lambda each: each.until, default=None)
+    else:
+        rest = member.gate.rest
     return DeploymentState(
         member.deployment.id,
         member.deployment.model_name,
@@ -78,8 +80,8 @@ def state(member: Member, view: View, unable: Mapping[str, float], now: float) -
         max(0, member.charge.requests),
         max(0, used_tokens),
         max(0, used_requests),
-        until,
-        reason if rest is None else rest.reason,
+        None if rest is None else rest.until,
+        None if rest is None else rest.reason,
         sorted(unable),
         member.last_error,
         member.latency,

@@ -432,16 +432,16 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
         if last.deployment is not None:
             continue
         for member in instance.balancer._members.values():
-            unable = instance.balancer._unable.of(member.deployment.id, now)
+            unable = member.unable_to(now)
             if member.deployment.id not in tried and member.gate.rest is None and not unable:
                 assert member.overflow < 1
         if last.reason in {Reason.LIMITED, Reason.UNHEALTHY}:
             assert last.wait is not None
             assert 1 <= retry_seconds(last.wait.seconds) <= 60
             ends = [
-                member.gate.rest.until
+                max(rest.until for rest in (member.gate.rest, *member.unable_to(now).values()) if rest)
                 for member in instance.balancer._members.values()
-                if member.gate.rest is not None
+                if member.gate.rest is not None or member.unable_to(now)
             ]
             assert not ends or retry_seconds(last.wait.seconds) >= min(ends) - now - 1
     # Charges are never negative.

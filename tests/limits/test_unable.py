@@ -38,6 +38,15 @@ def test_the_others_go_on():
     assert (NOW + 30, "operator", ["speech"]) == resting(instance)
 
 
+def test_who_rests_for_all_is_not_back_when_the_operation_would_be():
+    instance = Instance(deployment("a"))
+    end(instance, "speech", Result.OPERATION)
+    chat = instance.balancer.reserve(choose(instance, "chat"), NOW + 20, operation="chat")
+    instance.balancer.settle(chat, Outcome(Result.LIMITED, retry_after=40.0), NOW + 20)
+
+    assert 39 == choose(instance, "speech", NOW + 21).wait.seconds
+
+
 def test_another_deployment_does_it():
     instance = Instance(deployment("a", order=0), deployment("b", order=1))
     end(instance, "speech", Result.OPERATION)
@@ -56,6 +65,13 @@ def test_after_a_while_one_call_finds_out():
 
     assert choose(instance, "speech", NOW + 62).deployment is not None
     assert (None, None, []) == resting(instance, NOW + 62)
+
+
+def test_a_choice_that_is_not_sent_is_no_probe():
+    instance = Instance(deployment("a"))
+    end(instance, "speech", Result.OPERATION)
+
+    assert ["a", "a"] == [choose(instance, "speech", NOW + 30).deployment.id for _ in range(2)]
 
 
 @pytest.mark.parametrize("by_sum", [False, True])
@@ -82,14 +98,16 @@ def test_all_instances_know_and_forget(by_sum):
     "told",
     [
         None,
-        {},
         [1],
-        [["a", "speech"]],
-        [["a", 1, NOW + 10]],
-        [["b", "speech", NOW + 10]],
-        [["a", "speech", "x"]],
-        [["a", "speech", NOW - 1]],
-        [["a", "speech", NOW + 100]],
+        {},
+        {"a": None},
+        {"a": {"speech": None}},
+        {"a": {"speech": [NOW, NOW + 10]}},
+        {"a": {"chat": [NOW, NOW + 10, "operator", 0]}},
+        {"b": {"speech": [NOW, NOW + 10, "operator", 0]}},
+        {"a": {"speech": [NOW, "x", "operator", 0]}},
+        {"a": {"speech": [NOW - 11, NOW - 1, "operator", 0]}},
+        {"a": {"speech": [NOW, NOW + 100, "operator", 0]}},
     ],
 )
 def test_what_no_instance_of_ours_tells_is_passed_over(told):
