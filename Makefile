@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types fix soak bench clean
+.PHONY: help setup run test check format lint types fix lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/ready $(FUNCTIONS_VENV)/ready ## Create the environments that all targets use
 
-$(VENV)/ready: requirements.txt requirements-dev.txt scripts/venv.sh
+$(VENV)/ready: requirements-dev.txt scripts/venv.sh
 	@sh scripts/venv.sh $(VENV) requirements-dev.txt 3.11 3.12 3.13
 
 # The real Functions runtime exists for Python 3.13 only; without one, the tests on it say that they are skipped.
@@ -32,7 +32,7 @@ test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
 	@$(PYTEST) -m "not soak" --cov --cov-report=term:skip-covered
 
-check: setup format lint types test ## Format, lint, types and tests: what must pass
+check: setup format lint types locked test ## Format, lint, types, lock and tests: what must pass
 
 format: $(VENV)/ready
 	@$(BIN)/ruff format --check .
@@ -46,6 +46,12 @@ types: $(VENV)/ready
 fix: $(VENV)/ready ## Format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/ready ## Resolve requirements*.in into requirements*.txt, with hashes
+	@sh scripts/lock.sh $(BIN)
+
+locked: $(VENV)/ready
+	@sh scripts/lock.sh --check $(BIN)
 
 soak: setup .azurite/ready ## The long runs
 	@$(PYTEST) -m soak -s
