@@ -1,9 +1,9 @@
-"""The Functions app: every route, and nothing else. What answers them is in `gateway/http.py`."""
+"""The Functions app: every route, and nothing else. What answers them is in `gateway/server/handlers.py`."""
 
 import azure.functions as func
 
-from gateway.http import handler
-from gateway.routes import routes
+from gateway.server.handlers import handler
+from gateway.server.routes import routes
 
 # The gateway checks its callers' keys itself, in every form that OpenAI's and Azure's clients send.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.traffic import PATH, UPSTREAM_KEY, UPSTREAM_PATH
-from gateway.hosting.server import KEEP_ALIVE_SECONDS, listen
+from gateway.server.uvicorn_server import KEEP_ALIVE_SECONDS, listen
 
 HEADERS = {"api-key": UPSTREAM_KEY, "content-type": "application/json"}
 TIMEOUT = 600.0

@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 async def serve(app_dir: Path, function: str) -> None:
     """Serve until killed."""
-    from functions_host import Worker  # type: ignore[import-not-found]  # noqa: PLC0415  in tests/hosting
+    from functions_host import Worker  # type: ignore[import-not-found]  # noqa: PLC0415  in tests/server
 
-    from gateway.hosting.extension import INVOCATION_HEADER, WebApp  # noqa: PLC0415  beside it
+    from gateway.server.functions import INVOCATION_HEADER, WebApp  # noqa: PLC0415  beside it
 
     worker = Worker(app_dir)
     await worker.start()
@@ -62,7 +62,7 @@ def main() -> None:
     """Load the app as the worker does: with its folder in front of the path, and as working directory."""
     root = Path.cwd()
     app_dir = Path(sys.argv[1]).resolve()
-    sys.path[:0] = [str(app_dir), str(root), str(root / "tests" / "hosting")]
+    sys.path[:0] = [str(app_dir), str(root), str(root / "tests" / "server")]
     os.chdir(app_dir)
     asyncio.run(serve(app_dir, sys.argv[2]))
 

@@ -15,22 +15,23 @@ from gateway import settings as process
 from gateway.adapters import tables
 from gateway.adapters.identity import Tokens
 from gateway.adapters.tables import TableStore
-from gateway.attempt import Attempts
-from gateway.auth import Authenticator
+from gateway.auth.authenticator import Authenticator
 from gateway.config.deployment import Config
 from gateway.config.load import load, read
 from gateway.config.problems import ConfigError
-from gateway.dispatch import Dispatcher
 from gateway.errors import NotReady
-from gateway.limits.balancer import Balancer
-from gateway.limits.store import MemoryStore, Store
-from gateway.models import Models
-from gateway.pipeline import Gateway
+from gateway.limits.balancing.balancer import Balancer
+from gateway.pipeline.gateway import Gateway
+from gateway.pipeline.status import Status
+from gateway.routing.dispatcher import Dispatcher
+from gateway.routing.models import Models
 from gateway.settings import Settings, SettingsError
-from gateway.sharing import Sharing
-from gateway.status import Status
-from gateway.transport import PooledTransport
-from gateway.upstream import Upstream
+from gateway.sharing.replication import Sharing
+from gateway.storage.memory import MemoryStore
+from gateway.storage.store import Store
+from gateway.upstream.attempts import Attempts
+from gateway.upstream.client import Upstream
+from gateway.upstream.transport import PooledTransport
 
 _log = logging.getLogger("gateway")
 

@@ -10,17 +10,30 @@ POST /__reset     back to the beginning: log, limits, faults and numbering, not 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from simulator.clock import ManualClock
+from simulator.clock import Clock, ManualClock
 from simulator.faults import Fault, FaultQueue
+from simulator.journal import Journal
+from simulator.places import Place
 from simulator.reply import compact
 from simulator.wire import Exchange
 
-if TYPE_CHECKING:
-    from simulator.app import Simulator
+
+class Administered(Protocol):
+    """What is read and changed here of a running simulator."""
+
+    clock: Clock
+    journal: Journal
+    #: Account and deployment to what stands there.
+    places: Mapping[tuple[str, str], Place]
+    requests: int
+
+    def reset(self) -> None:
+        """Forget the log, limits, faults and numbering."""
 
 
 class FaultScript(BaseModel):
@@ -52,7 +65,7 @@ class AdminError(ValueError):
 class Administration:
     """Reads and changes a running simulator."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Administered) -> None:
         """`simulator` is the one looked after."""
         self.simulator = simulator
 

@@ -7,15 +7,16 @@ import subprocess
 import sys
 
 import pytest
-from samples import Caller, settings
-from scripted import Scripted, reply
+from support.samples import Caller, settings
+from support.scripted import Scripted, reply
 
 from gateway.app import Root, build
 from gateway.config.problems import ConfigError
 from gateway.errors import NotReady
-from gateway.limits.store import MemoryStore, Reason, StoreError
-from gateway.operations import CHAT
-from gateway.wire import Request
+from gateway.protocol.messages import Request
+from gateway.protocol.operations import CHAT
+from gateway.storage.memory import MemoryStore
+from gateway.storage.store import Reason, StoreError
 
 AZURITE = "UseDevelopmentStorage=true"
 

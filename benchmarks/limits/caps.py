@@ -11,9 +11,9 @@ from benchmarks.limits.storage import Storage
 from benchmarks.limits.traffic import SimCall, trace
 from benchmarks.limits.world import EPOCH, Scenario, World
 from gateway.config.deployment import ClientLimits, Deployment, Limit
-from gateway.limits.clients import Refusal
-from gateway.limits.estimate import Estimate
-from gateway.limits.outcome import Outcome, Result
+from gateway.limits.caps.clients import Refusal
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome, Result
 
 #: Tokens a minute that the client may use, and the share of them that it offers.
 _CAP = 1_000_000

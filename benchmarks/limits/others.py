@@ -11,7 +11,7 @@ from benchmarks.limits.limiters import Verdict
 from benchmarks.limits.storage import Storage
 from benchmarks.limits.traffic import SimCall
 from benchmarks.limits.world import World
-from gateway.limits.choice import pick
+from gateway.limits.balancing.choice import pick
 
 Start = Callable[[World, int], Callable[[SimCall], Process]]
 

@@ -15,15 +15,15 @@ from benchmarks.limits.storage import TIMEOUT, Breaker, Storage
 from benchmarks.limits.traffic import SimCall
 from benchmarks.limits.world import World
 from gateway.config.deployment import ApiKey, Config, Deployment
-from gateway.limits import rows
-from gateway.limits.balancer import MAX_TRIES, Balancer
-from gateway.limits.choice import Reason
-from gateway.limits.counting import Reservation
-from gateway.limits.estimate import Estimate
-from gateway.limits.freshness import Exchanges, freshness
-from gateway.limits.outcome import Outcome, Result
-from gateway.limits.signals import RateLimits
-from gateway.sharing import FLUSH_EVERY, OTHERS_SECONDS
+from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
+from gateway.limits.balancing.choice import Reason
+from gateway.limits.balancing.counting import Reservation
+from gateway.limits.ledger import rows
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.limits.tokens.signals import RateLimits
+from gateway.sharing.freshness import Exchanges, freshness
+from gateway.sharing.replication import FLUSH_EVERY, OTHERS_SECONDS
 
 # Rows are decoded by every instance that reads them; here, where all share one process, the same text is
 # decoded once.
@@ -128,7 +128,7 @@ class Instance:
         self.dispatched()
 
     def refreshed(self, *, capped: bool = False) -> Process:
-        """As `gateway.sharing` does: one shared read, for which a call waits when its view is too old."""
+        """As `gateway.sharing.replication`: one shared read, awaited when the view is too old."""
         now = self._world.now
         age = now - self._viewed
         near_end = self.balancer.watched(self.clock())

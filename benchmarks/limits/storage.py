@@ -6,7 +6,7 @@ import math
 import random
 
 from benchmarks.limits.world import World
-from gateway.limits.rows import Row
+from gateway.limits.ledger.rows import Row
 
 _SIGMA = 0.7
 #: Seconds after which an operation is given up, and how long a breaker stays open after three.

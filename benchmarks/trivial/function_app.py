@@ -7,7 +7,7 @@ import azure.functions as func
 from starlette.responses import StreamingResponse
 
 from benchmarks.traffic import PAUSE, chat_reply, stream_parts
-from gateway.hosting.extension import Request, Response
+from gateway.server.functions import Request, Response
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.config.deployment import ClientSecret, DefaultIdentity
-from gateway.credentials import IdentityFailed
+from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

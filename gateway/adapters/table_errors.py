@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gateway.limits.store import Reason, StoreError
+from gateway.storage.store import Reason, StoreError
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.limits.store import Reason, StoreError
+from gateway.storage.store import Reason, StoreError
 
 #: Characters in a text property: 64 KiB of UTF-16. What is longer is compressed into binary properties.
 TEXT_LIMIT = 32_768

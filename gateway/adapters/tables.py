@@ -17,9 +17,9 @@ from gateway.adapters.identity import Tokens
 from gateway.adapters.table_errors import code, is_lost, is_missing, translated
 from gateway.adapters.table_rows import SELECT, pack, unpack
 from gateway.config.deployment import DefaultIdentity
-from gateway.credentials import IdentityFailed
-from gateway.limits.store import Cell, Reason, StoredRow, StoreError
-from gateway.skew import Skew
+from gateway.storage.clock import Skew
+from gateway.storage.store import Cell, Reason, StoredRow, StoreError
+from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken

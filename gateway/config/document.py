@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.fields import ALL_FIELDS, NUMBER_FIELDS
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT, weakens
 from gateway.config.problems import Path, Problems, render
 from gateway.config.values import (
@@ -32,6 +31,7 @@ from gateway.config.values import (
     Version,
     Weight,
 )
+from gateway.protocol.body_fields import ALL_FIELDS, NUMBER_FIELDS
 
 
 class Section(BaseModel):

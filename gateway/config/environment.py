@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.fields import BOOLEAN_FIELDS, NUMBER_FIELDS
 from gateway.config.problems import MAX_DEPTH, Path, Problems
+from gateway.protocol.body_fields import BOOLEAN_FIELDS, NUMBER_FIELDS
 
 PREFIX = "os.environ/"
 

@@ -16,13 +16,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.config.document import TOP_LEVEL, General, Library, Router, read_section, unknown
 from gateway.config.environment import resolve
 from gateway.config.members import Member, Reading, read_member
-from gateway.config.policy import (
-    read_client_limits,
-    read_fallbacks,
-    read_strategy,
-    warn_rests,
-    warn_strict,
-)
+from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_rests, warn_strict
 from gateway.config.problems import ConfigError, Problems
 from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
 

@@ -15,7 +15,7 @@ from gateway.config.deployment import Credential, DefaultIdentity, Deployment, P
 from gateway.config.document import Entry, Info, Params, read_section
 from gateway.config.problems import Path, Problems, render
 from gateway.config.values import is_version
-from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
 
 _PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
 

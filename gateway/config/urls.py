@@ -11,7 +11,7 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.config.deployment import Target
-from gateway.operations import OPERATIONS, Operation
+from gateway.protocol.operations import OPERATIONS, Operation
 
 OPENAI_BASE = "https://api.openai.com/v1"
 

@@ -7,9 +7,9 @@ import pytest
 from config_documents import document, entry, member, problems, warnings
 
 from gateway.config.document import Entry, General, Info, Library, Params, Router, known_names
-from gateway.config.fields import BODY_FIELDS
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT
 from gateway.config.load import check, load
+from gateway.protocol.body_fields import BODY_FIELDS
 
 #: The keys that a configuration moved over from LiteLLM may hold.
 LITELLM = {

@@ -5,7 +5,7 @@ from config_documents import KEY, document, entry, member
 
 from gateway.config.deployment import ClientLimits, Fallbacks, Limit
 from gateway.config.load import check, load
-from gateway.limits.signals import COOLDOWN_LONGEST
+from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 
 NOT_A_MODEL = "names a model that is not in model_list"
 KINDS = {

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import urls
-from gateway.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
 
 R = "https://r.openai.azure.com"
 WRITTEN = f"{R}/openai/deployments/x"

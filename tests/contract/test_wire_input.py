@@ -207,7 +207,7 @@ def test_the_responses_api_is_refused_in_every_form_with_what_to_do_instead(gate
 # What follows waits for time-outs, so they are short here.
 START = """
 import sys
-from gateway.hosting import server
+from gateway.server import uvicorn_server as server
 server.HEAD_SECONDS = 0.5
 from gateway.__main__ import main
 sys.exit(main(["serve", "--port", sys.argv[1]]))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hosts import start_functions_host
+from support.hosts import start_functions_host
 
 from .calls import call, wait_for
 

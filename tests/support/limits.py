@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from gateway.config.deployment import ApiKey, Config, Deployment
-from gateway.limits.balancer import Balancer
-from gateway.limits.counting import Reservation
-from gateway.limits.estimate import Estimate
+from gateway.limits.balancing.balancer import Balancer
+from gateway.limits.balancing.counting import Reservation
+from gateway.limits.tokens.estimate import Estimate
 
 NOW = 1_000_000_000.0
 

@@ -1,0 +1,67 @@
+"""`serve`: the gateway without the Functions host."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from gateway.settings import Settings
+
+#: Where function_app.py and host.json are.
+ROOT = Path(__file__).resolve().parents[2]
+#: Seconds that requests in flight get after Ctrl-C.
+GRACE = 5.0
+
+
+def run(settings: Settings, host: str, port: int) -> int:
+    """Serve until a signal comes; returns the exit code. Raises ConfigError or SettingsError."""
+    # What is imported lives as long as the process. Looking for garbage in it meanwhile was a fifth of the
+    # imports' CPU, and looking again with each full collection afterwards would be for nothing.
+    gc.disable()
+    from gateway.app import build, root  # noqa: PLC0415  garbage collection is off by now
+
+    # No line names threads or processes, so they are not looked up for each (Python's Logging HOWTO).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    # azure-identity and its HTTP pipeline write several lines for every token.
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    app = build(settings)
+    app.load()
+    root.install(app)
+    sys.path.insert(0, str(ROOT))
+    import function_app  # noqa: PLC0415  the very same functions that Azure serves
+    from gateway.server import uvicorn_server  # noqa: PLC0415
+    from gateway.server.embedded import EmbeddedHost, read_route_prefix  # noqa: PLC0415
+
+    gc.freeze()
+    gc.enable()
+    asgi: ASGIApp = EmbeddedHost(function_app.app.get_functions(), read_route_prefix(ROOT / "host.json"))
+    if settings.cors_origins:
+        asgi = _with_cors(asgi, settings.cors_origins)
+    return uvicorn_server.run(asgi, host, port, GRACE, on_stop=app.close)
+
+
+def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """Let pages of `origins` call the gateway. On Azure the platform does this, by its own setting."""
+    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  most run without
+
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        # What clients read of a reply beside its body.
+        expose_headers=[
+            *("x-request-id", "retry-after", "retry-after-ms", "x-should-retry"),
+            *(
+                f"x-ratelimit-{part}-{unit}"
+                for part in ("limit", "remaining")
+                for unit in ("requests", "tokens")
+            ),
+        ],
+        max_age=600,
+    )

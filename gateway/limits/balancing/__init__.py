@@ -1,0 +1,1 @@
+"""Which deployment has the most room: health, cooldowns, the choice."""

@@ -1,0 +1,192 @@
+"""One instance's limits, as the rest of the gateway sees them: choose, count, share, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from gateway.config.deployment import ClientLimits, Config, Deployment
+from gateway.limits.balancing import notes as gossip
+from gateway.limits.balancing import report
+from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.balancing.choosing import Chooser
+from gateway.limits.balancing.counting import Counting, Reservation
+from gateway.limits.balancing.member import Member
+from gateway.limits.balancing.report import DeploymentState, Remaining
+from gateway.limits.caps.clients import Admission, Clients, Refusal, tokens_of
+from gateway.limits.ledger.rows import Row
+from gateway.limits.ledger.view import View
+from gateway.limits.tokens.answer_lengths import Lengths
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome
+from gateway.limits.tokens.signals import RateLimits, Wait
+
+__all__ = ["MAX_TRIES", "Balancer", "Reservation"]
+
+#: Deployments that one request tries at most.
+MAX_TRIES = 4
+
+
+class Balancer:
+    """The limits of all deployments and clients, in one instance."""
+
+    def __init__(self, config: Config, instance: str, random: Callable[[], float]) -> None:
+        """`instance` is 6 to 16 of 0-9a-z, another one for every process; `random` gives [0, 1)."""
+        deployments = [deployment for group in config.models.values() for deployment in group]
+        self._shares_rests = not config.disable_cooldowns
+        self._view = View(instance)
+        self._members = {each.id: Member(each, config, self._view) for each in deployments}
+        self._lengths = {name: Lengths() for name in {each.model_name for each in deployments}}
+        self._chooser = Chooser(self._members, random, by_weights=config.shuffle)
+        self._counting = Counting(config, self._members, self._lengths, self._view)
+        self._clients = Clients(self._view)
+        self._second = 0
+
+    # Choosing and counting
+
+    def choose(
+        self,
+        group: Sequence[Deployment],
+        estimate: Estimate,
+        tried: Collection[str],
+        now: float,
+        *,
+        operation: str = "chat",
+        last_resorts: int = 0,
+    ) -> Choice:
+        """The next deployment of `group` for a call of `operation`; ids in `tried` are left out.
+
+        `last_resorts` is how many of this request's choices had that reason.
+        """
+        if int(now) != self._second:
+            self._tick(now)
+        tokens = estimate.prompt
+        if estimate.completion is not None:
+            tokens += estimate.completion
+        elif group:
+            tokens += self._lengths[group[0].model_name].most
+        able = [each for each in group if self._members[each.id].serves(operation, now)]
+        if group and not able:
+            back = min(self._members[each.id].back_at(operation) for each in group)
+            return Choice(None, Reason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
+        return self._chooser.choose(able, tokens, tried, now, last_resorts)
+
+    def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
+        """Count a call of `operation` that is about to be sent to the chosen deployment."""
+        return self._counting.reserve(choice, operation, now)
+
+    def answered(self, reservation: Reservation, limits: RateLimits | None, now: float) -> None:
+        """The head of a good reply is there. Only the first time counts."""
+        self._counting.answered(reservation, limits, now)
+
+    def settle(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
+        """The call ended. Only the first time counts."""
+        self._counting.settle(reservation, outcome, now)
+
+    def withdraw(self, reservation: Reservation, now: float) -> None:
+        """The call was never sent. Only the first time counts."""
+        self._counting.withdraw(reservation, now)
+
+    # Clients
+
+    def admit(
+        self, client: str, model: str, limits: ClientLimits | None, estimate: Estimate, now: float
+    ) -> Admission | Refusal:
+        """Reserve a call in its client's caps, or say which of them is full."""
+        tokens = tokens_of(estimate, self._lengths.get(model))
+        return self._clients.admit(client, model, limits, tokens, now)
+
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
+        """Whether this instance must hear of the others before it admits more of a client's calls."""
+        return self._clients.beyond_share(client, model, limits, now)
+
+    def finish(self, admission: Admission, outcome: Outcome) -> None:
+        """The call ended: count what it used."""
+        self._clients.finish(admission, outcome)
+
+    def release(self, admission: Admission) -> None:
+        """The call was never sent."""
+        self._clients.release(admission)
+
+    def client_remaining(
+        self, client: str, model: str, limits: ClientLimits | None, now: float
+    ) -> Remaining | None:
+        """What a client has left of its narrowest caps; None where it has none."""
+        caps = [cap for _, cap in self._clients.caps(client, model, limits)]
+        return report.of_caps(caps, now) if caps else None
+
+    # Reporting
+
+    def remaining(self, group: Sequence[Deployment], now: float) -> Remaining:
+        """What is left of a model's limits, all its deployments together."""
+        return report.of_members([self._members[each.id] for each in group], now)
+
+    def state(self, now: float) -> list[DeploymentState]:
+        """All deployments, in the configuration's order."""
+        return [report.state(member, self._view, now) for member in self._members.values()]
+
+    # Sharing
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is anything to write."""
+        return self._view.dirty
+
+    def rows(self, now: float) -> list[Row]:
+        """The rows to write: those changed since their last confirmed write."""
+        if not self._view.dirty:
+            return []
+        found = self._view.rows(now, gossip.tell(self._members, now, everything=False))
+        for member in self._members.values():
+            member.untold.clear()
+        return found
+
+    def written(self, row: Row) -> None:
+        """A row is stored."""
+        self._view.written(row)
+
+    def first_page(self, now: float) -> int:
+        """The first page that a refresh must read."""
+        return self._view.first_page(now)
+
+    def merge(self, rows: Iterable[Row], now: float) -> None:
+        """Take in the rows of a read that began at `now`."""
+        for contents in self._view.merge(rows, now):
+            gossip.hear(self._members, contents.notes, now, rests=self._shares_rests)
+
+    @property
+    def instances(self) -> int:
+        """How many instances wrote the rows that are known, this one included."""
+        return self._view.instances
+
+    @property
+    def pressing(self) -> bool:
+        """Whether it should be written at once."""
+        return self._view.pressing
+
+    def watched(self, now: float) -> bool:
+        """Whether a cap is so near its end that others' calls matter one by one."""
+        return self._view.watched(now)
+
+    @property
+    def wants_rollup(self) -> bool:
+        """Whether the last read had so many rows that their sum should be read instead."""
+        return self._view.wants_rollup
+
+    def rollup(self, now: float) -> str:
+        """The text of the roll-up row."""
+        return self._view.rollup(now, gossip.tell(self._members, now, everything=True))
+
+    def merge_rollup(self, text: str, now: float) -> bool:
+        """Take in a roll-up. True where it is fresh: then no other read is needed."""
+        notes = self._view.merge_rollup(text, now)
+        if notes is None:
+            return False
+        gossip.hear(self._members, notes, now, rests=self._shares_rests)
+        return True
+
+    def _tick(self, now: float) -> None:
+        """Once a second at most: forget what is over, and let members look at what they have seen."""
+        self._second = int(now)
+        self._view.tidy(now)
+        for member in self._members.values():
+            member.tick(self._second)

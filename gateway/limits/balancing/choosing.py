@@ -1,0 +1,158 @@
+"""Which deployment gets a call.
+
+The rule, in one place:
+* members that rest or were tried are left out, and so are those whose cap (if they have one) is full;
+* of the lowest `order` in which any has room, one is drawn (`choice.draw`);
+* where none has room as far as the ledger knows, the roomiest of the lowest order is tried nevertheless,
+  unless replies have just confirmed that it is full: what refuses a client is what upstream said;
+* then, twice at most, one that rests because a larger call was refused;
+* else nobody, with the seconds until the first is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from gateway.config.deployment import Deployment
+from gateway.limits.balancing.choice import Choice, Reason, draw, shuffle
+from gateway.limits.balancing.cooldown import LIMITS
+from gateway.limits.balancing.member import Member
+from gateway.limits.caps.strict_row import StrictNeed, short
+from gateway.limits.tokens.signals import Wait
+
+#: Calls of one request at most to deployments that rest.
+MAX_LAST_RESORTS = 2
+#: A call this much smaller than one that was refused may still fit; and where the ledger knows the limiter's
+#: minute, and has room.
+_SMALL = 0.4
+_SMALLER = 0.9
+#: A deployment that is thought to be full is tried at least so often: only that tells when it is not.
+_OVERFLOW_LEAST = 0.05
+
+
+class Chooser:
+    """Chooses among the members of a group."""
+
+    def __init__(
+        self, members: Mapping[str, Member], random: Callable[[], float], *, by_weights: bool
+    ) -> None:
+        """`by_weights`: whatever was used (`simple-shuffle`)."""
+        self._members = members
+        self._random = random
+        self._by_weights = by_weights
+
+    def choose(
+        self, group: Sequence[Deployment], tokens: int, tried: Collection[str], now: float, last_resorts: int
+    ) -> Choice:
+        """The deployment for a call of `tokens`, or none. `last_resorts` went to members that rest."""
+        second = int(now)
+        ready: list[Member] = []
+        resting: list[Member] = []
+        for deployment in group:
+            if deployment.id in tried:
+                continue
+            member = self._members[deployment.id]
+            if member.gate.rest is None or member.open(now):
+                ready.append(member)
+            else:
+                resting.append(member)
+        fitting: list[Member] = []
+        lowest = 0
+        for member in ready:
+            if not member.measure(tokens, now, second):
+                continue
+            if not fitting or member.order < lowest:
+                fitting, lowest = [member], member.order
+            elif member.order == lowest:
+                fitting.append(member)
+        if self._by_weights:
+            return self._shuffle(ready, group, tried, tokens, now)
+        if fitting:
+            return _chosen(draw(fitting, self._random), Reason.ROOM, tokens, now)
+        full = [member for member in ready if member.cap is None]
+        full.sort(key=lambda member: (member.order, -member.score))
+        for member in full:
+            chance = max(_OVERFLOW_LEAST, member.chance(tokens, now))
+            if chance >= 1 or self._random() < chance:
+                return _chosen(member, Reason.OVERFLOW, tokens, now)
+        small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None
+        if small is not None:
+            return _chosen(small, Reason.LAST_RESORT, tokens, now)
+        return self._none(group, tried, tokens, now)
+
+    def _shuffle(
+        self,
+        ready: Sequence[Member],
+        group: Sequence[Deployment],
+        tried: Collection[str],
+        tokens: int,
+        now: float,
+    ) -> Choice:
+        """By weights alone; caps hold."""
+        allowed = [member for member in ready if member.fits or member.cap is None]
+        if not allowed:
+            return self._none(group, tried, tokens, now)
+        lowest = min(member.order for member in allowed)
+        member = shuffle([member for member in allowed if member.order == lowest], self._random)
+        reason = Reason.ROOM if member.fits else Reason.OVERFLOW
+        # Quotas have no say here.
+        return _chosen(member, reason, tokens, now, steered=member.cap is not None)
+
+    def _none(self, group: Sequence[Deployment], tried: Collection[str], tokens: int, now: float) -> Choice:
+        """Nobody, and when somebody may answer again."""
+        waits: dict[Reason, list[Wait]] = {}
+        untried = False
+        spent = True
+        for deployment in group:
+            member = self._members[deployment.id]
+            untried = untried or deployment.id not in tried
+            rest = member.gate.rest
+            spent = spent and rest is not None and rest.reason == "quota"
+            resting = 0.0 if rest is None else max(0.0, rest.until - now)
+            capped = Wait(0.0) if member.cap is None else member.cap.wait(tokens, now)
+            if rest is not None:
+                reason = Reason.LIMITED if rest.reason in LIMITS else Reason.UNHEALTHY
+                longer = capped if capped.seconds > resting else Wait(resting, rest.kind)
+                waits.setdefault(reason, []).append(longer)
+            elif capped.seconds > 0:
+                waits.setdefault(Reason.CAPPED, []).append(capped)
+            elif deployment.id not in tried:
+                waits.setdefault(Reason.LIMITED, []).append(member.room_in(tokens, now))
+        limited = [*waits.get(Reason.LIMITED, []), *waits.get(Reason.CAPPED, [])]
+        if limited:
+            reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
+            return Choice(None, reason, tokens, min(limited, key=_seconds), hopeless=spent)
+        reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
+        return Choice(None, reason, tokens, min(waits.get(Reason.UNHEALTHY, []), key=_seconds, default=None))
+
+
+def _seconds(wait: Wait) -> float:
+    return wait.seconds
+
+
+def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
+    """The resting member that refused the largest call, if this one is small beside it and may fit."""
+    best: Member | None = None
+    largest = 0
+    for member in resting:
+        rest = member.gate.rest
+        if rest is None or rest.reason != "tokens" or rest.size <= largest:
+            continue
+        fits = member.measure(tokens, now, int(now))
+        counted = fits and member.window.phase is not None
+        if rest.size * (_SMALLER if counted else _SMALL) < tokens:
+            continue
+        if fits or (member.cap is None and member.small_may_fit(tokens)):
+            best, largest = member, rest.size
+    return best
+
+
+def _chosen(member: Member, reason: Reason, tokens: int, now: float, *, steered: bool = True) -> Choice:
+    if reason is not Reason.LAST_RESORT and member.gate.rest is not None:
+        reason = Reason.PROBE
+    cap = member.cap
+    if cap is None or not cap.strict:
+        look_first = steered and reason is Reason.ROOM and member.beyond_share(now)
+        return Choice(member.deployment, reason, tokens, look_first=look_first)
+    need = StrictNeed("u" + short(member.deployment.id), cap.rpm, cap.tpm, cap.clipped(tokens))
+    return Choice(member.deployment, reason, tokens, strict=need)

@@ -1,0 +1,313 @@
+"""One deployment as the limits see it: how much room it has, whether it rests, what its limiter does."""
+
+from __future__ import annotations
+
+from gateway.config.deployment import Config, Deployment
+from gateway.limits.balancing.cooldown import Gate, Rest
+from gateway.limits.balancing.health import Health
+from gateway.limits.balancing.window import MINUTE, Window, reset_before
+from gateway.limits.caps.cap import Cap
+from gateway.limits.ledger.share import Spending
+from gateway.limits.ledger.view import CHARGE, CHARGE_SPAN, View
+from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.tokens.signals import RateLimits, Wait
+
+#: Beginning of the keys of the ledgers of what replies reported, and of caps on deployments.
+USAGE = "u:"
+#: Room that renews sooner than this many seconds counts as if it renewed then.
+RENEWAL_LEAST = 4.0
+#: Seconds until room renews where the limiter's phase is not known: half a minute on average.
+RENEWAL_UNKNOWN = 30.0
+#: Azure grants 6 requests a minute with 1,000 tokens a minute: makes limits of either kind comparable.
+TOKENS_PER_REQUEST = 1000 / 6
+#: Seconds of the others' traffic that a view does not hold yet.
+_UNSEEN = 2.0
+#: The share of a limit that no ledger is better than: a single call's estimate is none too exact either.
+_ERROR_LEAST = 0.01
+#: Usual errors that a call may lack and still be tried.
+_DOUBT = 1.5
+#: Seconds for which a refusal by upstream is evidence that its counter is what limits it.
+_EVIDENCE = 600.0
+#: Seconds after which an observation is judged, by then the others' rows of that time are there; and
+#: after which it is too late.
+_JUDGED_AFTER = 2
+_JUDGED_WITHIN = 4
+_OVERFLOW_WEIGHT = 0.15
+_LATENCY_WEIGHT = 0.1
+
+
+class Member:
+    """State of one deployment in one instance."""
+
+    __slots__ = (
+        "_renews",
+        "cap",
+        "charge",
+        "charge_key",
+        "deployment",
+        "fits",
+        "gate",
+        "health",
+        "last_error",
+        "latency",
+        "limits",
+        "observed",
+        "order",
+        "overflow",
+        "own",
+        "ptu",
+        "requests_limit",
+        "score",
+        "size",
+        "spending",
+        "tokens_limit",
+        "unable",
+        "unseen",
+        "untold",
+        "usage_key",
+        "used",
+        "weight",
+        "window",
+    )
+
+    def __init__(self, deployment: Deployment, config: Config, view: View) -> None:
+        self.deployment = deployment
+        self.order = deployment.order
+        self.weight = deployment.weight
+        self.ptu = deployment.ptu
+        self.charge_key = CHARGE + deployment.id
+        self.usage_key = USAGE + deployment.id
+        self.charge = view.ring(self.charge_key)
+        self.own = Ring(CHARGE_SPAN)
+        self.spending = Spending(view)
+        #: Tokens that others are likely to have charged since their last rows.
+        self.unseen = 0.0
+        self.cap: Cap | None = None
+        if config.capped and (deployment.rpm or deployment.tpm):
+            rpm, tpm = deployment.rpm or None, deployment.tpm or None
+            self.cap = Cap(self.usage_key, rpm, tpm, view, strict=deployment.strict)
+        self.gate = Gate()
+        #: Rests of single operations, which it was found not to serve: Azure knows no such path, or not in
+        #: that api-version. That is no reason to rest for the others.
+        self.unable: dict[str, Gate] = {}
+        allowed = config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
+        self.health = Health(allowed)
+        self.window = Window()
+        #: How tries beyond the known room end: 1 as far as known they are answered.
+        self.overflow = 1.0
+        #: Observations of upstream's counter that are not judged yet: second -> moment, tokens used.
+        self.observed: dict[int, tuple[float, int]] = {}
+        self.untold: list[tuple[float, int]] = []
+        self.last_error: str | None = None
+        #: Moving average of the seconds until a reply's head; None before the first.
+        self.latency: float | None = None
+        self.limits: RateLimits | None = None
+        self.tokens_limit = 0
+        self.requests_limit = 0
+        #: Size for draws, in tokens a minute; 0 where no limit is known.
+        self.size = 0.0
+        self._renews = 0.0
+        #: Of the latest `measure`.
+        self.fits = False
+        self.score = 0.0
+        self.used = 0.0
+        self._set_limits()
+
+    def learn_limits(self, limits: RateLimits) -> None:
+        """Take over the limits that a reply names. A configured one holds where upstream's is not lower."""
+        if limits.provisioned:
+            self.ptu = True
+        if limits != self.limits:
+            self.limits = limits
+            self._set_limits()
+
+    def _set_limits(self) -> None:
+        named = self.limits
+        self.tokens_limit = _lower(self.deployment.tpm, None if named is None else named.tokens)
+        self.requests_limit = _lower(self.deployment.rpm, None if named is None else named.requests)
+        if self.cap is not None:
+            self.size = float(self.cap.tpm or (self.cap.rpm or 0) * TOKENS_PER_REQUEST)
+        else:
+            self.size = float(self.tokens_limit or self.requests_limit * TOKENS_PER_REQUEST)
+
+    def measure(self, tokens: int, now: float, second: int) -> bool:
+        """Whether a call of `tokens` fits now; `score` is then the free share per second until it renews."""
+        if self.cap is not None:
+            self.fits = self.cap.full(tokens, now) is None
+            self.score = self.cap.room(now) / RENEWAL_UNKNOWN
+            return self.fits
+        if self.ptu:
+            # Its use cannot be predicted: try until it says no.
+            self.fits, self.score = True, 1 / RENEWAL_UNKNOWN
+            return True
+        ring = self.charge
+        if ring.head != second:
+            ring.advance(second)
+        free, renewal, fits = 1.0, RENEWAL_UNKNOWN, True
+        limit = self.tokens_limit
+        if limit:
+            window = self.window
+            if window.phase is None:
+                used = ring.tokens * window.bias
+            else:
+                if not now < self._renews <= now + MINUTE:
+                    self.renew(now)
+                used = ring.marked * window.bias
+                renewal = self._renews - now
+                renewal = max(renewal, RENEWAL_LEAST)
+            self.used = used
+            room = limit - used
+            free = room / limit
+            fits = room >= tokens * window.bias + self.unseen
+        limit = self.requests_limit
+        if limit:
+            left = limit - ring.requests
+            fits = fits and left >= 1
+            share = left / limit
+            free = min(free, share)
+        self.fits = fits
+        self.score = free / renewal
+        return fits
+
+    def beyond_share(self, now: float) -> bool:
+        """Whether this instance must hear of the others before it sends more."""
+        if self.cap is not None:
+            return self.cap.beyond_share(now)
+        return not self.ptu and self.spending.beyond(self.requests_limit, self.tokens_limit)
+
+    def saw(self, at: float, used: int) -> None:
+        """Upstream said that it had counted `used` tokens at a moment. One observation a second is enough."""
+        if int(at) not in self.observed and not self.ptu:
+            self.observed[int(at)] = (at, used)
+            self.untold.append((at, used))
+
+    def heard(self, at: float, used: int, now: float) -> None:
+        """Another instance saw that."""
+        if now - _JUDGED_WITHIN < at <= now + 1 and used >= 0:
+            self.observed.setdefault(int(at), (at, used))
+
+    def tick(self, second: int) -> None:
+        """Once a second at most: judge observations whose rows have come, and guess what has not."""
+        self.charge.advance(second)
+        self.own.advance(second)
+        self.unseen = max(0, self.charge.tokens - self.own.tokens) * _UNSEEN / CHARGE_SPAN
+        for seen in [each for each in self.observed if each <= second - _JUDGED_AFTER]:
+            at, used = self.observed.pop(seen)
+            if self.tokens_limit and second - seen <= _JUDGED_WITHIN:
+                self.window.observe(at, used, self.tokens_limit, self.charge)
+                self._renews = 0.0
+
+    def renew(self, now: float) -> None:
+        """Begin a new minute of the limiter, or follow a phase that was learnt anew."""
+        window = self.window
+        if window.phase is None:
+            self._renews = 0.0
+            return
+        start = reset_before(now - window.guard, window.phase)
+        self.charge.mark(int(start))
+        self._renews = start + window.guard + MINUTE
+
+    def room_in(self, tokens: int, now: float) -> Wait:
+        """How long until a call of `tokens` has room as far as the ledger knows: 0 s when it has."""
+        if self.measure(tokens, now, int(now)):
+            return Wait(0.0)
+        waits = [Wait(self._tokens_in(tokens, now), "tokens"), Wait(self._requests_in(now), "requests")]
+        return max(waits, key=lambda wait: wait.seconds)
+
+    def _tokens_in(self, tokens: int, now: float) -> float:
+        bias = self.window.bias
+        renewing = self.window.phase is not None
+        used = self.charge.marked if renewing else self.charge.tokens
+        excess = (used + tokens) * bias + self.unseen - self.tokens_limit
+        if not self.tokens_limit or excess <= 0:
+            return 0.0
+        if renewing:
+            return max(0.0, self._renews - now)
+        return self._left_in(excess / bias, 0, now)
+
+    def _requests_in(self, now: float) -> float:
+        excess = self.charge.requests + 1 - self.requests_limit
+        if not self.requests_limit or excess <= 0:
+            return 0.0
+        return self._left_in(excess, 1, now)
+
+    def _left_in(self, excess: float, part: int, now: float) -> float:
+        """Seconds until so many of the charge's tokens (part 0) or requests (1) have left the minute."""
+        for second in self.charge.seconds():
+            excess -= self.charge.at(second)[part]
+            if excess <= 0:
+                return max(0.0, second + MINUTE + 1 - now)
+        return float(MINUTE)
+
+    def chance(self, tokens: int, now: float) -> float:
+        """How likely a call is admitted that has no room by the latest `measure`.
+
+        While upstream refuses calls, and its replies have confirmed the ledger, what that lacks beyond its
+        usual error is lacking. Without a refusal no ledger is believed, whatever upstream's headers say.
+        """
+        if now - self.gate.limited_at > _EVIDENCE:
+            return self.overflow
+        return self.overflow if self._lacking(tokens, self.unseen / 2) <= _DOUBT else 0.0
+
+    def small_may_fit(self, tokens: int) -> bool:
+        """Whether a call may be admitted, by the latest `measure`, though a larger one has just been refused.
+
+        Room comes back all the time in a sliding minute, and not before its end in one that is reset.
+        """
+        allowed = 2 if self.window.phase is None else 0
+        return self._lacking(tokens, 0.0) <= allowed
+
+    def _lacking(self, tokens: int, unseen: float) -> float:
+        """By how many of its usual errors the ledger is short of room upstream; 0 where that is not known."""
+        named, error = self.limits, self.window.error
+        if named is None or named.tokens is None or error is None:
+            return 0.0
+        short = self.used + tokens * self.window.bias + unseen - named.tokens
+        return short / (max(error, _ERROR_LEAST) * named.tokens)
+
+    def overflowed(self, *, answered: bool) -> None:
+        """A try beyond the known room ended."""
+        self.overflow += _OVERFLOW_WEIGHT * ((1.0 if answered else 0.0) - self.overflow)
+
+    def timed(self, seconds: float) -> None:
+        """A reply's head took `seconds`."""
+        if self.latency is None:
+            self.latency = seconds
+        else:
+            self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
+
+    def serves(self, operation: str, now: float) -> bool:
+        """Whether it may be asked to do `operation`, as far as was found out."""
+        gate = self.unable.get(operation)
+        return gate is None or gate.open(now)
+
+    def back_at(self, operation: str) -> float:
+        """When it may be asked to do `operation` again as far as it rests; 0 where it does not."""
+        rests = (self.gate.rest, self.unable[operation].rest if operation in self.unable else None)
+        return max((rest.until for rest in rests if rest is not None), default=0.0)
+
+    def unable_to(self, now: float) -> dict[str, Rest]:
+        """The operations that it is not asked for now, and their rests."""
+        return {
+            operation: gate.rest
+            for operation, gate in self.unable.items()
+            if not gate.open(now) and gate.rest is not None
+        }
+
+    def open(self, now: float) -> bool:
+        """Whether it may be called now."""
+        gate = self.gate
+        if gate.rest is None:
+            return True
+        if not gate.open(now):
+            return False
+        if gate.rest is None:
+            self.overflow = 1.0
+        return True
+
+
+def _lower(configured: int | None, named: int | None) -> int:
+    """The lower of two limits; 0 where neither is known."""
+    if configured and named:
+        return min(configured, named)
+    return configured or named or 0

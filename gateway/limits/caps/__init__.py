@@ -1,0 +1,1 @@
+"""Limits that are never exceeded: of deployments and of clients."""

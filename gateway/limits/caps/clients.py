@@ -1,0 +1,142 @@
+"""Caps on clients: what one may use per minute, in all and of a single model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from gateway.config.deployment import ClientLimits, Limit
+from gateway.limits.caps.cap import Cap, Entry
+from gateway.limits.caps.strict_row import StrictNeed, short
+from gateway.limits.ledger.view import View
+from gateway.limits.tokens.answer_lengths import Lengths
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome, final_tokens
+from gateway.limits.tokens.signals import Wait
+
+Scope = Literal["client", "model"]
+
+#: Beginning of the keys of clients' ledgers.
+_CLIENT = "k:"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A cap that a call would break, and the wait until it would not."""
+
+    wait: Wait
+    scope: Scope
+    #: Whether the cap is strict.
+    strict: bool = False
+
+
+class Tokens(NamedTuple):
+    """What a call needs in a cap.
+
+    `usual`: three of four answers of its model need no more. Most callers allow far more than they use;
+    reserving all of that would hold a good part of a cap for nothing while calls are in flight, and what an
+    answer uses beyond is counted when it ends. `most`: all that it may use, which a strict cap reserves.
+    """
+
+    usual: int
+    most: int
+
+
+@dataclass(slots=True)
+class Admission:
+    """A call's places in its client's caps."""
+
+    #: What must be reserved in rows of their own before the call is sent.
+    strict: tuple[StrictNeed, ...] = ()
+    places: list[tuple[Cap, Entry]] = field(default_factory=list)
+    open: bool = True
+
+    def granted(self, times: Mapping[str, float]) -> None:
+        """The strict rows count the call at `times`, by their keys."""
+        for cap, entry in self.places:
+            if cap.key in times:
+                cap.granted(entry, times[cap.key])
+
+    def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
+        """For each strict row the tokens by which the call's use differs from what it reserved there."""
+        return [(need, final_tokens(outcome, need.tokens) - need.tokens) for need in self.strict]
+
+
+class Clients:
+    """The clients' caps, made when a client first calls."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._caps: dict[tuple[str, str], Cap] = {}
+
+    def caps(self, client: str, model: str, limits: ClientLimits | None) -> list[tuple[Scope, Cap]]:
+        """The caps that a call of `model` must respect."""
+        found: list[tuple[Scope, Cap]] = []
+        if limits is None:
+            return found
+        model_limit = limits.models.get(model)
+        scopes: tuple[tuple[Scope, str, Limit | None], ...] = (
+            ("client", "", limits.total),
+            ("model", model, model_limit),
+        )
+        for scope, name, limit in scopes:
+            if limit is None or (limit.rpm is None and limit.tpm is None):
+                continue
+            cap = self._caps.get((client, name))
+            if cap is None:
+                key = _CLIENT + short(client) + (":" + short(name) if name else "")
+                cap = Cap(key, limit.rpm, limit.tpm, self._view, strict=limit.strict)
+                self._caps[client, name] = cap
+            found.append((scope, cap))
+        return found
+
+    def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
+        """Whether this instance must hear of the others before it admits more."""
+        return any(cap.beyond_share(now) for _, cap in self.caps(client, model, limits))
+
+    def admit(
+        self, client: str, model: str, limits: ClientLimits | None, tokens: Tokens, now: float
+    ) -> Admission | Refusal:
+        """Reserve `tokens` in all the caps, or in none."""
+        caps = [
+            (scope, cap, tokens.most if cap.strict else tokens.usual)
+            for scope, cap in self.caps(client, model, limits)
+        ]
+        refusals = [
+            Refusal(cap.wait(needed, now), scope, cap.strict)
+            for scope, cap, needed in caps
+            if cap.full(needed, now) is not None
+        ]
+        if refusals:
+            # It fits when the last of them has room.
+            return max(refusals, key=lambda refusal: refusal.wait.seconds)
+        places = [(cap, cap.reserve(needed, now)) for _, cap, needed in caps]
+        needs = tuple(
+            StrictNeed(cap.key, cap.rpm, cap.tpm, cap.clipped(needed))
+            for _, cap, needed in caps
+            if cap.strict
+        )
+        return Admission(needs, places)
+
+    def finish(self, admission: Admission, outcome: Outcome) -> None:
+        """Count what the call used; once."""
+        if admission.open:
+            admission.open = False
+            for cap, entry in admission.places:
+                cap.settle(entry, final_tokens(outcome, entry.tokens))
+
+    def release(self, admission: Admission) -> None:
+        """The call was never sent; once."""
+        if admission.open:
+            admission.open = False
+            for cap, entry in admission.places:
+                cap.withdraw(entry)
+
+
+def tokens_of(estimate: Estimate, lengths: Lengths | None) -> Tokens:
+    """What a call needs, from its estimate and what is known of its model's answers."""
+    usual, most = (0, 0) if lengths is None else (lengths.usual, lengths.most)
+    if estimate.completion is not None:
+        usual, most = min(estimate.completion, usual), estimate.completion
+    return Tokens(estimate.prompt + usual, estimate.prompt + most)

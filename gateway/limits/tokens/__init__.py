@@ -1,0 +1,1 @@
+"""How many tokens a call takes: estimates before it, usage and rate-limit headers after it."""

@@ -1,0 +1,64 @@
+"""How a call ended, as far as limits and health are concerned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from gateway.limits.tokens.signals import Kind, RateLimits
+
+
+class Result(Enum):
+    """How a call ended."""
+
+    SUCCESS = auto()
+    #: 429.
+    LIMITED = auto()
+    #: No connection: upstream charged nothing.
+    UNREACHABLE = auto()
+    #: The connection broke before there was an answer; upstream may have charged the call.
+    TORN = auto()
+    #: 5xx, or a reply that is none.
+    FAILED = auto()
+    TIMEOUT = auto()
+    #: 401, 403, no such deployment: only the operator can mend it.
+    OPERATOR = auto()
+    #: Nor can anybody else mend that the deployment does not serve this operation.
+    OPERATION = auto()
+    #: Another 4xx: the request is wrong.
+    CALLER = auto()
+    #: The client left.
+    ABORTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a call. Token counts are those that upstream reported; None where it did not."""
+
+    result: Result
+    prompt: int | None = None
+    completion: int | None = None
+    limits: RateLimits | None = None
+    #: Of a 429: seconds, and which limit it names.
+    retry_after: float | None = None
+    kind: Kind | None = None
+    #: One word for the operator: a status or a class of error.
+    error: str | None = None
+    #: A part of the answer has reached the client, whatever came then.
+    began: bool = False
+    #: Tokens of a stream that reached the client, about.
+    relayed: int = 0
+
+
+def final_tokens(outcome: Outcome, reserved: int) -> int:
+    """The tokens that a cap counts for a call that reserved `reserved`.
+
+    Reported usage where there is any; the reservation, or what was relayed if that is more, where upstream
+    may have worked and did not say how much (an answer without usage or one that broke off, a time-out, a
+    client that left); nothing for a refusal or failure.
+    """
+    if outcome.prompt is not None or outcome.completion is not None:
+        return (outcome.prompt or 0) + (outcome.completion or 0)
+    if outcome.began or outcome.result in {Result.SUCCESS, Result.TIMEOUT, Result.ABORTED}:
+        return max(reserved, outcome.relayed)
+    return 0

@@ -1,0 +1,71 @@
+"""What an operator may see: each deployment's state, and how the shared store is doing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.auth.authenticator import MASTER, Authenticator
+from gateway.errors import Unauthorized
+from gateway.limits.balancing.balancer import Balancer
+from gateway.sharing.replication import WAIT_SECONDS, Sharing
+
+_OPEN = {"status": "ok"}
+
+
+class Status:
+    """Reports as JSON bytes."""
+
+    def __init__(self, authenticator: Authenticator, balancer: Balancer, sharing: Sharing) -> None:
+        self._authenticator = authenticator
+        self._balancer = balancer
+        self._sharing = sharing
+
+    async def deployments(self, headers: Mapping[str, str]) -> bytes:
+        """Every deployment now, for the holder of the master key. Raises Unauthorized."""
+        if self._authenticator.authenticate(headers) != MASTER:
+            raise Unauthorized("Only the holder of the master key may see the deployments.")
+        await self._sharing.refresh(WAIT_SECONDS)
+        states = self._balancer.state(self._sharing.now())
+        data = [_deployment(asdict(state)) for state in states]
+        return _json({"object": "list", "data": data, "storage": self._storage()})
+
+    def readiness(self, headers: Mapping[str, str]) -> bytes:
+        """That the gateway is ready; how the store is doing only for the holder of the master key.
+
+        A store that fails makes the gateway less exact, not unready: requests are answered all the same.
+        """
+        try:
+            known = self._authenticator.authenticate(headers) == MASTER
+        except Unauthorized:
+            known = False
+        return _json({**_OPEN, "storage": self._storage()} if known else _OPEN)
+
+    def _storage(self) -> dict[str, Any]:
+        storage = self._sharing.storage
+        state = storage.state()
+        return {
+            "healthy": state.healthy,
+            "reason": state.reason,
+            "failing_since": _moment(state.failing_since),
+            "operations": dict(storage.operations),
+            "failures": dict(storage.failures),
+            "instances": self._balancer.instances,
+        }
+
+
+def _deployment(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "resting_until": _moment(state["resting_until"])}
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

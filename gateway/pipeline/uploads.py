@@ -1,0 +1,86 @@
+"""Reading request bodies within bounds: one body's size, and all bodies held at one time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
+from gateway.protocol.messages import Request
+
+#: Bytes a second that an upload must make on the whole: the pause between two pieces alone would let a body
+#: of single bytes hold its place for weeks.
+SLOWEST_UPLOAD = 1024
+
+
+class Bodies:
+    """Reads bodies and counts the bytes held until they are released."""
+
+    def __init__(self, *, max_body: int, max_held: int, upload_timeout: float) -> None:
+        """Limits in bytes for one body and for all together; `upload_timeout` in seconds between chunks."""
+        self.max_body = max_body
+        self.max_held = max_held
+        self.upload_timeout = upload_timeout
+        self.held = 0
+
+    def hold(self) -> Hold:
+        """A new, empty reservation; release it when the body is no longer needed."""
+        return Hold(self)
+
+
+class Hold:
+    """The bytes of one request's body, counted until released."""
+
+    __slots__ = ("_bodies", "_size")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._size = 0
+
+    async def read(self, request: Request) -> bytes:
+        """The whole body.
+
+        Raises PayloadTooLarge before reading more than the limit, Overloaded when all bodies
+        together would exceed theirs, UploadTimeout when the caller stalls or trickles.
+        """
+        declared = request.headers.get("content-length")
+        if declared is not None:
+            # Transfer-Encoding beside Content-Length is refused by the HTTP server.
+            if not declared.isascii() or not declared.isdigit():
+                raise BadRequest("The Content-Length header is not a number.")
+            self._grow(int(declared))
+        chunks = []
+        size = 0
+        patience = self._bodies.upload_timeout
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            async with asyncio.timeout(patience) as stalled:
+                async for chunk in request.caller.chunks():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    stalled.reschedule(patience + min(now(), began + size / SLOWEST_UPLOAD))
+                    if size > self._size:
+                        self._grow(size)
+        except TimeoutError:
+            raise UploadTimeout from None
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def handed_over(self) -> Hold:
+        """A reservation of the same bytes under a new owner; releasing this one then does nothing."""
+        successor = Hold(self._bodies)
+        successor._size, self._size = self._size, 0
+        return successor
+
+    def release(self) -> None:
+        """Give the bytes back. More than once does no harm."""
+        self._bodies.held -= self._size
+        self._size = 0
+
+    def _grow(self, size: int) -> None:
+        bodies = self._bodies
+        if size > bodies.max_body:
+            raise PayloadTooLarge(f"The request body is larger than {bodies.max_body} bytes.")
+        if bodies.held - self._size + size > bodies.max_held:
+            raise Overloaded(retry_after=1)
+        bodies.held += size - self._size
+        self._size = size

@@ -1,0 +1,69 @@
+"""What a request asks for, read from its body. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import BadRequest, UnsupportedMediaType
+from gateway.protocol.json_body import Body
+from gateway.protocol.operations import SPEECH, Operation
+
+MISSING_MODEL = "you must provide a model parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a model."""
+
+    operation: Operation
+    requested_model: str
+    body: Body
+    stream: bool
+    #: Whether the client asked for a stream's usage itself.
+    wants_usage: bool
+
+
+def read(operation: Operation, body: Body, path_model: str | None) -> Call:
+    """The call in a body; a model in the path wins. Raises BadRequest without a model."""
+    values = body.values
+    model = path_model if path_model is not None else values.get("model")
+    if model is None or model == "":
+        raise BadRequest(MISSING_MODEL)
+    if not isinstance(model, str):
+        raise BadRequest(
+            f"Invalid type for 'model': expected a string, but got {_kind(model)} instead.",
+            param="model",
+            code="invalid_type",
+        )
+    # Any other value, and operations that have no streams, are upstream's to judge; it will answer without.
+    stream = (
+        values.get("stream_format") == "sse"
+        if operation is SPEECH
+        else operation.streams_usage and values.get("stream") is True
+    )
+    options = values.get("stream_options")
+    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+    return Call(operation, model, body, stream, wants_usage)
+
+
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedMediaType for what cannot be a plain JSON body.
+
+    A missing content type and text/plain are taken: clients that send JSON under them mean JSON.
+    """
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedMediaType("Compressed request bodies are not supported. Send the JSON uncompressed.")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in {"", "application/json", "text/plain"} or media_type.endswith("+json"):
+        return
+    raise UnsupportedMediaType(
+        "This operation takes JSON. Send it with the header Content-Type: application/json."
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "a boolean", int: "an integer", float: "a number", list: "an array", dict: "an object"}
+    return names.get(type(value), "null")

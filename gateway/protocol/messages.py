@@ -1,0 +1,71 @@
+"""Requests and replies between the core and whatever called it: an HTTP host, or Python.
+
+Value types only; imports nothing of ours but the operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.protocol.operations import Operation
+
+Headers = list[tuple[str, str]]
+
+
+class Caller(Protocol):
+    """The caller's end of one request."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientGone when the caller leaves before its end."""
+
+    def watch(self, leave: Callable[[], object] | None) -> None:
+        """Call `leave` once when the caller goes away, after the body was read; None stops watching."""
+
+
+class ClientGone(Exception):
+    """The caller left before the answer; nobody will read what is returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of an operation."""
+
+    operation: Operation
+    #: Names in lower case; several headers of one name are joined by ", ".
+    headers: Mapping[str, str]
+    caller: Caller
+    #: The model named by the path, which wins over the body's.
+    path_model: str | None = None
+    #: True on Azure's deployment paths, whose clients expect Azure's error texts.
+    azure_path: bool = False
+
+
+class Stream(Protocol):
+    """A reply's body piece by piece; whoever takes it closes it, read or not."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces."""
+
+    async def aclose(self) -> None:
+        """End it; more than once does no harm."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: whole (`bytes`) or as a stream.
+
+    A stream that raises Truncated must end without its regular end, so that no client takes it for
+    whole. `keep_alive` is sent whenever nothing was for `keep_alive_after` seconds.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes | Stream
+    keep_alive: bytes = b""
+    keep_alive_after: float = 15.0
+
+
+class Truncated(Exception):
+    """The upstream broke off in the middle of a reply that has no form for errors."""

@@ -1,0 +1,235 @@
+"""Sending one call: deployments are tried one after the other until one answers.
+
+Knows which failures move on and how often; knows neither the client nor how replies are relayed. Which
+deployment is next is `gateway/limits`'s to say. The rule, in one place:
+* another deployment is tried, each at most once and four of one model in all, after a connection error, 408,
+  429, 5xx, a reply that is none, and what only the operator can mend (401, 403, 404, a wrong api-version);
+* after a time-out at most one more, for the first may have been answered, and billed;
+* when a model's own deployments cannot answer, its fallbacks are tried at once, in their order; a prompt
+  that is too long or blocked goes to the fallbacks for that, where there are any;
+* where only one could be tried, it is tried again after a connection error, 408 or 5xx, up to `num_retries`
+  times, with backoff; where the configuration lets calls wait for room, all are tried when there is some;
+* nothing is tried again once a byte of an answer is there, nor after the caller's own mistake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from gateway.config.deployment import Config, Deployment
+from gateway.errors import GatewayError
+from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
+from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.tokens.estimate import estimate, with_defaults
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.protocol.calls import Call
+from gateway.protocol.messages import Headers
+from gateway.routing.models import Models
+from gateway.routing.progress import Progress, error_of
+from gateway.sharing.account import Account
+from gateway.sharing.replication import Sharing
+from gateway.telemetry.record import Record
+from gateway.upstream.attempts import Attempts
+from gateway.upstream.replies import Answer
+
+#: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
+BACKOFF_FIRST = 0.5
+BACKOFF_LONGEST = 8.0
+#: Shortest wait for room, in seconds.
+WAIT_SHORTEST = 0.01
+
+_RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED})
+
+_log = logging.getLogger("gateway.upstream")
+
+
+class Dispatcher:
+    """Sends calls to deployments."""
+
+    def __init__(
+        self,
+        config: Config,
+        models: Models,
+        attempts: Attempts,
+        balancer: Balancer,
+        sharing: Sharing,
+        *,
+        random: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._models = models
+        self._attempts = attempts
+        self._balancer = balancer
+        self._sharing = sharing
+        self._random = random
+
+    async def send(self, call: Call, client: str, record: Record, deadline: float) -> Answer:
+        """The first answer that comes before `deadline` (in the loop's time).
+
+        An answer with a stream still to be relayed comes with its account open: whoever relays it closes
+        it. Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
+        """
+        limits = self._config.client_limits
+        account = Account(
+            self._balancer,
+            self._sharing,
+            operation=call.operation.name,
+            capped=self._config.capped or limits is not None,
+        )
+        progress = Progress(
+            call,
+            estimate(call.operation, call.body.values),
+            account,
+            record,
+            deadline,
+            waiting_left=self._config.max_wait,
+        )
+        try:
+            if limits is not None:
+                await account.admit(client, call, limits)
+            answer = await self._answer(progress)
+        except BaseException as error:
+            result = progress.failure if isinstance(error, GatewayError) else Result.ABORTED
+            await account.close(Outcome(result))
+            raise
+        if answer.exchange is None:
+            await account.close(answer.outcome())
+        else:
+            account.answered(answer.limits)
+            answer.account = account
+        return answer
+
+    def limit_headers(self, call: Call, client: str) -> Headers:
+        """What the client has left of its own limits or, where it has none, everybody of the model's."""
+        now = self._sharing.now()
+        model, limits = call.requested_model, self._config.client_limits
+        remaining = None
+        if limits is not None:
+            remaining = self._balancer.client_remaining(client, model, limits, now)
+        if remaining is None:
+            remaining = self._balancer.remaining(self._models.able(model, call.operation), now)
+        return remaining.headers()
+
+    async def _answer(self, progress: Progress) -> Answer:
+        groups = self._groups(progress.call)
+        progress.members = sum(map(len, groups))
+        while True:
+            for group in groups:
+                answer = await self._try_group(group, progress)
+                if answer is not None:
+                    return await self._reconsidered(answer, progress)
+            pause = None if progress.over else self._pause(progress)
+            if pause is None:
+                raise error_of(progress)
+            await asyncio.sleep(pause)
+            progress.record.waited += pause
+            progress.begin_anew()
+
+    def _groups(self, call: Call) -> list[Sequence[Deployment]]:
+        """The deployments of the requested model, and of its fallbacks in their order."""
+        fallbacks = self._config.fallbacks
+        model = call.requested_model
+        others = fallbacks.general.get(model, fallbacks.default)[: fallbacks.most]
+        # A default is often one of the models that it stands in for.
+        groups = (self._models.able(name, call.operation) for name in dict.fromkeys((model, *others)))
+        return [group for group in groups if group]
+
+    async def _reconsidered(self, answer: Answer, progress: Progress) -> Answer:
+        """`answer`, unless it refuses a prompt for which there are fallbacks and one of them answers."""
+        fallbacks, call = self._config.fallbacks, progress.call
+        special = {
+            "context_length_exceeded": fallbacks.context_window,
+            "content_filter": fallbacks.content_policy,
+        }
+        if answer.status != 400 or answer.code not in special:
+            return answer
+        progress.account.settle(answer.outcome())
+        for name in special[answer.code].get(call.requested_model, ())[: fallbacks.most]:
+            other = await self._try_group(self._models.able(name, call.operation), progress)
+            if other is not None and other.status < 400:
+                return other
+            if other is not None:
+                progress.account.settle(other.outcome())
+        return answer
+
+    async def _try_group(self, group: Sequence[Deployment], progress: Progress) -> Answer | None:
+        """An answer of one of a model's deployments; None when none of them can."""
+        tries = 0
+        while not progress.over:
+            choice = await self._choose(group, progress)
+            if choice.deployment is None or tries == MAX_TRIES:
+                progress.note(choice)
+                break
+            tries += 1
+            progress.tried.add(choice.deployment.id)
+            progress.used.add(choice.deployment.id)
+            answer = await self._try(choice, choice.deployment, progress)
+            if answer is not None:
+                return answer
+        return None
+
+    async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
+        """The next deployment of a group, or none."""
+        call = progress.call
+        defaults = (each.defaults for each in group)
+        needs = with_defaults(progress.estimate, call.operation, call.body.values, defaults)
+
+        def choose() -> Choice:
+            now = self._sharing.now()
+            return self._balancer.choose(
+                group,
+                needs,
+                progress.tried,
+                now,
+                operation=call.operation.name,
+                last_resorts=progress.last_resorts,
+            )
+
+        await progress.account.refreshed()
+        choice = choose()
+        if choice.look_first:
+            await progress.account.exchanged()
+            choice = choose()
+        return choice
+
+    def _pause(self, progress: Progress) -> float | None:
+        """Seconds after which all may be tried again; None when that has no use, or takes too long."""
+        room_in = None if progress.room is None else max(progress.room.seconds, WAIT_SHORTEST)
+        if room_in is not None and room_in <= progress.waiting_left:
+            pause = room_in
+            progress.waiting_left -= pause
+        elif len(progress.used) == 1 and progress.failures and progress.retries < self._config.num_retries:
+            last = progress.failures[-1]
+            backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
+            pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
+            # It may rest by now, because of this call and others.
+            pause = max(pause, progress.healthy_in or 0.0)
+            if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
+                return None
+            progress.retries += 1
+        else:
+            return None
+        return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
+
+    async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
+        """One try: its answer, or None when it failed, or was not made because a strict cap is full."""
+        progress.last_resorts += choice.reason is Reason.LAST_RESORT
+        wait = await progress.account.reserve(choice)
+        if wait is not None:
+            progress.note(Choice(None, Reason.CAPPED, choice.tokens, wait))
+            return None
+        outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
+        if isinstance(outcome, Answer):
+            return outcome
+        progress.account.failed(outcome.outcome)
+        progress.failures.append(outcome)
+        _log.warning(
+            "deployment %s failed: %s, status %s, code %s",
+            deployment.id,
+            outcome.result.name.lower(),
+            outcome.status,
+            outcome.code,
+        )
+        return None

@@ -1,0 +1,74 @@
+"""The models that clients may name, and the deployments behind each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.config.deployment import Config, Deployment
+from gateway.errors import BadRequest, GatewayError, ModelNotFound
+from gateway.protocol.calls import Call
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH, Operation
+
+#: Azure's names for operations, as its own errors write them.
+_AZURE_NAMES = {
+    CHAT.name: "chatCompletion",
+    COMPLETIONS.name: "completion",
+    EMBEDDINGS.name: "embeddings",
+    SPEECH.name: "speech",
+}
+
+
+class Models:
+    """Looks models up by the name that a client asked for."""
+
+    __slots__ = ("_created", "_models")
+
+    def __init__(self, config: Config, created: int) -> None:
+        """`created` (seconds since 1970) is reported for every model: when the configuration was loaded."""
+        self._models = config.models
+        self._created = created
+
+    def check(self, call: Call, *, azure_path: bool = False) -> None:
+        """Raise ModelNotFound or BadRequest for a call that no deployment is there for."""
+        if call.requested_model not in self._models:
+            raise not_found(call.requested_model, azure_path=azure_path)
+        if not self.able(call.requested_model, call.operation):
+            raise BadRequest(
+                f"The {_AZURE_NAMES[call.operation.name]} operation does not work with the specified model, "
+                f"{call.requested_model}. Please choose different model and try again.",
+                code="OperationNotSupported",
+            )
+
+    def able(self, name: str, operation: Operation) -> Sequence[Deployment]:
+        """The deployments of a model that serve `operation`, if any."""
+        return [each for each in self._models.get(name, ()) if operation.name in each.targets]
+
+    def listing(self) -> bytes:
+        """The list of models as the API returns it (JSON)."""
+        return _json({"object": "list", "data": [self._entry(name) for name in self._models]})
+
+    def entry(self, name: str) -> bytes:
+        """One model as the API returns it (JSON). Raises ModelNotFound."""
+        if name not in self._models:
+            raise not_found(name)
+        return _json(self._entry(name))
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._created, "owned_by": "gateway"}
+
+
+def not_found(model: str, *, azure_path: bool = False) -> GatewayError:
+    """The error for an unknown model, worded as Azure does on Azure's paths."""
+    if azure_path:
+        return ModelNotFound(
+            "The API deployment for this resource does not exist. If you created the deployment within the "
+            "last 5 minutes, please wait a moment and try again.",
+            code="DeploymentNotFound",
+        )
+    return ModelNotFound(f"The model `{model}` does not exist or you do not have access to it.")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,106 @@
+"""How far one request has come, and what its client is told when nobody could answer it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Result
+from gateway.limits.tokens.signals import COOLDOWN_LONGEST, Wait
+from gateway.protocol.calls import Call
+from gateway.sharing.account import Account, limited
+from gateway.telemetry.record import Record
+from gateway.upstream.attempts import Failed
+
+_ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one request has come."""
+
+    call: Call
+    estimate: Estimate
+    account: Account
+    record: Record
+    #: When it must have begun to be answered, in the loop's time.
+    deadline: float
+    #: Seconds that it may still wait for room.
+    waiting_left: float
+    #: Retries of a lone deployment so far.
+    retries: int = 0
+    #: Deployments of the requested model and its fallbacks.
+    members: int = 0
+    #: Ids of those that were tried since all could be, and of those that were tried at all.
+    tried: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    failures: list[Failed] = field(default_factory=list)
+    #: Tries at deployments that rest.
+    last_resorts: int = 0
+    #: How long until a deployment at its limit has room again, and seconds until one that failed is back.
+    room: Wait | None = None
+    #: Whether all that have no room lack it for longer than a client is ever told to wait.
+    hopeless: bool = True
+    healthy_in: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether no other try may follow."""
+        return self._timeouts > 1 or asyncio.get_running_loop().time() >= self.deadline
+
+    @property
+    def failure(self) -> Result:
+        """How a request ended that nobody answered: after a time-out upstream may have worked for it."""
+        return Result.TIMEOUT if self._timeouts else Result.FAILED
+
+    @property
+    def _timeouts(self) -> int:
+        return sum(failed.result is Result.TIMEOUT for failed in self.failures)
+
+    def note(self, choice: Choice) -> None:
+        """Remember when somebody may answer, from a choice that found nobody."""
+        wait = choice.wait
+        if choice.reason in _ROOM:
+            self.hopeless = self.hopeless and choice.hopeless
+            room = wait or Wait(0.0)
+            if self.room is None or room.seconds < self.room.seconds:
+                self.room = room
+        elif wait is not None and (self.healthy_in is None or wait.seconds < self.healthy_in):
+            self.healthy_in = wait.seconds
+
+    def begin_anew(self) -> None:
+        """After a pause all may be tried again."""
+        self.tried.clear()
+        self.room = self.healthy_in = None
+        self.hopeless = True
+
+
+def error_of(progress: Progress) -> GatewayError:
+    """What the client is told when nobody answered. A limit comes first: waiting helps then."""
+    limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
+    room = progress.room
+    if limits or room is not None:
+        waits = [outcome.retry_after or 0.0 for outcome in limits]
+        # Whether there is no other deployment that might take the call.
+        all_said_so = len(limits) >= progress.members
+        named = min(filter(None, waits), default=None) if all_said_so else None
+        kinds = {outcome.kind for outcome in limits}
+        return limited(
+            progress.call.requested_model,
+            named if room is None else room.seconds,
+            (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
+            # Such waits are named for a request that is too large by itself.
+            hopeless=(all_said_so and min(waits) > COOLDOWN_LONGEST)
+            or (room is not None and progress.hopeless),
+        )
+    if not progress.failures:
+        return UpstreamUnavailable(retry_after=progress.healthy_in)
+    last = progress.failures[-1]
+    if last.result is Result.TIMEOUT or last.status in {408, 504}:
+        return UpstreamTimeout()
+    if last.result in {Result.UNREACHABLE, Result.TORN} or last.status == 503:
+        return UpstreamUnavailable(retry_after=last.outcome.retry_after)
+    return UpstreamFailed()

@@ -1,0 +1,1 @@
+"""The HTTP hosts: the Functions worker's web extension and the embedded host."""

@@ -1,0 +1,1 @@
+"""When instances tell each other what they counted, and who waits for it."""

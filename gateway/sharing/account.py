@@ -1,0 +1,152 @@
+"""What one call owes to the ledgers and the store until it has ended: each debt is paid exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.config.deployment import ClientLimits
+from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
+from gateway.limits.balancing.balancer import Balancer, Reservation
+from gateway.limits.balancing.choice import Choice
+from gateway.limits.caps.clients import Admission, Refusal
+from gateway.limits.caps.strict_row import LATE, StrictNeed
+from gateway.limits.tokens.estimate import fine_estimate
+from gateway.limits.tokens.outcome import Outcome
+from gateway.limits.tokens.signals import Kind, RateLimits, Wait
+from gateway.protocol.calls import Call
+from gateway.sharing.replication import Sharing
+from gateway.sharing.strict_caps import Grant
+
+
+class Account:
+    """One call's account. Whoever opens it closes it."""
+
+    def __init__(self, balancer: Balancer, sharing: Sharing, *, operation: str, capped: bool) -> None:
+        """`capped`: caps decide, which hold across instances as well as the view is fresh.
+
+        `operation` is the name of what is called.
+        """
+        self._balancer = balancer
+        self._sharing = sharing
+        self._shared = sharing.call()
+        self._operation = operation
+        self._capped = capped
+        self._admission: Admission | None = None
+        self._admission_grant = Grant()
+        self._reservation: Reservation | None = None
+        self._reservation_grant = Grant()
+        self._sent = False
+        #: What strict caps get that need not be asked any more: the store has not answered this call.
+        self._unasked: Grant | Wait | None = None
+
+    async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
+        """Reserve the call in its client's caps. Raises RateLimited."""
+        await self.refreshed()
+        if self._balancer.beyond_share(client, call.requested_model, limits, self._sharing.now()):
+            await self.exchanged()
+        estimate = fine_estimate(call.operation, call.body.values)
+
+        def admitted() -> Admission | Refusal:
+            return self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
+
+        admission = admitted()
+        if isinstance(admission, Refusal) and admission.strict and admission.wait.seconds <= LATE:
+            # Who was told to wait for a place that was still being reserved comes that much too early.
+            await asyncio.sleep(admission.wait.seconds)
+            admission = admitted()
+        if isinstance(admission, Refusal):
+            raise limited(call.requested_model, admission.wait.seconds, admission.wait.kind)
+        try:
+            grant = await self._places(admission.strict)
+        except BaseException:
+            self._balancer.release(admission)
+            raise
+        if isinstance(grant, Wait):
+            self._balancer.release(admission)
+            raise limited(call.requested_model, grant.seconds, grant.kind)
+        admission.granted(grant.times)
+        self._admission, self._admission_grant = admission, grant
+
+    async def refreshed(self) -> None:
+        """Before a choice: see what other instances use, within the call's share of waiting."""
+        await self._shared.refreshed(capped=self._capped)
+
+    async def exchanged(self) -> None:
+        """Before another choice that would go beyond this instance's share: tell the others, and look."""
+        await self._shared.exchanged()
+
+    async def reserve(self, choice: Choice) -> Wait | None:
+        """Reserve a try. None when it may be sent, else the wait until its strict cap has room."""
+        reservation = self._balancer.reserve(choice, self._sharing.now(), operation=self._operation)
+        needs = () if choice.strict is None else (choice.strict,)
+        try:
+            grant = await self._places(needs)
+        except BaseException:
+            self._balancer.withdraw(reservation, self._sharing.now())
+            raise
+        if isinstance(grant, Wait):
+            self._balancer.withdraw(reservation, self._sharing.now())
+            return grant
+        reservation.granted(grant.times)
+        self._reservation, self._reservation_grant = reservation, grant
+        self._sent = True
+        self._shared.dispatched()
+        return None
+
+    async def _places(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
+        """Places in strict caps. A call waits once at most for a store that does not answer."""
+        if not needs:
+            return Grant()
+        if self._unasked is not None:
+            return self._unasked
+        answer = await self._sharing.reservations.reserve(needs)
+        if not answer.asked:
+            self._unasked = answer if isinstance(answer, Wait) else Grant(asked=False)
+        return answer
+
+    def answered(self, limits: RateLimits | None) -> None:
+        """An answer has begun: what its head says is known before it has ended."""
+        if self._reservation is not None:
+            self._balancer.answered(self._reservation, limits, self._sharing.now())
+
+    def settle(self, outcome: Outcome) -> None:
+        """End the try that was reserved last."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            self._balancer.settle(reservation, outcome, self._sharing.now())
+            self._sharing.reservations.settle(self._reservation_grant, reservation.corrections(outcome))
+
+    def failed(self, outcome: Outcome) -> None:
+        """As `settle`, after a failure: the others should leave that deployment alone, too."""
+        self.settle(outcome)
+        self._shared.dispatched()
+
+    async def close(self, outcome: Outcome) -> None:
+        """End the call; waits a moment for what is not written yet, for the worker may be frozen after it.
+
+        A client's caps get back what was reserved for a call that no deployment was sent.
+        """
+        self.settle(outcome)
+        admission, self._admission = self._admission, None
+        if admission is not None and self._sent:
+            self._balancer.finish(admission, outcome)
+            self._sharing.reservations.settle(self._admission_grant, admission.corrections(outcome))
+        elif admission is not None:
+            self._balancer.release(admission)
+            self._sharing.reservations.release(self._admission_grant)
+        await self._shared.settled()
+
+
+def limited(
+    model: str, wait: float | None, full: Kind | None = None, *, hopeless: bool = False
+) -> RateLimited:
+    """The error of a limit, in words that no client takes for an exhausted budget."""
+    seconds = retry_seconds(wait)
+    error = TokenRateLimited if full == "tokens" else RateLimited
+    return error(
+        f"Rate limit reached for the model `{model}`. "
+        f"Please try again in {seconds} second{'' if seconds == 1 else 's'}.",
+        retry_after=seconds,
+        hopeless=hopeless,
+    )

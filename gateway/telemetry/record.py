@@ -1,0 +1,33 @@
+"""What is remembered of one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one call; None where upstream did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of one request: all of it goes into one log line. Times in seconds."""
+
+    request_id: str
+    operation: str
+    started: float
+    client: str | None = None
+    requested_model: str | None = None
+    deployment: str | None = None
+    stream: bool = False
+    status: int = 0
+    error_code: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, for a retry.
+    waited: float = 0.0
+    first_byte: float | None = None

@@ -1,0 +1,49 @@
+"""What is recorded of a finished request: one JSON log line. Never a prompt, an answer or a key.
+
+The field names follow OpenTelemetry's GenAI conventions where those have one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from gateway.telemetry.record import Record
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_log = logging.getLogger("gateway.request")
+
+#: Status recorded for a caller that left before its answer, as nginx does.
+CLIENT_CLOSED_REQUEST = 499
+
+
+def write(record: Record, now: float) -> None:
+    """Write the line of a request that ended at `now` (on the clock of `record.started`)."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    duration = now - record.started
+    first_byte = duration if record.first_byte is None else record.first_byte - record.started
+    fields: dict[str, Any] = {
+        "request_id": record.request_id,
+        "gen_ai.operation.name": record.operation,
+        "client": record.client,
+        "gen_ai.request.model": record.requested_model,
+        "deployment": record.deployment,
+        "stream": record.stream,
+        "status": record.status,
+        "error": record.error_code,
+        "gen_ai.usage.input_tokens": record.usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": record.usage.completion_tokens,
+        "attempts": record.attempts,
+        "first_byte_ms": _ms(first_byte),
+        "duration_ms": _ms(duration),
+        "own_ms": _ms(max(0.0, first_byte - record.waited)),
+    }
+    # Made by hand: looking for the caller's file and line, which a log line made by `info` carries, and
+    # formatting cost more than the line itself.
+    _log.handle(logging.LogRecord(_log.name, logging.INFO, "", 0, _encode(fields), None, None))
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

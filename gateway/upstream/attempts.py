@@ -1,0 +1,132 @@
+"""One try of one deployment: an answer, or how it failed.
+
+Knows credentials, time-outs and what counts as an answer; knows nothing of other deployments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.config.deployment import Config, Deployment, Target
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.protocol.calls import Call
+from gateway.telemetry.record import Record
+from gateway.upstream import credentials
+from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
+from gateway.upstream.credentials import IdentityFailed, TokenProvider
+from gateway.upstream.outgoing import outgoing
+from gateway.upstream.replies import Answer, Rejected, receive
+from gateway.upstream.verdicts import Verdict
+
+_RESULTS = {
+    Verdict.LIMITED: Result.LIMITED,
+    Verdict.OPERATOR: Result.OPERATOR,
+    Verdict.OPERATION: Result.OPERATION,
+    Verdict.SERVICE: Result.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A try that brought no answer: what the ledgers learn of it, and upstream's status and code."""
+
+    outcome: Outcome
+    status: int | None = None
+    code: str | None = None
+
+    @property
+    def result(self) -> Result:
+        """How it ended."""
+        return self.outcome.result
+
+
+class Attempts:
+    """Makes tries."""
+
+    def __init__(
+        self,
+        config: Config,
+        upstream: Upstream,
+        tokens: TokenProvider,
+        *,
+        clock: Callable[[], float],
+        silence: float,
+    ) -> None:
+        """`clock` gives seconds since 1970; `silence` is the longest silence within a reply, in seconds."""
+        self._config = config
+        self._upstream = upstream
+        self._tokens = tokens
+        self._clock = clock
+        self._silence = silence
+
+    async def make(
+        self, deployment: Deployment, call: Call, record: Record, deadline: float
+    ) -> Answer | Failed:
+        """Call `deployment`; the caller's own mistakes are answers, too. `deadline` in the loop's time."""
+        target = deployment.targets[call.operation.name]
+        record.deployment = deployment.id
+        record.attempts += 1
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        exchange: Exchange | None = None
+        answer: Answer | None = None
+        try:
+            async with asyncio.timeout_at(self._limit(deployment, call, deadline)):
+                sent = outgoing(call, deployment, target)
+                exchange = await self._post(deployment, target, sent.body, record)
+                answer = await receive(
+                    exchange, call, deployment, hide_usage=sent.hide_usage, now=self._clock()
+                )
+        except (TooSlow, TimeoutError):
+            return Failed(Outcome(Result.TIMEOUT, error="timeout"))
+        except Torn:
+            return Failed(Outcome(Result.TORN, error="torn"))
+        except Unreachable:
+            return Failed(Outcome(Result.UNREACHABLE, error="unreachable"))
+        except IdentityFailed:
+            return Failed(Outcome(Result.OPERATOR, error="no token"), code="no token")
+        except Rejected as rejected:
+            return _failed(rejected)
+        finally:
+            record.waited += loop.time() - started
+            if exchange is not None and (answer is None or answer.exchange is None):
+                await exchange.close()
+        return answer
+
+    async def _post(self, deployment: Deployment, target: Target, body: bytes, record: Record) -> Exchange:
+        """Send, and once more with a new token where the first was refused: it may have been revoked."""
+        headers = await credentials.headers(deployment, self._tokens)
+        exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
+        identity = credentials.renewable(deployment)
+        if exchange.status != 401 or identity is None:
+            return exchange
+        await exchange.close()
+        self._tokens.discard(identity, headers["authorization"].removeprefix("Bearer "))
+        headers = await credentials.headers(deployment, self._tokens)
+        record.attempts += 1
+        return await self._upstream.post(target.url, headers, body, silence=self._silence)
+
+    def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
+        """When a try of `deployment` ends, in the loop's time."""
+        config = self._config
+        seconds = deployment.timeout or config.timeout
+        if call.stream:
+            seconds = deployment.stream_timeout or config.stream_timeout or seconds
+        if seconds is None:
+            return deadline
+        return min(deadline, asyncio.get_running_loop().time() + seconds)
+
+
+def _failed(rejected: Rejected) -> Failed:
+    # Under a 2xx the status says nothing.
+    error = "no answer" if 200 <= rejected.status < 300 else str(rejected.status)
+    outcome = Outcome(
+        _RESULTS[rejected.verdict],
+        limits=rejected.limits,
+        retry_after=rejected.retry_after,
+        kind=rejected.kind,
+        error=error,
+    )
+    return Failed(outcome, rejected.status, rejected.code)

@@ -1,0 +1,37 @@
+"""The body that a deployment gets for a call. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config.deployment import Deployment, Target
+from gateway.protocol.body_fields import BODY_FIELDS
+from gateway.protocol.calls import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The body for one deployment, and whether it asks for usage that the client did not ask for."""
+
+    body: bytes
+    hide_usage: bool
+
+
+def outgoing(call: Call, deployment: Deployment, target: Target) -> Outgoing:
+    """The body that `deployment` gets: the client's bytes, but for what must differ.
+
+    That is the model where the body names the deployment; where the client is silent, those request
+    defaults of the configuration that the operation knows; and in streams the wish for usage, without
+    which nobody would learn what they cost.
+    """
+    changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
+    hide_usage = False
+    if call.stream and not call.wants_usage and call.operation.streams_usage and target.stream_usage:
+        options = call.body.values.get("stream_options")
+        if options is None or isinstance(options, dict):
+            changes["stream_options"] = {**(options or {}), "include_usage": True}
+            hide_usage = True
+    known = BODY_FIELDS[call.operation.name] if deployment.defaults else frozenset[str]()
+    defaults = {key: value for key, value in deployment.defaults.items() if key in known}
+    return Outgoing(call.body.replaced(changes, defaults), hide_usage)

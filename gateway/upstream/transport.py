@@ -1,0 +1,97 @@
+"""An httpx transport on the connections of `gateway/upstream/connections.py`.
+
+Its exceptions are httpx's, by what happened: connecting failed, the reply was late, the connection broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import lru_cache
+
+import httpx
+
+from gateway.upstream.connections import Broken, Connection, Incoming, Place, Pool, Silent
+
+
+class PooledTransport(httpx.AsyncBaseTransport):
+    """Sends requests over kept connections; opens its pool on the first request."""
+
+    def __init__(self) -> None:
+        self._pool: Pool | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` and return as soon as the reply's head is there.
+
+        Timeouts are read from the request's "timeout" extension: `connect` (TLS included) and `read` (the
+        longest silence), in seconds. Raises httpx.TransportError's subclasses.
+        """
+        timeout = request.extensions["timeout"]
+        pool = self._pool
+        if pool is None or pool.loop is not asyncio.get_running_loop():
+            pool = self._pool = Pool()
+        place = _place(request.url)
+        connection = pool.take(place) or await _connect(pool, place, timeout["connect"])
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in request.headers.raw])
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.url.raw_path, lines)
+        body = b"".join([chunk async for chunk in request.stream])  # type: ignore[union-attr]
+        incoming = connection.exchange(head, body, timeout["read"])
+        try:
+            await incoming.head()
+        except BaseException as error:
+            incoming.close()
+            if isinstance(error, Silent | Broken):
+                raise _translated(error) from error
+            raise
+        return httpx.Response(incoming.status, headers=incoming.headers, stream=_Stream(incoming))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A reply's body, in the pieces in which it arrives."""
+
+    __slots__ = ("_incoming",)
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._incoming.piece()
+        except (Silent, Broken) as error:
+            raise _translated(error) from error
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Cut the connection, unless the reply was read to its end."""
+        self._incoming.close()
+
+
+async def _connect(pool: Pool, place: Place, seconds: float) -> Connection:
+    try:
+        async with asyncio.timeout(seconds):
+            return await pool.connect(place)
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout(str(error)) from error
+    except (OSError, UnicodeError) as error:
+        raise httpx.ConnectError(str(error)) from error
+
+
+@lru_cache(maxsize=1024)
+def _place(url: httpx.URL) -> Place:
+    secure = url.scheme == "https"
+    return Place(url.host, url.port or (443 if secure else 80), secure)
+
+
+def _translated(error: Silent | Broken) -> httpx.TransportError:
+    kind = httpx.ReadTimeout if isinstance(error, Silent) else httpx.ReadError
+    return kind(str(error))

@@ -1,0 +1,177 @@
+"""What a body asks for, and what a deployment gets of it."""
+
+import json
+
+import pytest
+from support.samples import call, deployment
+
+from gateway.errors import BadRequest, UnsupportedMediaType
+from gateway.protocol import calls
+from gateway.protocol.json_body import parse
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
+from gateway.upstream.outgoing import outgoing
+
+
+def read(operation, raw, path_model=None):
+    return calls.read(operation, parse(raw), path_model)
+
+
+def sent(one, member, operation="chat"):
+    return outgoing(one, member, member.targets[operation])
+
+
+def test_the_model_is_read_from_the_body():
+    assert "gpt" == read(CHAT, b'{"model":"gpt"}').requested_model
+
+
+def test_the_paths_model_wins_over_the_bodys():
+    assert "azure/tts-1" == read(CHAT, b'{"model":5}', "azure/tts-1").requested_model
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"model":null}', b'{"model":""}'])
+def test_a_body_without_a_model_is_refused(raw):
+    with pytest.raises(BadRequest) as caught:
+        read(CHAT, raw)
+    assert "you must provide a model parameter" == caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("5", "an integer"),
+        ("5.0", "a number"),
+        ("true", "a boolean"),
+        ("[]", "an array"),
+        ("{}", "an object"),
+    ],
+)
+def test_a_model_that_is_no_text_is_refused_by_its_kind(value, kind):
+    with pytest.raises(BadRequest) as caught:
+        read(CHAT, f'{{"model":{value}}}'.encode())
+    assert f"Invalid type for 'model': expected a string, but got {kind} instead." == caught.value.message
+    assert ("model", "invalid_type") == (caught.value.param, caught.value.code)
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "stream"),
+    [
+        (CHAT, {"stream": True}, True),
+        (COMPLETIONS, {"stream": True}, True),
+        (CHAT, {"stream": False}, False),
+        (CHAT, {"stream": "true"}, False),
+        (CHAT, {"stream": 1}, False),
+        (CHAT, {}, False),
+        (EMBEDDINGS, {"stream": True}, False),
+        (SPEECH, {"stream_format": "sse"}, True),
+        (SPEECH, {"stream_format": "audio"}, False),
+        (SPEECH, {"stream": True}, False),
+        (CHAT, {"stream_format": "sse"}, False),
+    ],
+)
+def test_a_stream_is_what_its_operation_calls_one(operation, members, stream):
+    assert stream == call(operation, **members).stream
+
+
+@pytest.mark.parametrize(
+    ("options", "wants"),
+    [({"include_usage": True}, True), ({"include_usage": 1}, False), ({}, False), (None, False), ([], False)],
+)
+def test_usage_is_wanted_only_where_it_is_asked_for(options, wants):
+    assert wants == call(stream=True, stream_options=options).wants_usage
+
+
+def test_a_deployment_in_the_path_gets_the_clients_bytes():
+    one = read(CHAT, b'{ "model" : "gpt", "n": 1.0 }')
+    assert b'{ "model" : "gpt", "n": 1.0 }' == sent(one, deployment()).body
+
+
+def test_a_deployment_in_the_body_is_named_there():
+    one = read(CHAT, b'{ "model" : "gpt", "n": 1.0 }')
+    assert b'{ "model" : "dep-a", "n": 1.0 }' == sent(one, deployment(model_in_body=True)).body
+
+
+def test_a_model_known_from_the_path_alone_is_added_where_upstream_needs_it():
+    one = read(CHAT, b'{"n":1}', "gpt")
+    assert {"model": "dep-a", "n": 1} == json.loads(sent(one, deployment(model_in_body=True)).body)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"include_usage": True}),
+        (None, {"include_usage": True}),
+        ({"include_usage": False}, {"include_usage": True}),
+        ({"include_obfuscation": False}, {"include_obfuscation": False, "include_usage": True}),
+    ],
+)
+def test_a_stream_is_asked_for_its_usage_and_the_client_does_not_see_it(options, expected):
+    outgoing = sent(call(stream=True, stream_options=options), deployment())
+    assert expected == json.loads(outgoing.body)["stream_options"]
+    assert outgoing.hide_usage
+
+
+def test_a_stream_without_options_gets_them():
+    outgoing = sent(call(stream=True), deployment())
+    assert {"include_usage": True} == json.loads(outgoing.body)["stream_options"]
+
+
+@pytest.mark.parametrize(
+    ("one", "member"),
+    [
+        (call(stream=True, stream_options={"include_usage": True}), deployment()),
+        (call(stream=True), deployment(stream_usage=False)),
+        (call(stream=False), deployment()),
+        (call(stream=True, stream_options="x"), deployment()),
+    ],
+    ids=["client asked", "api-version cannot", "no stream", "options are no object"],
+)
+def test_usage_is_not_injected_where_it_is_there_or_cannot_be(one, member):
+    outgoing = sent(one, member)
+    assert (one.body.raw, False) == (outgoing.body, outgoing.hide_usage)
+
+
+def test_a_speech_stream_is_not_asked_for_usage():
+    one = call(SPEECH, stream_format="sse", input="x")
+    assert one.body.raw == sent(one, deployment(operations=("speech",)), "speech").body
+
+
+def test_request_defaults_fill_what_the_client_left_out():
+    member = deployment(defaults={"temperature": 0.1, "top_p": 0.2})
+    assert {"model": "gpt", "temperature": 1, "top_p": 0.2} == json.loads(
+        sent(call(temperature=1), member).body
+    )
+
+
+def test_a_default_that_the_operation_does_not_know_is_left_out():
+    member = deployment(operations=("embeddings",), defaults={"temperature": 0.1, "dimensions": 8})
+    one = call(EMBEDDINGS, input="x")
+    assert {"model": "gpt", "input": "x", "dimensions": 8} == json.loads(sent(one, member, "embeddings").body)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": ""},
+        {"content-type": "application/json"},
+        {"content-type": "Application/JSON; charset=utf-8"},
+        {"content-type": "text/plain"},
+        {"content-type": "application/merge-patch+json"},
+        {"content-encoding": "identity"},
+    ],
+)
+def test_json_is_taken_under_every_name_clients_give_it(headers):
+    calls.check_media_type(headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_forms_and_compressed_bodies_are_not(headers):
+    with pytest.raises(UnsupportedMediaType):
+        calls.check_media_type(headers)

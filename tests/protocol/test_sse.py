@@ -1,0 +1,209 @@
+"""Server-sent events: cut at any boundary, watched, never re-serialised."""
+
+import itertools
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.protocol.sse import (
+    DONE,
+    KEEP_ALIVE,
+    EventSplitter,
+    StreamTap,
+    error_event,
+    event_data,
+    event_json,
+    is_error,
+    is_whole,
+)
+
+
+def split(*chunks):
+    """The events of a stream, and what is left over."""
+    splitter = EventSplitter()
+    events = [event for piece in chunks for event in splitter.feed(piece)]
+    return events, splitter.rest()
+
+
+def chat(**members):
+    return b"data: " + json.dumps({"id": "c", **members}, separators=(",", ":")).encode() + b"\n\n"
+
+
+ENDS = ["\n", "\r\n", "\r"]
+SAMPLE = 'data: {"a":"é😀"}~~: comment~~event: x~data: 1~data: 2~~data: [DONE]~~'
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["lf", "crlf", "cr"])
+def test_every_boundary_gives_the_same_events(end):
+    # What follows shows that a closing CR is not half of a CRLF.
+    whole = SAMPLE.replace("~", end).encode() + b"data"
+    expected = split(whole)
+    assert 4 == len(expected[0])
+    for position in range(len(whole) + 1):
+        assert expected == split(whole[:position], whole[position:])
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["lf", "crlf", "cr"])
+def test_every_pair_of_boundaries_gives_the_same_events(end):
+    whole = f"data: é{end}{end}data: 2{end}{end}x".encode()
+    expected = split(whole)
+    for first, second in itertools.combinations(range(len(whole) + 1), 2):
+        assert expected == split(whole[:first], whole[first:second], whole[second:])
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["lf", "crlf", "cr"])
+def test_single_bytes_give_the_same_events(end):
+    whole = SAMPLE.replace("~", end).encode()
+    assert split(whole) == split(*(bytes([byte]) for byte in whole))
+
+
+def test_line_ends_may_be_mixed():
+    assert ([b"a\r\n\n", b"b\n\r", b"c\r\n\r\n"], b"d") == split(b"a\r\n\nb\n\rc\r\n\r\nd")
+
+
+def test_a_closing_cr_waits_for_its_lf():
+    splitter = EventSplitter()
+    assert [] == splitter.feed(b"data: 1\r\n\r")
+    assert [b"data: 1\r\n\r\n"] == splitter.feed(b"\n")
+
+
+def test_an_event_leaves_as_soon_as_its_empty_line_is_there():
+    splitter = EventSplitter()
+    assert [b"data: 1\n\n"] == splitter.feed(b"data: 1\n\ndata: 2")
+    assert b"data: 2" == splitter.rest()
+
+
+PIECES = st.lists(
+    st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"data: ", "é".encode(), b"\n\n", b"\r\n\r\n"]), max_size=20
+)
+
+
+@given(PIECES, st.data())
+def test_no_byte_is_lost_and_no_split_matters(pieces, data):
+    whole = b"".join(pieces)
+    positions = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    chunks = [whole[a:b] for a, b in itertools.pairwise([0, *positions, len(whole)])]
+    events, rest = split(*chunks)
+    assert whole == b"".join(events) + rest
+    assert (events, rest) == split(whole)
+
+
+def test_an_event_of_200_kilobytes_in_small_pieces_takes_no_quadratic_time():
+    event = b"data: " + b"x" * 200_000 + b"\n\n"
+    started = time.process_time()
+    events, _ = split(*(event[i : i + 7] for i in range(0, len(event), 7)))
+    assert [event] == events
+    assert time.process_time() - started < 2
+
+
+def test_an_event_of_200_kilobytes_passes_the_tap_unchanged():
+    event = chat(choices=[{"delta": {"content": "y" * 200_000}}])
+    assert event == StreamTap(hide_usage=True).watch(event)
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
+
+
+def test_usage_is_learnt_and_shown_to_who_asked_for_it():
+    tap = StreamTap(hide_usage=False)
+    event = chat(choices=[], usage=USAGE)
+    assert event == tap.watch(event)
+    assert USAGE == tap.usage
+
+
+def test_usage_is_learnt_and_hidden_from_who_did_not_ask():
+    tap = StreamTap(hide_usage=True)
+    assert b"" == tap.watch(chat(choices=[], usage=USAGE))
+    assert USAGE == tap.usage
+
+
+def test_the_null_usage_of_other_chunks_is_hidden_too():
+    tap = StreamTap(hide_usage=True)
+    event = b'data: {"choices":[{"delta":{"content":"a"}}],\t"usage" : null}\n\n'
+    assert b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n' == tap.watch(event)
+
+
+def test_the_null_usage_stays_where_it_was_asked_for():
+    event = chat(choices=[{}], usage=None)
+    assert event == StreamTap(hide_usage=False).watch(event)
+
+
+def test_a_chunk_with_usage_and_an_answer_is_never_dropped():
+    tap = StreamTap(hide_usage=True)
+    event = chat(choices=[{"delta": {"content": "a"}}], usage=USAGE)
+    assert event == tap.watch(event)
+
+
+def test_words_of_the_answer_are_no_keys():
+    tap = StreamTap(hide_usage=True)
+    text = 'data: [DONE] ,"usage":null "usage":{} "finish_reason":"stop" {"error":{}}'
+    event = chat(choices=[{"delta": {"content": text}, "finish_reason": None}])
+    assert event == tap.watch(event)
+    assert (None, False, False, False) == (tap.usage, tap.finished, tap.done, tap.failed)
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (chat(choices=[{"finish_reason": "stop"}]), "finished"),
+        (b'data: {"type": "speech.audio.done"}\n\n', "finished"),
+        (b'data: {"choices":[{"finish_reason" : "length"}],"usage":null}\n\n', "finished"),
+        (DONE, "done"),
+        (b"data:[DONE]\r\n\r\n", "done"),
+        (b'data: {"error":{"message":"x"}}\n\n', "failed"),
+        (b'event: error\ndata: { "error" : {}}\n\n', "failed"),
+    ],
+)
+def test_the_tap_knows_where_a_stream_may_end(event, state):
+    tap = StreamTap(hide_usage=False)
+    assert not tap.complete
+    assert event == tap.watch(event)
+    assert [state] == [name for name in ("finished", "done", "failed") if getattr(tap, name)]
+    assert tap.complete
+
+
+def test_data_lines_are_joined_and_a_single_space_is_dropped():
+    assert b"1\n 2\n" == event_data(b"event: x\ndata:1\ndata:  2\nid: 3\ndata:\n\n")
+
+
+@pytest.mark.parametrize(
+    "event", [b"", KEEP_ALIVE, DONE, b"data: [1]\n\n", b"data: {\n\n", b"data: " + b"[" * 200_000]
+)
+def test_an_event_without_an_object_has_none(event):
+    assert {} == event_json(event)
+
+
+def test_an_object_over_several_lines_is_read():
+    assert {"a": 1} == event_json(b'data: {"a":\r\ndata: 1}\r\n\r\n')
+
+
+@pytest.mark.parametrize(
+    ("event", "whole"),
+    [
+        (b"data: [DONE]", True),
+        (b'data: {"a":1}', True),
+        (b'data: {"a":', False),
+        (b"", False),
+        (b"da", False),
+    ],
+)
+def test_what_no_empty_line_ended_may_be_whole(event, whole):
+    assert whole == is_whole(event)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"error":{"code":"x"}}', b'{\n "error": {\r\n  "code": "x"\n}\n}', b'{"error":\r{"code":"x"}}']
+)
+def test_an_error_object_becomes_one_event_even_if_written_on_several_lines(body):
+    event = error_event(body)
+    assert ([event], b"") == split(event)
+    assert {"error": {"code": "x"}} == event_json(event)
+
+
+def test_only_a_leading_error_member_makes_an_error():
+    assert is_error(b'data: {"error":{}}\n\n')
+    assert not is_error(b'data: {"a":{"error":{}}}\n\n')
+    assert not is_error(b': x\ndata: {"error":{}}\n\n')

@@ -1,0 +1,535 @@
+"""Each rule of the dispatcher's docstring, on real sockets; what is counted is upstream's requests."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+from support.assembled import Assembled
+from support.samples import call, config, deployment
+from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
+
+from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.routing import dispatcher as dispatch
+from gateway.telemetry.record import Record
+from gateway.upstream.client import Upstream
+from gateway.upstream.transport import PooledTransport
+from simulator.testing import closed_port
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+OK = reply(200, {"answer": "yes"})
+EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
+VERSION = {"error": {"code": "404", "message": "API version not supported"}}
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch):
+    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.01)
+
+
+class Bench:
+    """A dispatcher whose deployments a, b, ... stand for scripted upstreams and are tried in this order."""
+
+    def __init__(self, upstreams, *, random=lambda: 0.5, silence=5.0, tokens=None, **options):
+        per_member = {key: options.pop(key) for key in ("timeout", "stream_timeout") if key in options}
+        self.upstreams = upstreams
+        self.group = [
+            deployment(letter, base=getattr(upstream, "url", upstream), order=place, **per_member)
+            for place, (letter, upstream) in enumerate(zip("abcdef", upstreams, strict=False))
+        ]
+        self.now = NOW
+        self.record = Record("r", "chat", 0.0)
+        one = config(*self.group, **{"num_retries": 0} | options)
+        self.pool = Upstream(PooledTransport())
+        self.parts = Assembled(one, self.pool, tokens, clock=lambda: self.now, random=random, silence=silence)
+        self.dispatcher = self.parts.dispatcher
+
+    async def close(self):
+        await self.parts.sharing.close()
+        await self.pool.close()
+
+    async def send(self, one=None, seconds=5.0):
+        """The answer, or the error that the client would get."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        try:
+            answer = await self.dispatcher.send(one or call(), "master", self.record, deadline)
+        except GatewayError as error:
+            return error
+        await answer.close()
+        return answer
+
+    @property
+    def counts(self):
+        return [upstream.count for upstream in self.upstreams if not isinstance(upstream, str)]
+
+
+def run(scripts, test, **options):
+    """Run `test(bench)` with one upstream for each script (a tuple of steps, an upstream, or a URL)."""
+
+    async def work():
+        async with AsyncExitStack() as stack:
+            upstreams = []
+            for script in scripts:
+                upstream = Scripted(*script) if isinstance(script, tuple) else script
+                upstreams.append(
+                    upstream if isinstance(upstream, str) else await stack.enter_async_context(upstream)
+                )
+            bench = Bench(upstreams, **options)
+            try:
+                return await test(bench)
+            finally:
+                await bench.close()
+
+    return asyncio.run(work())
+
+
+def outcome(*scripts, one=None, seconds=5.0, **options):
+    """(answer or error, requests per upstream, attempts)."""
+
+    async def test(bench):
+        result = await bench.send(one, seconds)
+        return result, bench.counts, bench.record.attempts
+
+    return run(scripts, test, **options)
+
+
+FAULTS = {
+    "reset after the request": RESET,
+    "closed after the request": then(b"", "close"),
+    "broken in the head": then(b"HTTP/1.1 200 OK\r\ncontent-ty", "close"),
+    "no http": then(b"SSH-2.0-OpenSSH\r\n", "close"),
+    "408": reply(408, {"error": {"code": "Timeout"}}),
+    "429": reply(429, {"error": {"code": "429"}}),
+    "500": reply(500, {"error": {"code": "InternalServerError"}}),
+    "502 with a page": reply(502, b"<html>bad gateway</html>", content_type="text/html"),
+    "503 and nothing": reply(503, b""),
+    "504": reply(504, b"{}"),
+    "401": reply(401, {"error": {"code": "401"}}),
+    "403": reply(403, {"error": {"code": "403"}}),
+    "404": reply(404, {"error": {"code": "DeploymentNotFound"}}),
+    "wrong api-version": reply(400, VERSION),
+    "redirect": reply(307, b"", location="http://127.0.0.1:1/elsewhere"),
+    "200 with a page": reply(200, b"<html>sign in</html>", content_type="text/html"),
+    "200 and nothing": reply(200, b""),
+    "200 with half an object": reply(200, b'{"answer": "y'),
+    "200 cut by closing": then(b'HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"answer"', "close"),
+    "200 cut by reset": then(b'HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"answer"', "reset"),
+    "chunks cut by closing": then(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(b'{"a":1}'), "close"
+    ),
+    "chunks that are none": then(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}", "close"),
+}
+
+
+@pytest.mark.parametrize("step", FAULTS.values(), ids=FAULTS)
+def test_a_fault_moves_on_to_the_next_deployment(step):
+    answer, counts, attempts = outcome((step,), (OK,))
+    assert (b'{"answer": "yes"}', [1, 1], 2) == (answer.body, counts, attempts)
+
+
+def test_a_refused_connection_moves_on():
+    answer, counts, attempts = outcome(f"http://127.0.0.1:{closed_port()}", (OK,))
+    assert (200, [1], 2) == (answer.status, counts, attempts)
+
+
+def test_a_reset_before_the_request_was_read_moves_on():
+    answer, counts, _ = outcome(Scripted(reset_at_once=True), (OK,))
+    assert (200, [0, 1]) == (answer.status, counts)
+
+
+def test_a_host_that_does_not_exist_moves_on():
+    answer, counts, _ = outcome("http://no-such-host.invalid", (OK,))
+    assert (200, [1]) == (answer.status, counts)
+
+
+def test_a_host_that_no_host_can_have_moves_on():
+    answer, counts, _ = outcome(f"http://{'a' * 70}.invalid", (OK,))
+    assert (200, [1]) == (answer.status, counts)
+
+
+STREAM_FAULTS = {
+    "500": FAULTS["500"],
+    "429": FAULTS["429"],
+    "json": OK,
+    "a page": reply(200, b"<html>\n\nsign in\n\n</html>", content_type="text/html; charset=utf-8"),
+    "nothing": stream(),
+    "empty lines": stream(b"\r\n"),
+    "half an event": stream(b'data: {"choi'),
+    "reset before the first event": then(NO_END + chunk(b'data: {"ch'), "reset"),
+    "closed before the first event": then(NO_END, "close"),
+    "an error event of the service": stream(
+        b'data: {"error":{"type":"server_error","message":"x","code":"y"}}\n\n'
+    ),
+    "an error event without details": stream(b'data: {"error":"overloaded"}\n\n'),
+}
+
+
+@pytest.mark.parametrize("step", STREAM_FAULTS.values(), ids=STREAM_FAULTS)
+def test_a_fault_before_a_streams_first_event_moves_on(step):
+    answer, counts, _ = outcome((step,), (EVENTS,), one=call(stream=True))
+    assert ([1, 1], "b") == (counts, answer.deployment.id)
+    assert answer.events[0] == b'data: {"choices":[]}\n\n'
+
+
+def test_nothing_moves_on_after_the_first_event():
+    first = then(NO_END + chunk(b'data: {"choices":[]}\n\n'), "reset")
+    answer, counts, _ = outcome((first,), (EVENTS,), one=call(stream=True))
+    assert ("a", [1, 0]) == (answer.deployment.id, counts)
+
+
+REFUSALS = {
+    "400": reply(400, {"error": {"message": "bad", "code": "content_filter"}}),
+    "413": reply(413, {"error": {"message": "large", "code": None}}),
+    "422": reply(422, {"error": {"message": "odd", "code": 5}}),
+}
+
+
+@pytest.mark.parametrize("step", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_callers_own_mistake_is_answered_at_once_and_byte_for_byte(step, streamed):
+    answer, counts, _ = outcome((step,), (OK,), one=call(stream=streamed), num_retries=3)
+    assert ([1, 0], step.partition(b"\r\n\r\n")[2]) == (counts, answer.body)
+    assert int(step[9:12]) == answer.status
+
+
+@pytest.mark.parametrize("body", [b"<html>no</html>", b"", b"no"])
+def test_a_refusal_that_is_no_json_is_answered_in_openais_shape(body):
+    answer, counts, _ = outcome((reply(400, body, content_type="text/html"),))
+    expected = b'{"error":{"message":"The model\'s upstream service refused the request.","type":"invalid_request_error","param":null,"code":null}}'
+    assert (expected, "application/json", [1]) == (answer.body, answer.content_type, counts)
+
+
+def test_a_stream_that_begins_with_the_callers_mistake_is_an_http_error():
+    event = b'data: {"error":{"type":"invalid_request_error","message":"dep-a says no","code":"bad"}}\n\n'
+    answer, counts, _ = outcome((stream(event),), (EVENTS,), one=call(stream=True))
+    assert (400, "bad", [1, 0], None) == (answer.status, answer.code, counts, answer.exchange)
+    assert (
+        b'{"error": {"type": "invalid_request_error", "message": "gpt says no", "code": "bad"}}'
+        == answer.body
+    )
+
+
+def test_four_deployments_are_tried_and_no_more_each_once():
+    error, counts, attempts = outcome(*[(FAULTS["500"],)] * 6)
+    assert ([1, 1, 1, 1, 0, 0], 4) == (counts, attempts)
+    assert isinstance(error, UpstreamFailed)
+
+
+def test_two_deployments_are_each_tried_once_whatever_the_retries():
+    _, counts, _ = outcome((FAULTS["500"],), (FAULTS["500"],), num_retries=5)
+    assert [1, 1] == counts
+
+
+def test_a_timeout_before_the_headers_moves_on_once():
+    answer, counts, _ = outcome((HANG,), (OK,), timeout=0.15)
+    assert (200, [1, 1]) == (answer.status, counts)
+
+
+def test_a_second_timeout_ends_it():
+    error, counts, _ = outcome((HANG,), (HANG,), (OK,), timeout=0.15)
+    assert ([1, 1, 0], UpstreamTimeout) == (counts, type(error))
+
+
+def test_after_a_timeout_other_faults_still_move_on():
+    answer, counts, _ = outcome((HANG,), (FAULTS["500"],), (OK,), timeout=0.15)
+    assert (200, [1, 1, 1]) == (answer.status, counts)
+
+
+def test_a_stream_that_is_silent_before_its_first_event_moves_on():
+    silent = then(NO_END + chunk(b": x"), "hang")
+    answer, counts, _ = outcome((silent,), (EVENTS,), one=call(stream=True), stream_timeout=0.15)
+    assert ("b", [1, 1]) == (answer.deployment.id, counts)
+
+
+def test_silence_within_a_reply_is_a_timeout():
+    error, counts, _ = outcome(
+        (then(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", "hang"),), silence=0.15, num_retries=3
+    )
+    assert ([1], UpstreamTimeout) == (counts, type(error))
+
+
+def test_a_lone_deployment_is_not_tried_again_after_a_timeout():
+    error, counts, _ = outcome((HANG,), timeout=0.15, num_retries=3)
+    assert ([1], UpstreamTimeout, 504) == (counts, type(error), error.status)
+
+
+def test_a_dripping_reply_ends_at_the_deployments_timeout():
+    drip = then(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n", *[b"{", 0.05] * 20)
+    error, _, _ = outcome((drip,), timeout=0.3)
+    assert isinstance(error, UpstreamTimeout)
+
+
+def test_the_deadline_ends_everything():
+    error, counts, _ = outcome((HANG,), (OK,), seconds=0.15)
+    assert ([1, 0], UpstreamTimeout) == (counts, type(error))
+
+
+@pytest.mark.parametrize(
+    ("streamed", "options", "limit"),
+    [
+        (False, {"timeout": 1.0}, 1.0),
+        (True, {"timeout": 1.0}, 1.0),
+        (True, {"timeout": 9.0, "stream_timeout": 2.0}, 2.0),
+        (False, {"timeout": 1.0, "stream_timeout": 9.0}, 1.0),
+        (False, {"timeout": 100.0}, 50.0),
+        (False, {}, 50.0),
+    ],
+)
+def test_the_closest_timeout_counts(streamed, options, limit):
+    async def test(bench):
+        now = asyncio.get_running_loop().time()
+        return bench.dispatcher._attempts._limit(bench.group[0], call(stream=streamed), now + 50) - now
+
+    assert limit == pytest.approx(run(["http://127.0.0.1:1"], test, **options), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "408",
+        "500",
+        "502 with a page",
+        "503 and nothing",
+        "reset after the request",
+        "200 with a page",
+        "redirect",
+    ],
+)
+def test_a_lone_deployment_is_tried_again_up_to_the_retries(name):
+    _, counts, attempts = outcome((FAULTS[name],), num_retries=2)
+    assert ([3], 3) == (counts, attempts)
+
+
+def test_a_lone_deployment_that_recovers_answers():
+    answer, counts, _ = outcome((FAULTS["500"], RESET, OK), num_retries=2)
+    assert (200, [3]) == (answer.status, counts)
+
+
+def test_a_lone_deployment_that_cannot_be_reached_is_tried_again():
+    error, _, attempts = outcome(f"http://127.0.0.1:{closed_port()}", num_retries=2)
+    assert (UpstreamUnavailable, 503, 3) == (type(error), error.status, attempts)
+
+
+@pytest.mark.parametrize("name", ["401", "403", "404", "wrong api-version", "429"])
+def test_a_lone_deployment_is_not_tried_again_where_that_cannot_help(name):
+    _, counts, _ = outcome((FAULTS[name],), num_retries=3)
+    assert [1] == counts
+
+
+def elapsed(work):
+    async def timed():
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        result = await work
+        return result, loop.time() - started
+
+    return timed()
+
+
+def test_backoff_doubles(monkeypatch):
+    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.1)
+
+    async def test(bench):
+        return (await elapsed(bench.send()))[1]
+
+    assert 0.3 == pytest.approx(run([(FAULTS["500"],)], test, num_retries=2, random=lambda: 0.0), abs=0.09)
+
+
+def test_upstreams_wait_is_kept_before_a_lone_deployment_is_tried_again():
+    async def test(bench):
+        return await elapsed(bench.send())
+
+    answer, seconds = run([(reply(503, b"{}", retry_after_ms="250"), OK)], test, num_retries=1)
+    assert 200 == answer.status
+    assert 0.24 < seconds < 1
+
+
+def test_a_wait_that_is_too_long_is_left_to_the_client():
+    error, counts, _ = outcome((reply(503, b"{}", retry_after="20"), OK), num_retries=1, seconds=60)
+    assert ([1], [("retry-after", "20"), ("retry-after-ms", "20000")]) == (counts, error.headers())
+
+
+def test_no_retry_begins_that_would_end_after_the_deadline():
+    error, counts, _ = outcome((reply(503, b"{}", retry_after="2"), OK), num_retries=1, seconds=0.5)
+    assert ([1], UpstreamUnavailable) == (counts, type(error))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "wait"),
+    [
+        ({}, {}, 10),
+        ({"retry_after": "7"}, {}, 7),
+        ({"retry_after_ms": "2500"}, {}, 3),
+        ({"x_ms_retry_after_ms": "3000"}, {}, 3),
+        ({"retry_after_ms": "0", "retry_after": "1"}, {}, 1),
+        ({"retry_after": "Tue, 14 Nov 2023 22:13:50 GMT"}, {}, 30),
+        ({}, {"error": {"message": "Please retry after 26 seconds."}}, 26),
+    ],
+)
+def test_each_form_of_a_limit_reaches_the_client_as_the_same_wait(headers, body, wait):
+    error, counts, _ = outcome((reply(429, body, **headers),))
+    assert ([1], 429, "rate_limit_exceeded") == (counts, error.status, error.code)
+    assert [("retry-after", str(wait)), ("retry-after-ms", str(wait * 1000))] == error.headers()
+    plural = "" if wait == 1 else "s"
+    assert (
+        f"Rate limit reached for the model `gpt`. Please try again in {wait} second{plural}." == error.message
+    )
+
+
+def test_a_limited_deployment_rests_until_its_time():
+    async def test(bench):
+        first = await bench.send()
+        resting = await bench.send()
+        bench.now += 7
+        return [first, resting, await bench.send()], bench.counts
+
+    (first, resting, later), counts = run([(reply(429, b"{}", retry_after="7"), OK)], test)
+    assert ([429, 429, 200], [2]) == ([first.status, resting.status, later.status], counts)
+    assert first.headers() == resting.headers()
+
+
+def test_the_other_deployment_serves_while_one_rests():
+    async def test(bench):
+        return [(await bench.send()).status for _ in range(3)], bench.counts
+
+    assert ([200, 200, 200], [1, 3]) == run([(reply(429, b"{}", retry_after="7"),), (OK,)], test)
+
+
+def test_where_one_of_two_rests_the_other_counts_as_alone():
+    async def test(bench):
+        await bench.send()
+        return (await bench.send()).status, bench.counts
+
+    status, counts = run(
+        [(reply(429, b"{}", retry_after="7"),), (OK, FAULTS["500"], OK)], test, num_retries=1
+    )
+    assert (200, [1, 3]) == (status, counts)
+
+
+def test_a_call_that_is_too_large_by_itself_is_told_not_to_come_back():
+    error, _, _ = outcome((reply(429, b"{}", retry_after="86400"),))
+    assert [
+        ("retry-after", "60"),
+        ("retry-after-ms", "60000"),
+        ("x-should-retry", "false"),
+    ] == error.headers()
+
+
+def test_the_shortest_wait_of_all_limited_ones_is_told():
+    error, counts, _ = outcome((reply(429, b"{}", retry_after="20"),), (reply(429, b"{}", retry_after="5"),))
+    assert ([1, 1], ("retry-after", "5")) == (counts, error.headers()[0])
+
+
+def test_a_limit_is_told_even_if_the_last_failure_was_another():
+    error, _, _ = outcome((FAULTS["429"],), (FAULTS["500"],))
+    assert (RateLimited, ("retry-after", "10")) == (type(error), error.headers()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("401", UpstreamFailed),
+        ("403", UpstreamFailed),
+        ("404", UpstreamFailed),
+        ("wrong api-version", UpstreamFailed),
+        ("redirect", UpstreamFailed),
+        ("500", UpstreamFailed),
+        ("502 with a page", UpstreamFailed),
+        ("200 with a page", UpstreamFailed),
+        ("408", UpstreamTimeout),
+        ("504", UpstreamTimeout),
+        ("503 and nothing", UpstreamUnavailable),
+        ("reset after the request", UpstreamUnavailable),
+    ],
+)
+def test_each_failure_has_a_neutral_error(name, kind):
+    error, _, _ = outcome((FAULTS[name],))
+    assert kind is type(error)
+    assert kind.default_message == error.message
+
+
+def test_a_redirect_is_not_followed():
+    async def work():
+        async with Scripted(OK) as elsewhere, Scripted(reply(307, b"", location=elsewhere.url)) as upstream:
+            bench = Bench([upstream])
+            await bench.send()
+            await bench.close()
+            return upstream.count, elsewhere.count
+
+    assert (1, 0) == asyncio.run(work())
+
+
+def test_upstream_sees_one_credential_and_no_more_headers_than_it_needs():
+    async def test(bench):
+        await bench.send()
+        return bench.upstreams[0].requests
+
+    ((head, body),) = run([(OK,)], test)
+    line, *headers = head.decode().split("\r\n")[:-2]
+    named = dict(header.lower().split(": ", 1) for header in headers)
+    assert "POST /openai/deployments/dep-a/x HTTP/1.1" == line
+    assert {"host", "accept", "content-type", "user-agent", "api-key", "content-length"} == set(named)
+    assert ("upstream-key", "application/json") == (named["api-key"], named["content-type"])
+    assert call().body.raw == body
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_caller_that_leaves_closes_upstream_at_once(streamed):
+    async def test(bench):
+        sending = asyncio.create_task(bench.send(call(stream=streamed)))
+        while not bench.counts[0]:
+            await asyncio.sleep(0.005)
+        sending.cancel()
+        await asyncio.wait({sending})
+        async with asyncio.timeout(1):
+            while not bench.upstreams[0].left:
+                await asyncio.sleep(0.005)
+        return sending.cancelled()
+
+    assert run([(HANG,)], test)
+
+
+PARTIAL = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "one"),
+    [
+        (then(PARTIAL + b"\r\n{", "hang"), call()),
+        (then(PARTIAL + b"content-type: text/html\r\n\r\n<", "hang"), call(stream=True)),
+        (then(NO_END + chunk(b"data: "), "hang"), call(stream=True)),
+    ],
+    ids=["late body", "no stream", "late event"],
+)
+def test_a_try_that_failed_before_its_reply_ended_closes_its_connection(step, one):
+    async def test(bench):
+        await bench.send(one)
+        async with asyncio.timeout(1):
+            while not bench.upstreams[0].left:
+                await asyncio.sleep(0.005)
+
+    run([(step,)], test, timeout=0.15)
+
+
+def test_failures_leave_no_connection_behind():
+    async def test(bench):
+        # One fewer than what opens the circuit.
+        for _ in range(4):
+            await bench.send()
+        return bench.upstreams[0].connections, bench.counts
+
+    failing = reply(500, b"x" * 100_000)
+    assert (1, [4, 4]) == run([(failing,), (OK,)], test)
+
+
+def test_a_log_line_names_the_deployment_by_its_id_only(caplog):
+    outcome((FAULTS["404"],))
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.upstream"]
+    assert "deployment a failed: operator, status 404, code DeploymentNotFound" == line
+
+
+def test_time_at_upstream_is_recorded():
+    async def test(bench):
+        await bench.send()
+        return bench.record.waited
+
+    assert 0.1 <= run([(then(b"", 0.1, OK),)], test) < 0.5

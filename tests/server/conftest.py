@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from host_clients import SAMPLE_APP
+from support.hosts import Host, start_embedded_host, start_functions_host
+
+
+@pytest.fixture(scope="session")
+def embedded_host():
+    with start_embedded_host(SAMPLE_APP) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def functions_host():
+    with start_functions_host(SAMPLE_APP, {"GATEWAY_ARRIVAL_TIMEOUT": "1"}) as host:
+        yield host
+
+
+@pytest.fixture(params=["embedded", "functions"])
+def host(request) -> Host:
+    """The sample app on each host in turn."""
+    return request.getfixturevalue(f"{request.param}_host")

@@ -1,0 +1,127 @@
+"""What only the Functions runtime can get wrong: the two halves of a request, and its bookkeeping."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+from host_clients import SAMPLE_APP, connect, head, read_until, seen, state, wait_for
+from support.hosts import start_functions_host
+
+#: The sample app's bound, set in conftest.
+WAIT_SECONDS = 1
+
+NO_REQUEST = {"x-host-fault": "no-request"}
+NO_INVOCATION = {"x-host-fault": "no-invocation"}
+
+
+def timed_get(url, headers):
+    began = time.monotonic()
+    response = httpx.get(url, headers=headers)
+    return response, time.monotonic() - began
+
+
+def test_an_invocation_whose_request_never_arrives_ends_within_its_bound(functions_host):
+    failed = state(functions_host)["failed"]
+
+    response, took = timed_get(f"{functions_host.url}/api/json", NO_REQUEST)
+
+    assert 500 == response.status_code
+    assert WAIT_SECONDS <= took < WAIT_SECONDS + 1
+    assert failed + 1 == state(functions_host)["failed"]
+    assert wait_for(lambda: state(functions_host)["entries"] == 0, 2 * WAIT_SECONDS)
+
+
+def test_a_request_whose_invocation_never_comes_ends_within_its_bound(functions_host):
+    response, took = timed_get(f"{functions_host.url}/api/json", NO_INVOCATION)
+
+    assert (500, "internal_error") == (response.status_code, response.json()["error"]["code"])
+    assert WAIT_SECONDS <= took < WAIT_SECONDS + 1
+    assert 0 == state(functions_host)["entries"]
+
+
+def test_other_requests_are_untouched_by_halves_that_wait(functions_host):
+    with connect(functions_host) as stream, connect(functions_host) as half, connect(functions_host) as other:
+        stream.sendall(head("GET", "/api/events?count=20&gap=0.1"))
+        half.sendall(head("GET", "/api/json", "x-host-fault: no-request"))
+        other.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
+        _, took = timed_get(f"{functions_host.url}/api/json", {})
+        whole = read_until(stream, b"0\r\n\r\n")
+
+    assert took < 0.5
+    assert 20 == whole.count(b"data: ")
+
+
+def test_the_bound_does_not_count_for_a_handler_at_work(functions_host):
+    response = httpx.get(f"{functions_host.url}/api/wait?ticks={int(WAIT_SECONDS * 150)}")
+
+    assert "waited" == response.text
+
+
+def test_a_client_that_leaves_a_half_behind_leaves_no_entry(functions_host):
+    with connect(functions_host) as connection:
+        connection.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
+        assert wait_for(lambda: state(functions_host)["entries"] > 0)
+
+    assert wait_for(lambda: state(functions_host)["entries"] == 0, 2 * WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("path", ["before", "none", "cancelled", "after"])
+def test_a_failed_handler_leaves_no_entry(functions_host, path):
+    with connect(functions_host) as connection:
+        connection.sendall(head("GET", f"/api/fail/{path}", "connection: close"))
+        read_until(connection, b"never")
+
+    assert wait_for(lambda: state(functions_host)["entries"] == 0)
+
+
+def test_every_invocation_is_answered_when_clients_leave_while_handlers_run(functions_host):
+    before, started = state(functions_host), seen(functions_host, "wait_started")
+    connections = [connect(functions_host) for _ in range(20)]
+    for connection in connections:
+        connection.sendall(head("POST", "/api/wait", "content-length: 2") + b"{}")
+    assert wait_for(lambda: seen(functions_host, "wait_started") == started + 20)
+
+    for connection in connections:
+        connection.close()
+
+    assert wait_for(lambda: state(functions_host)["running"] == 0)
+    assert before["unanswered"] == state(functions_host)["unanswered"]
+    assert 0 == state(functions_host)["entries"]
+
+
+def test_what_is_logged_at_the_end_of_a_stream_reaches_the_console_once(functions_host):
+    httpx.get(f"{functions_host.url}/api/events?count=7&gap=0")
+
+    assert wait_for(lambda: "a stream of 7 is over" in functions_host.log())
+    assert 1 == functions_host.log().count("a stream of 7 is over")
+
+
+def test_a_request_that_succeeds_logs_nothing_by_itself(functions_host):
+    before = functions_host.log()
+
+    httpx.get(f"{functions_host.url}/api/json")
+
+    assert before == functions_host.log()
+
+
+def test_nothing_grows_over_three_thousand_requests():
+    """The runtime alone would keep 2 KB for each request."""
+    with start_functions_host(SAMPLE_APP) as host, httpx.Client(base_url=host.url) as client:
+
+        def work(rounds):
+            for number in range(rounds):
+                client.get("/api/json")
+                if number % 10 == 0:
+                    with connect(host) as connection:
+                        connection.sendall(head("GET", "/api/events?count=100&gap=0.01"))
+                    client.get("/api/fail/before")
+            assert wait_for(lambda: state(host)["running"] == 0, 5)
+            return state(host)
+
+        before, after = work(500), work(2500)
+
+        assert 0 == after["entries"]
+        assert before["tasks"] == after["tasks"]
+        assert after["rss"] - before["rss"] < 2_000_000

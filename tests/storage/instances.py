@@ -1,0 +1,112 @@
+"""Instances of the gateway's limits, each with a balancer of its own, for tests of what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+import uuid
+
+from gateway.config.deployment import ApiKey, Config, Deployment
+from gateway.limits.balancing.balancer import Balancer
+from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.sharing.replication import Sharing
+
+_numbers = itertools.count()
+_living: list[Sharing] = []
+
+
+def forget_all() -> None:
+    """Let go of all instances as they are."""
+    _living.clear()
+
+
+def run_to_its_end(work):
+    """Run a coroutine, and end what it leaves under way."""
+
+    async def inside():
+        try:
+            return await work
+        finally:
+            await end_all()
+
+    return asyncio.run(inside())
+
+
+async def end_all() -> None:
+    """End what the instances of a test have left under way, as the end of their processes would."""
+    while _living:
+        _living.pop()._stop_timer()
+    under_way = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def config(members: int = 2, rpm: int = 600, **settings) -> Config:
+    group = tuple(
+        Deployment(f"d{number}", "m", f"d{number}", "azure", {}, ApiKey("k"), rpm=rpm, tpm=100_000)
+        for number in range(members)
+    )
+    return Config({"m": group}, allow_anonymous=True, **settings)
+
+
+class Clock:
+    """The time, moved by as much as a test wants."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+class Instance:
+    """One process's limits."""
+
+    def __init__(self, store, pool: str, *, clock=time.time, configuration=None, **options) -> None:
+        number = next(_numbers)
+        self.config = configuration or config()
+        self.group = self.config.models["m"]
+        self.balancer = Balancer(self.config, uuid.uuid4().hex[:12], random.Random(number).random)
+        self.sharing = Sharing(
+            self.balancer,
+            store,
+            clock=clock,
+            random=random.Random(number).random,
+            pool=pool,
+            **options,
+        )
+        _living.append(self.sharing)
+
+    async def call(self, seconds: float = 0.0, tokens: int = 10, *, used: int | None = None) -> float:
+        """One call that takes upstream `seconds`; returns the seconds that sharing has added."""
+        started = time.monotonic()
+        shared = self.sharing.call()
+        try:
+            await shared.refreshed()
+            choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
+            if choice.look_first:
+                await shared.exchanged()
+                choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
+            reservation = self.balancer.reserve(choice, self.sharing.now())
+            shared.dispatched()
+            upstream = time.monotonic()
+            await asyncio.sleep(seconds)
+            upstream = time.monotonic() - upstream
+            self.balancer.settle(
+                reservation, Outcome(Result.SUCCESS, tokens if used is None else used, 0), self.sharing.now()
+            )
+        finally:
+            await shared.settled()
+        return time.monotonic() - started - upstream
+
+    def requests(self) -> int:
+        """Requests of the last minute, of all instances, as this one knows them."""
+        return sum(state.charged_requests for state in self.balancer.state(self.sharing.now()))
+
+    @property
+    def operations(self) -> int:
+        return sum(self.sharing.storage.operations.values())

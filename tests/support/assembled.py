@@ -1,0 +1,47 @@
+"""The parts between a call and its deployments, put together as `gateway/app.py` does, with what a test passes in."""
+
+from __future__ import annotations
+
+from gateway.auth.authenticator import Authenticator
+from gateway.limits.balancing.balancer import Balancer
+from gateway.pipeline.gateway import Gateway
+from gateway.pipeline.status import Status
+from gateway.routing.dispatcher import Dispatcher
+from gateway.routing.models import Models
+from gateway.sharing.replication import Sharing
+from gateway.storage.memory import MemoryStore
+from gateway.upstream.attempts import Attempts
+
+
+class Assembled:
+    """One instance's dispatcher, and the parts that tests look into."""
+
+    def __init__(
+        self,
+        config,
+        upstream,
+        tokens=None,
+        *,
+        clock,
+        random=lambda: 0.5,
+        silence=5.0,
+        store=None,
+        instance="testing0",
+    ):
+        self.config = config
+        self.clock = clock
+        self.balancer = Balancer(config, instance, random)
+        self.sharing = Sharing(self.balancer, store or MemoryStore(), clock=clock, random=random)
+        self.models = Models(config, created=int(clock()))
+        attempts = Attempts(config, upstream, tokens, clock=clock, silence=silence)
+        self.dispatcher = Dispatcher(
+            config, self.models, attempts, self.balancer, self.sharing, random=random
+        )
+
+    def gateway(self, settings, dispatcher=None):
+        """The pipeline in front of it."""
+        authenticator = Authenticator(self.config.master_key)
+        status = Status(authenticator, self.balancer, self.sharing)
+        return Gateway(
+            settings, authenticator, self.models, dispatcher or self.dispatcher, status, clock=self.clock
+        )

@@ -1,0 +1,201 @@
+"""One try of one deployment, on real sockets: an answer, or what the ledgers learn of its failure."""
+
+import asyncio
+
+import pytest
+from support.samples import call, config, deployment
+from support.scripted import HANG, RESET, Scripted, reply, stream, then
+
+from gateway.config.deployment import ClientSecret, DefaultIdentity
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.limits.tokens.signals import RateLimits
+from gateway.telemetry.record import Record
+from gateway.upstream.attempts import Attempts, Failed
+from gateway.upstream.client import Upstream
+from gateway.upstream.credentials import IdentityFailed
+from gateway.upstream.transport import PooledTransport
+from simulator.testing import closed_port
+
+NOW = 1_700_000_000.0
+OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
+IDENTITY = ClientSecret("t", "c", "s")
+
+
+class Tokens:
+    """Gives out the tokens of a list, the last one for ever, and notes those that are discarded."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+        self.discarded = []
+
+    async def token(self, identity):
+        if not self.values:
+            raise IdentityFailed
+        return self.values[0]
+
+    def discard(self, identity, value):
+        self.discarded.append(value)
+        self.values = self.values[1:] or self.values
+
+
+def tried(*script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, member=None, **options):
+    """(what came of one try, its record, the upstream)."""
+
+    async def work():
+        async with Scripted(*(script or (OK,))) as server:
+            target = deployment(base=url or server.url, **(member or {}))
+            pool = Upstream(PooledTransport())
+            attempts = Attempts(config(target, **options), pool, tokens, clock=lambda: NOW, silence=silence)
+            record = Record("r", "chat", 0.0)
+            deadline = asyncio.get_running_loop().time() + seconds
+            made = await attempts.make(target, one or call(), record, deadline)
+            if not isinstance(made, Failed):
+                await made.close()
+            await pool.close()
+            return made, record, server
+
+    return asyncio.run(work())
+
+
+def test_an_answer_comes_with_what_it_used():
+    answer, record, _ = tried()
+
+    assert Outcome(Result.SUCCESS, 3, 4) == answer.outcome()
+    assert ("a", 1) == (record.deployment, record.attempts)
+
+
+def test_an_answers_limits_are_read():
+    limited = reply(
+        200,
+        {"choices": [{}]},
+        x_ratelimit_limit_tokens="1000",
+        x_ratelimit_remaining_tokens="900",
+    )
+    answer, _, _ = tried(limited)
+
+    assert RateLimits(tokens=1000, tokens_left=900) == answer.outcome().limits
+
+
+def test_a_refusal_of_the_callers_mistake_is_an_answer_that_counts_as_such():
+    answer, _, _ = tried(reply(400, {"error": {"message": "no", "code": "content_filter"}}))
+
+    assert (400, "content_filter", Result.CALLER) == (
+        answer.status,
+        answer.code,
+        answer.outcome().result,
+    )
+
+
+def test_a_stream_that_was_not_relayed_to_its_end_was_aborted():
+    answer, _, _ = tried(EVENTS, one=call(stream=True))
+
+    assert Result.ABORTED is answer.outcome().result
+
+
+FAILURES = {
+    "429 of tokens": (
+        reply(429, {"error": {"code": "429", "message": "exceeded token rate limit"}}, retry_after_ms="1500"),
+        Failed(Outcome(Result.LIMITED, retry_after=1.5, kind="tokens", error="429"), 429, "429"),
+    ),
+    "429 of requests": (
+        reply(429, b"{}", retry_after="7", x_ratelimit_type="Requests"),
+        Failed(Outcome(Result.LIMITED, retry_after=7.0, kind="requests", error="429"), 429),
+    ),
+    "429 with limits": (
+        reply(429, b"{}", x_ratelimit_limit_requests="60", x_ratelimit_remaining_requests="0"),
+        Failed(
+            Outcome(
+                Result.LIMITED,
+                limits=RateLimits(requests=60, requests_left=0),
+                kind="requests",
+                error="429",
+            ),
+            429,
+        ),
+    ),
+    "500": (reply(500, b"{}"), Failed(Outcome(Result.FAILED, error="500"), 500)),
+    "503 with a wait": (
+        reply(503, b"{}", retry_after="3"),
+        Failed(Outcome(Result.FAILED, retry_after=3.0, error="503"), 503),
+    ),
+    "404": (
+        reply(404, {"error": {"code": "DeploymentNotFound"}}),
+        Failed(Outcome(Result.OPERATOR, error="404"), 404, "DeploymentNotFound"),
+    ),
+    "a page under a 200": (
+        reply(200, b"<html>", content_type="text/html"),
+        Failed(Outcome(Result.FAILED, error="no answer"), 200, "not json"),
+    ),
+    "reset": (RESET, Failed(Outcome(Result.TORN, error="torn"))),
+}
+
+
+@pytest.mark.parametrize(("step", "failed"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_tells_the_ledgers_what_kind_it_is(step, failed):
+    made, _, server = tried(step)
+
+    assert (failed, 1) == (made, server.count)
+
+
+def test_what_cannot_be_connected_to_is_unreachable():
+    made, record, _ = tried(url=f"http://127.0.0.1:{closed_port()}")
+
+    assert (Failed(Outcome(Result.UNREACHABLE, error="unreachable")), 1) == (made, record.attempts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0.1},
+        {"member": {"timeout": 0.1}},
+        {"seconds": 0.1},
+        {"silence": 0.1},
+        {"one": call(stream=True), "stream_timeout": 0.1},
+        {"one": call(stream=True), "member": {"stream_timeout": 0.1}, "stream_timeout": 4.0},
+        {"one": call(stream=True), "timeout": 0.1},
+    ],
+    ids=["of all", "own", "deadline", "silence", "streams", "own for streams", "of all for streams"],
+)
+def test_each_timeout_ends_a_try(options):
+    made, record, _ = tried(HANG, **options)
+
+    assert Failed(Outcome(Result.TIMEOUT, error="timeout")) == made
+    assert 0.1 == pytest.approx(record.waited, abs=0.09)
+
+
+def test_the_timeout_of_streams_is_none_for_whole_replies():
+    answer, _, _ = tried(then(b"", 0.15, OK), stream_timeout=0.05)
+
+    assert 200 == answer.status
+
+
+def test_without_a_token_nothing_is_sent_and_the_operator_is_to_blame():
+    made, _, server = tried(tokens=Tokens(), member={"credential": IDENTITY})
+
+    assert (Failed(Outcome(Result.OPERATOR, error="no token"), code="no token"), 0) == (made, server.count)
+
+
+@pytest.mark.parametrize("identity", [IDENTITY, DefaultIdentity()])
+def test_a_token_that_is_refused_is_replaced_once(identity):
+    tokens = Tokens("old", "new")
+    answer, record, server = tried(reply(401, b"{}"), OK, tokens=tokens, member={"credential": identity})
+
+    assert (200, 2, ["old"]) == (answer.status, record.attempts, tokens.discarded)
+    sent = [
+        b"authorization: bearer " + value in head.lower()
+        for value, (head, _) in zip([b"old", b"new"], server.requests, strict=True)
+    ]
+    assert [True, True] == sent
+
+
+def test_a_new_token_that_is_refused_too_is_the_operators_fault():
+    made, _, server = tried(reply(401, b"{}"), tokens=Tokens("old", "new"), member={"credential": IDENTITY})
+
+    assert (Failed(Outcome(Result.OPERATOR, error="401"), 401), 2) == (made, server.count)
+
+
+def test_a_key_that_is_refused_is_not_tried_again():
+    made, _, server = tried(reply(401, b"{}"))
+
+    assert (Result.OPERATOR, 1) == (made.result, server.count)

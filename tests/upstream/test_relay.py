@@ -1,0 +1,320 @@
+"""Relaying: what came is passed on, and half an answer never looks like a whole one."""
+
+import asyncio
+import json
+
+import pytest
+from support.samples import call, deployment
+from support.scripted import NO_END, Scripted, chunk, reply, stream, then
+
+from gateway.errors import BadRequest, RateLimited, error_body
+from gateway.limits.tokens.outcome import Result
+from gateway.protocol.messages import Truncated
+from gateway.protocol.operations import SPEECH
+from gateway.protocol.sse import DONE, event_json
+from gateway.telemetry.record import Record, Usage
+from gateway.upstream.client import Upstream
+from gateway.upstream.relay import BROKEN, FRAME, Relay, abandon, relay_bytes, relay_events, relay_late
+from gateway.upstream.replies import Answer, receive
+from gateway.upstream.transport import PooledTransport
+
+STREAMED = call(stream=True)
+
+
+def event(**members):
+    return b"data: " + json.dumps(members).encode() + b"\n\n"
+
+
+FIRST = event(choices=[{"delta": {"content": "a"}}], usage=None)
+LAST = event(choices=[{"delta": {}, "finish_reason": "stop"}])
+COST = event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 4})
+
+
+def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, late=False):
+    """(pieces, record, what broke it) of one reply."""
+
+    async def work():
+        record, pieces = Record("r", "chat", 0.0), []
+        async with Scripted(step) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=silence)
+            try:
+                answer = await receive(exchange, one, deployment(), hide_usage=hide_usage, now=0.0)
+                if late:
+                    sending = asyncio.get_running_loop().create_future()
+                    sending.set_result(answer)
+                    source = relay_late(sending, record, "gpt", lambda: 7.0)
+                elif answer.splitter is None:
+                    source = relay_bytes(answer, record)
+                else:
+                    source = relay_events(answer, record, "gpt")
+                pieces = [piece async for piece in source]
+            finally:
+                await exchange.close()
+                await pool.close()
+        return pieces, record
+
+    return asyncio.run(work())
+
+
+def test_what_a_client_got_that_left_is_counted():
+    async def work():
+        text = event(choices=[{"delta": {"content": "x" * (FRAME + 400)}}])
+        async with Scripted(stream(FIRST, FIRST, text, LAST, COST, DONE)) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
+            answer = await receive(exchange, STREAMED, deployment(), hide_usage=False, now=0.0)
+            source = relay_events(answer, Record("r", "chat", 0.0), "gpt")
+            got = b""
+            while got.count(b"data:") < 3:
+                got += await anext(source)
+            await source.aclose()
+            answer.result = Result.ABORTED
+            outcome = answer.outcome()
+            await exchange.close()
+            await pool.close()
+        return outcome, got.count(b"data:"), len(text)
+
+    outcome, events, size = asyncio.run(work())
+    assert (Result.ABORTED, events + (size - FRAME) // 4) == (outcome.result, outcome.relayed)
+
+
+def test_a_whole_stream_passes_unchanged():
+    pieces, record = relayed(stream(FIRST, LAST, COST, DONE))
+    assert FIRST + LAST + COST + DONE == b"".join(pieces)
+    assert (Usage(3, 4), None) == (record.usage, record.error_code)
+
+
+def test_events_leave_when_they_come():
+    step = then(NO_END + chunk(FIRST), 0.05, chunk(LAST), 0.05, chunk(DONE) + b"0\r\n\r\n")
+    assert [FIRST, LAST, DONE] == relayed(step)[0]
+
+
+def test_events_leave_whole_whatever_the_chunks():
+    step = then(NO_END + chunk(FIRST + LAST[:9]), 0.05, chunk(LAST[9:]), 0.05, chunk(DONE) + b"0\r\n\r\n")
+    assert [FIRST, LAST, DONE] == relayed(step)[0]
+
+
+def test_crlf_passes_unchanged():
+    whole = (FIRST + LAST + DONE).replace(b"\n", b"\r\n")
+    assert whole == b"".join(relayed(stream(whole[:50], whole[50:]))[0])
+
+
+def test_usage_that_the_client_did_not_ask_for_is_hidden_and_learnt():
+    pieces, record = relayed(stream(FIRST, LAST, COST, DONE), hide_usage=True)
+    assert FIRST.replace(b', "usage": null', b"") + LAST + DONE == b"".join(pieces)
+    assert Usage(3, 4) == record.usage
+
+
+def test_a_stream_that_ends_after_its_finish_reason_is_whole():
+    pieces, record = relayed(stream(FIRST, LAST))
+    assert (FIRST + LAST, None) == (b"".join(pieces), record.error_code)
+
+
+def broken_off(message=BROKEN, code="upstream_error"):
+    inner = {"message": message, "type": "server_error", "param": None, "code": code}
+    return b"data: " + json.dumps({"error": inner}, separators=(",", ":")).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        stream(FIRST),
+        then(NO_END + chunk(FIRST), "reset"),
+        then(NO_END + chunk(FIRST), "close"),
+        then(NO_END + chunk(FIRST) + b"40\r\ndata", "close"),
+        stream(FIRST, LAST[:20]),
+        stream(FIRST, b"data: {\n"),
+    ],
+    ids=["ended", "reset", "closed", "closed in a chunk", "half an event", "half an event and a line end"],
+)
+def test_a_stream_that_breaks_off_ends_in_an_error_event(step):
+    pieces, record = relayed(step)
+    assert (FIRST + broken_off(), "upstream_error") == (b"".join(pieces), record.error_code)
+
+
+def test_a_stream_that_breaks_between_its_finish_and_its_end_is_broken():
+    pieces, _ = relayed(then(NO_END + chunk(FIRST + LAST), "reset"))
+    assert FIRST + LAST + broken_off() == b"".join(pieces)
+
+
+def test_a_stream_that_breaks_after_done_is_whole():
+    pieces, record = relayed(then(NO_END + chunk(FIRST + DONE), "reset"))
+    assert (FIRST + DONE, None) == (b"".join(pieces), record.error_code)
+
+
+def test_a_stream_that_falls_silent_ends_in_an_error_event():
+    pieces, record = relayed(then(NO_END + chunk(FIRST), "hang"), silence=0.15)
+    silent = broken_off(
+        "The model's upstream service fell silent in the middle of its answer.", "upstream_timeout"
+    )
+    assert (FIRST + silent, "upstream_timeout") == (b"".join(pieces), record.error_code)
+
+
+def test_a_last_event_without_its_empty_line_is_passed_on():
+    pieces, record = relayed(stream(FIRST, DONE.rstrip()))
+    assert (FIRST + DONE.rstrip(), None) == (b"".join(pieces), record.error_code)
+
+
+def test_a_whole_event_before_a_broken_end_is_closed_so_that_the_error_is_seen():
+    pieces, _ = relayed(stream(FIRST, FIRST.rstrip()))
+    assert FIRST + FIRST.rstrip() + b"\n\n" + broken_off() == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    "end", [stream, lambda *events: then(NO_END + b"".join(map(chunk, events)), "reset")]
+)
+def test_upstreams_own_error_event_is_redacted_and_the_only_one(end):
+    error = event(error={"message": "dep-a at https://contoso-east.openai.azure.com", "callstack": "x"})
+    pieces, record = relayed(end(FIRST, error))
+    assert FIRST + b'data: {"error": {"message": "gpt at upstream"}}\n\n' == b"".join(pieces)
+    assert "upstream_error" == record.error_code
+
+
+def test_an_error_event_that_cannot_be_redacted_is_replaced():
+    pieces, _ = relayed(stream(FIRST, b'data: {"error": dep-a}\n\n'))
+    error = b"".join(pieces).removeprefix(FIRST)
+    assert "upstream_error" == event_json(error)["error"]["code"]
+    assert b"dep-a" not in b"".join(pieces)
+
+
+def test_speech_passes_unchanged():
+    sound = bytes(range(256)) * 1000
+    pieces, _ = relayed(reply(200, sound, content_type="audio/mpeg"), one=call(SPEECH))
+    assert sound == b"".join(pieces)
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "hang"])
+def test_speech_that_breaks_off_is_truncated(how):
+    step = then(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nabc", how)
+    with pytest.raises(Truncated):
+        relayed(step, one=call(SPEECH), silence=0.15)
+
+
+def test_a_late_stream_is_relayed_like_any_other():
+    pieces, record = relayed(stream(FIRST, LAST, DONE), late=True)
+    assert (FIRST + LAST + DONE, 7.0) == (b"".join(pieces), record.first_byte)
+
+
+def late(result):
+    """(pieces, record) of a late stream whose sending ended in `result`."""
+
+    async def work():
+        sending, record = asyncio.get_running_loop().create_future(), Record("r", "chat", 0.0)
+        if isinstance(result, Exception):
+            sending.set_exception(result)
+        else:
+            sending.set_result(result)
+        return [piece async for piece in relay_late(sending, record, "gpt", lambda: 7.0)], record
+
+    return asyncio.run(work())
+
+
+def test_a_failure_after_the_headers_is_an_event():
+    error = RateLimited("slow", retry_after=7)
+    pieces, record = late(error)
+    assert ([b"data: " + error_body(error) + b"\n\n"], "rate_limit_exceeded") == (pieces, record.error_code)
+
+
+def test_a_refusal_after_the_headers_is_one_event_even_over_several_lines():
+    body = b'{\n  "error": {\r\n    "code": "content_filter"\n  }\n}\n'
+    (piece,), record = late(Answer(400, "application/json", deployment(), body, code="content_filter"))
+    assert ({"error": {"code": "content_filter"}}, "content_filter") == (event_json(piece), record.error_code)
+    assert 1 == piece.count(b"\n\n")
+
+
+class Closable:
+    closed = 0
+
+    async def close(self):
+        self.closed += 1
+
+
+def test_abandoning_closes_what_has_come():
+    async def work():
+        sending, exchange = asyncio.get_running_loop().create_future(), Closable()
+        sending.set_result(Answer(200, None, deployment(), exchange=exchange))
+        await abandon(sending)
+        return exchange.closed
+
+    assert 1 == asyncio.run(work())
+
+
+def test_abandoning_ends_what_is_under_way():
+    async def work():
+        sending = asyncio.ensure_future(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        await abandon(sending)
+        await asyncio.wait({sending})
+        return sending.cancelled()
+
+    assert asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    "result", [BadRequest("x"), Answer(400, None, deployment())], ids=["error", "whole answer"]
+)
+def test_abandoning_what_needs_no_closing_does_nothing(result):
+    async def work():
+        sending = asyncio.get_running_loop().create_future()
+        if isinstance(result, Exception):
+            sending.set_exception(result)
+        else:
+            sending.set_result(result)
+        await abandon(sending)
+
+    asyncio.run(work())
+
+
+def test_abandoning_what_was_cancelled_does_nothing():
+    async def work():
+        sending = asyncio.get_running_loop().create_future()
+        sending.cancel()
+        await abandon(sending)
+
+    asyncio.run(work())
+
+
+def relay(pieces, log):
+    async def finish():
+        log.append("finish")
+
+    return Relay(pieces, finish)
+
+
+async def numbers():
+    yield b"1"
+    yield b"2"
+
+
+def test_a_relay_is_tidied_up_once():
+    async def work():
+        log = []
+        one = relay(numbers(), log)
+        pieces = [piece async for piece in one]
+        await one.aclose()
+        await one.aclose()
+        return pieces, log
+
+    assert ([b"1", b"2"], ["finish"]) == asyncio.run(work())
+
+
+def test_a_relay_nobody_reads_is_tidied_up_too():
+    async def work():
+        log = []
+        await relay(numbers(), log).aclose()
+        return log
+
+    assert ["finish"] == asyncio.run(work())
+
+
+def test_a_relay_has_finished_before_its_reader_sees_the_end():
+    async def work():
+        log = []
+        one = relay(numbers(), log)
+        pieces = [await anext(one), await anext(one)]
+        assert [] == log
+        assert await anext(one, None) is None
+        return pieces, log
+
+    assert ([b"1", b"2"], ["finish"]) == asyncio.run(work())
