@@ -13,7 +13,7 @@ import time
 
 from gateway import settings as process
 from gateway.adapters import tables
-from gateway.adapters.identity import Tokens
+from gateway.adapters.identity import EntraTokens
 from gateway.adapters.tables import TableStore
 from gateway.auth.authenticator import Authenticator
 from gateway.config.deployment import Config
@@ -26,7 +26,7 @@ from gateway.pipeline.status import Status
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 from gateway.settings import Settings, SettingsError
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import Store
 from gateway.upstream.attempts import Attempts
@@ -43,14 +43,14 @@ class App:
 
     def __init__(self, config: Config, settings: Settings) -> None:
         self._upstream = Upstream(PooledTransport())
-        self._tokens = Tokens(time.time)
+        self._tokens = EntraTokens(time.time)
         attempts = Attempts(
             config, self._upstream, self._tokens, clock=time.time, silence=settings.stream_timeout
         )
         balancer = Balancer(config, secrets.token_hex(6), random.random)
         store = _store(settings)
         self._tables = isinstance(store, TableStore)
-        self._sharing = Sharing(
+        self._sharing = Replication(
             balancer,
             store,
             clock=time.time,

@@ -140,14 +140,14 @@ class RateLimited(GatewayError):
     type = "requests"
     default_code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, retry_after: float, hopeless: bool = False) -> None:
-        """`hopeless`: the same request will not pass later either."""
+    def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
+        """`retryable` False: the same request will not pass later either."""
         super().__init__(message, retry_after=retry_after)
-        self.hopeless = hopeless
+        self.retryable = retryable
 
     def headers(self) -> list[tuple[str, str]]:
         """Both retry headers, and a word for the clients that would come again in vain."""
-        return [*super().headers(), ("x-should-retry", "false")] if self.hopeless else super().headers()
+        return super().headers() if self.retryable else [*super().headers(), ("x-should-retry", "false")]
 
 
 class TokenRateLimited(RateLimited):

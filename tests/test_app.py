@@ -16,7 +16,7 @@ from gateway.errors import NotReady
 from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT
 from gateway.storage.memory import MemoryStore
-from gateway.storage.store import Reason, StoreError
+from gateway.storage.store import StoreError, StoreFailure
 
 AZURITE = "UseDevelopmentStorage=true"
 
@@ -40,7 +40,7 @@ def test_a_configuration_becomes_a_gateway_that_answers():
 
 class BrokenStore(MemoryStore):
     async def load(self, name):
-        raise StoreError(Reason.DOWN)
+        raise StoreError(StoreFailure.DOWN)
 
 
 @pytest.mark.parametrize(("setting", "expected"), [({}, 200), ({"strict_fails_open": False}, 429)])

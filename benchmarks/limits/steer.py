@@ -16,7 +16,7 @@ from benchmarks.limits.traffic import SimCall
 from benchmarks.limits.world import World
 from gateway.config.deployment import ApiKey, Config, Deployment
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
-from gateway.limits.balancing.choice import Reason
+from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.balancing.counting import Reservation
 from gateway.limits.ledger import rows
 from gateway.limits.tokens.estimate import Estimate
@@ -88,7 +88,7 @@ class Instance:
         last_resorts = 0
         while True:
             choice = balancer.choose(self._group, estimate, tried, self.clock(), last_resorts=last_resorts)
-            if choice.look_first:
+            if choice.sync_first:
                 yield from self.exchanged()
                 choice = balancer.choose(
                     self._group, estimate, tried, self.clock(), last_resorts=last_resorts
@@ -104,7 +104,7 @@ class Instance:
                 return
             reservation = balancer.reserve(choice, self.clock())
             self.dispatched()
-            last_resorts += choice.reason is Reason.LAST_RESORT
+            last_resorts += choice.reason is ChoiceReason.LAST_RESORT
             tried.append(choice.deployment.id)
             place = int(choice.deployment.id[1:])
             verdict = yield from world.ask(place, call)
@@ -131,7 +131,7 @@ class Instance:
         """As `gateway.sharing.replication`: one shared read, awaited when the view is too old."""
         now = self._world.now
         age = now - self._viewed
-        near_end = self.balancer.watched(self.clock())
+        near_end = self.balancer.near_full(self.clock())
         least = freshness(capped=capped, near_end=near_end, instances=self.balancer.instances)
         if age < least.refresh_after or self._breaker.open(now):
             return
@@ -199,7 +199,7 @@ class Instance:
         if self._flush_planned or not self.balancer.dirty or self._breaker.open(self._world.now):
             return
         self._flush_planned = True
-        due = self._world.now if self.balancer.pressing else self._flushed + FLUSH_EVERY
+        due = self._world.now if self.balancer.flush_now else self._flushed + FLUSH_EVERY
         self._world.engine.start(self._flush(), max(self._world.now, due))
 
     def _flush(self) -> Process:

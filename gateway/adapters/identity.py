@@ -31,7 +31,7 @@ Identity = ClientSecret | DefaultIdentity
 _log = logging.getLogger("gateway.identity")
 
 
-class Tokens:
+class EntraTokens:
     """The current token of each identity."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gateway.storage.store import Reason, StoreError
+from gateway.storage.store import StoreError, StoreFailure
 
 
 @contextmanager
@@ -20,19 +20,19 @@ def translated() -> Iterator[None]:
         raise StoreError(_reason(error)) from error
 
 
-def _reason(error: Exception) -> Reason:
+def _reason(error: Exception) -> StoreFailure:
     from azure.core.exceptions import ServiceRequestError, ServiceResponseError  # noqa: PLC0415
 
     status = getattr(error, "status_code", None)
     if status is None and isinstance(error, ServiceRequestError | ServiceResponseError | OSError):
-        return Reason.DOWN
+        return StoreFailure.DOWN
     if code(error) == "TableBeingDeleted":
-        return Reason.DELETING
+        return StoreFailure.DELETING
     if status in {401, 403} or _is_identity(error):
-        return Reason.FORBIDDEN
+        return StoreFailure.FORBIDDEN
     if status in {408, 429, 500, 502, 503, 504}:
-        return Reason.BUSY
-    return Reason.FAILED
+        return StoreFailure.BUSY
+    return StoreFailure.FAILED
 
 
 def _is_identity(error: Exception) -> bool:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.storage.store import Reason, StoreError
+from gateway.storage.store import StoreError, StoreFailure
 
 #: Characters in a text property: 64 KiB of UTF-16. What is longer is compressed into binary properties.
 TEXT_LIMIT = 32_768
@@ -24,7 +24,7 @@ def pack(text: str) -> dict[str, str | bytes]:
         return {"text": text}
     data = zlib.compress(text.encode(), level=1)
     if len(data) > BINARY_LIMIT * len(_BINARIES):
-        raise StoreError(Reason.TOO_LARGE)
+        raise StoreError(StoreFailure.TOO_LARGE)
     pieces = [data[start : start + BINARY_LIMIT] for start in range(0, len(data), BINARY_LIMIT)]
     return dict(zip(_BINARIES, pieces, strict=False))
 

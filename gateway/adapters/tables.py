@@ -13,12 +13,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.adapters.identity import Tokens
+from gateway.adapters.identity import EntraTokens
 from gateway.adapters.table_errors import code, is_lost, is_missing, translated
 from gateway.adapters.table_rows import SELECT, pack, unpack
 from gateway.config.deployment import DefaultIdentity
-from gateway.storage.clock import Skew
-from gateway.storage.store import Cell, Reason, StoredRow, StoreError
+from gateway.storage.clock import ClockOffset
+from gateway.storage.store import Cell, StoredRow, StoreError, StoreFailure
 from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class TableStore:
         self._endpoint = endpoint
         self._connection_string = connection_string
         self._credential = credential or self._identity
-        self._skew = Skew()
+        self._skew = ClockOffset()
         self._connection: _Connection | None = None
 
     @property
@@ -174,7 +174,7 @@ class TableStore:
                     asyncio.run_coroutine_threadsafe(connection.close(), connection.loop)
             connection = self._connection
         if connection is None:  # closed while it was being opened
-            raise StoreError(Reason.DOWN)
+            raise StoreError(StoreFailure.DOWN)
         return connection
 
     def _service(self) -> TableServiceClient:
@@ -192,10 +192,10 @@ class TableStore:
                 self._connection_string or "", transport=transport, **_CLIENT_OPTIONS
             )
         except ValueError as error:
-            raise StoreError(Reason.MISCONFIGURED) from error
+            raise StoreError(StoreFailure.MISCONFIGURED) from error
 
     def _identity(self) -> AsyncTokenCredential:
-        return _Identity(Tokens(self._clock))
+        return _Identity(EntraTokens(self._clock))
 
     def _hook(self) -> Callable[[Any], None]:
         """What learns from the reply of an operation that starts now."""
@@ -232,7 +232,7 @@ class _Connection:
 class _Identity:
     """The environment's identity, as the SDK wants it; fetched once for all and renewed ahead by Tokens."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: EntraTokens) -> None:
         self._tokens = tokens
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:

@@ -19,7 +19,7 @@ from gateway.config.problems import Path, Problems, render
 from gateway.config.values import (
     Base,
     Filled,
-    Limit,
+    LimitValue,
     ModelName,
     Name,
     Pause,
@@ -40,14 +40,14 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, protected_namespaces=())
 
 
-class Entry(Section):
+class ModelEntry(Section):
     """One member of `model_list`."""
 
     model_name: ModelName | None = None
     litellm_params: dict[str, Any] | None = None
     model_info: dict[str, Any] | None = None
-    rpm: Limit | None = None
-    tpm: Limit | None = None
+    rpm: LimitValue | None = None
+    tpm: LimitValue | None = None
     strict: bool | None = None
 
 
@@ -65,12 +65,12 @@ class Params(Section):
     client_secret: Filled | None = None
     azure_scope: Secret | None = None
     organization: Secret | None = None
-    rpm: Limit | None = None
-    tpm: Limit | None = None
+    rpm: LimitValue | None = None
+    tpm: LimitValue | None = None
     strict: bool | None = None
     cooldown_time: Pause | None = None
     weight: Weight | None = None
-    order: Limit | None = None
+    order: LimitValue | None = None
     timeout: Seconds | None = None
     request_timeout: Seconds | None = None
     stream_timeout: Seconds | None = None
@@ -81,16 +81,16 @@ class Info(Section):
 
     id: Secret | None = None
     mode: str | None = None
-    rpm: Limit | None = None
-    tpm: Limit | None = None
+    rpm: LimitValue | None = None
+    tpm: LimitValue | None = None
     strict: bool | None = None
-    ptu_count: Limit | None = None
+    ptu_count: LimitValue | None = None
     allowed_fails: Retries | None = None
     cooldown_time: Pause | None = None
-    order: Limit | None = None
+    order: LimitValue | None = None
 
 
-class Fallbacks(Section):
+class FallbackKeys(Section):
     """What `router_settings` and `litellm_settings` both say of other models, and of rests."""
 
     fallbacks: list[dict[str, list[str]]] | None = None
@@ -101,7 +101,7 @@ class Fallbacks(Section):
     cooldown_time: Pause | None = None
 
 
-class Router(Fallbacks):
+class RouterSettings(FallbackKeys):
     """`router_settings`."""
 
     routing_strategy: str | None = None
@@ -114,7 +114,7 @@ class Router(Fallbacks):
     stream_timeout: Seconds | None = None
 
 
-class Library(Fallbacks):
+class Library(FallbackKeys):
     """`litellm_settings`."""
 
     num_retries: Retries | None = None
@@ -133,15 +133,15 @@ class General(Section):
 class ClientLimit(Section):
     """`general_settings.client_limits`: in all, and under `models` of single models."""
 
-    rpm: Limit | None = None
-    tpm: Limit | None = None
+    rpm: LimitValue | None = None
+    tpm: LimitValue | None = None
     strict: bool | None = None
     models: dict[str, Any] | None = None
 
 
 _SECTIONS: Mapping[type[Section], str] = {
-    Entry: "model_list",
-    Router: "router_settings",
+    ModelEntry: "model_list",
+    RouterSettings: "router_settings",
     Library: "litellm_settings",
     General: "general_settings",
     ClientLimit: "client_limits",

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.config.deployment import Config, Deployment
-from gateway.config.document import TOP_LEVEL, General, Library, Router, read_section, unknown
+from gateway.config.document import TOP_LEVEL, General, Library, RouterSettings, read_section, unknown
 from gateway.config.environment import resolve
-from gateway.config.members import Member, Reading, read_member
+from gateway.config.members import DraftMember, Reading, read_member
 from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_rests, warn_strict
 from gateway.config.problems import ConfigError, Problems
 from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
@@ -99,7 +99,9 @@ def _assemble(
     reading = Reading(environ, problems, warnings=[], unused={})
     models = _read_models(tree.get("model_list"), reading)
     unused = reading.unused
-    router, _ = read_section(Router, tree.get("router_settings"), ("router_settings",), problems, unused)
+    router, _ = read_section(
+        RouterSettings, tree.get("router_settings"), ("router_settings",), problems, unused
+    )
     library, _ = read_section(Library, tree.get("litellm_settings"), ("litellm_settings",), problems, unused)
     general, _ = read_section(General, tree.get("general_settings"), ("general_settings",), problems, unused)
     shuffle, capped = read_strategy(router, problems, reading.warnings)
@@ -143,7 +145,7 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
     if not isinstance(raw, list) or not raw:
         reading.problems.add(("model_list",), "must be a list with at least one entry")
         return {}
-    groups: dict[str, list[Member]] = {}
+    groups: dict[str, list[DraftMember]] = {}
     for index, entry in enumerate(raw):
         if not isinstance(entry, dict):
             reading.problems.add(("model_list", index), "must be a mapping of keys to values")
@@ -154,7 +156,7 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
     return {name: _settle(members) for name, members in groups.items()}
 
 
-def _check_ids(groups: Mapping[str, list[Member]], problems: Problems) -> None:
+def _check_ids(groups: Mapping[str, list[DraftMember]], problems: Problems) -> None:
     seen: set[str] = set()
     for members in groups.values():
         for number, member in enumerate(members, 1):
@@ -166,11 +168,11 @@ def _check_ids(groups: Mapping[str, list[Member]], problems: Problems) -> None:
             seen.add(identity)
 
 
-def _identity(member: Member, number: int) -> str:
+def _identity(member: DraftMember, number: int) -> str:
     return member.given_id or f"{member.deployment.model_name}#{number}"
 
 
-def _settle(members: list[Member]) -> tuple[Deployment, ...]:
+def _settle(members: list[DraftMember]) -> tuple[Deployment, ...]:
     """Deployments of one group. Where some have an order, those without come last, as at LiteLLM."""
     last = max((member.order or 0 for member in members), default=0) + 1
     ordered = last > 1

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.config import urls
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
-from gateway.config.document import Entry, Info, Params, read_section
+from gateway.config.document import Info, ModelEntry, Params, read_section
 from gateway.config.problems import Path, Problems, render
 from gateway.config.values import is_version
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
@@ -40,7 +40,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DraftMember:
     """A deployment whose id and order still depend on the other members of its group."""
 
     deployment: Deployment
@@ -50,10 +50,10 @@ class Member:
     order: int | None
 
 
-def read_member(raw: Any, path: Path, reading: Reading) -> Member:
+def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     """Read the member at `path`; what is wrong goes to `reading.problems`, and then the result has no use."""
     problems, unused = reading.problems, reading.unused
-    entry, _ = read_section(Entry, raw, path, problems, unused)
+    entry, _ = read_section(ModelEntry, raw, path, problems, unused)
     at_params, at_info = (*path, "litellm_params"), (*path, "model_info")
     if entry.model_name is None:
         problems.add((*path, "model_name"), "is missing; it is the name clients ask for")
@@ -97,7 +97,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> Member:
         strict=bool(entry.strict or params.strict or info.strict),
         defaults=defaults,
     )
-    return Member(deployment, path, info.id, params.order or info.order)
+    return DraftMember(deployment, path, info.id, params.order or info.order)
 
 
 def _split_model(model: str | None, path: Path, problems: Problems) -> tuple[Provider, str]:

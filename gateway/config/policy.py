@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from gateway.config.deployment import ClientLimits, Deployment, Fallbacks, Limit
-from gateway.config.document import ClientLimit, General, Library, Router, read_section
+from gateway.config.document import ClientLimit, General, Library, RouterSettings, read_section
 from gateway.config.problems import Path, Problems
 
 #: LiteLLM's strategies that choose by usage below the limits: here the default choice, with caps.
@@ -27,7 +27,7 @@ _ANY = "*"
 _LONGEST_REST = 60
 
 
-def read_strategy(router: Router, problems: Problems, warnings: list[str]) -> tuple[bool, bool]:
+def read_strategy(router: RouterSettings, problems: Problems, warnings: list[str]) -> tuple[bool, bool]:
     """Whether deployments are drawn by weights alone, and whether their limits are caps."""
     strategy = router.routing_strategy
     path = ("router_settings", "routing_strategy")
@@ -59,7 +59,7 @@ def warn_strict(deployments: Iterable[Deployment], warnings: list[str], *, cappe
 
 
 def warn_rests(
-    deployments: Iterable[Deployment], router: Router, library: Library, warnings: list[str]
+    deployments: Iterable[Deployment], router: RouterSettings, library: Library, warnings: list[str]
 ) -> None:
     """Warn of every `cooldown_time` that is longer than any rest."""
     configured = [(each.id, each.cooldown_time) for each in deployments]
@@ -75,7 +75,7 @@ def warn_rests(
 
 
 def read_fallbacks(
-    router: Router, library: Library, models: Collection[str], problems: Problems
+    router: RouterSettings, library: Library, models: Collection[str], problems: Problems
 ) -> Fallbacks:
     """Other models to try. `router_settings` wins over `litellm_settings`, kind by kind."""
 

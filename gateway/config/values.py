@@ -81,7 +81,7 @@ def is_version(text: str) -> bool:
 
 Secret = Annotated[str, AfterValidator(_header_safe)]
 Name = Annotated[str, AfterValidator(_named)]
-Limit = Annotated[int, Field(gt=0, le=_MOST)]
+LimitValue = Annotated[int, Field(gt=0, le=_MOST)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
 Pause = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
 Retries = Annotated[int, Field(ge=0, le=100)]

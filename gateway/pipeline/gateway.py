@@ -17,7 +17,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.errors import GatewayError, InternalError, RateLimited, error_body
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.pipeline.status import Status
-from gateway.pipeline.uploads import Bodies, Hold
+from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.json_body import parse
@@ -63,7 +63,7 @@ class Gateway:
         self._clock = clock
         self._authenticator = authenticator
         self.status = status
-        self._bodies = Bodies(
+        self._bodies = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
         )
 
@@ -110,7 +110,7 @@ class Gateway:
         finally:
             hold.release()
 
-    async def _read(self, hold: Hold, request: Request, record: Record) -> bytes:
+    async def _read(self, hold: Upload, request: Request, record: Record) -> bytes:
         """The body; what the caller takes to send it is no time of ours."""
         began = self._clock()
         body = await hold.read(request)
@@ -123,7 +123,7 @@ class Gateway:
         body = self._models.listing() if name is None else self._models.entry(name)
         return self._whole(200, [_JSON], body, record)
 
-    async def _stream(self, call: Call, client: str, record: Record, hold: Hold) -> Reply:
+    async def _stream(self, call: Call, client: str, record: Record, hold: Upload) -> Reply:
         """A stream's reply.
 
         Its headers wait for upstream's first byte, so that a failure before it is an HTTP error, which

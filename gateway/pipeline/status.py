@@ -11,7 +11,7 @@ from typing import Any
 from gateway.auth.authenticator import MASTER, Authenticator
 from gateway.errors import Unauthorized
 from gateway.limits.balancing.balancer import Balancer
-from gateway.sharing.replication import WAIT_SECONDS, Sharing
+from gateway.sharing.replication import WAIT_SECONDS, Replication
 
 _OPEN = {"status": "ok"}
 
@@ -19,7 +19,7 @@ _OPEN = {"status": "ok"}
 class Status:
     """Reports as JSON bytes."""
 
-    def __init__(self, authenticator: Authenticator, balancer: Balancer, sharing: Sharing) -> None:
+    def __init__(self, authenticator: Authenticator, balancer: Balancer, sharing: Replication) -> None:
         self._authenticator = authenticator
         self._balancer = balancer
         self._sharing = sharing

@@ -12,7 +12,7 @@ from gateway.protocol.messages import Request
 SLOWEST_UPLOAD = 1024
 
 
-class Bodies:
+class UploadLimits:
     """Reads bodies and counts the bytes held until they are released."""
 
     def __init__(self, *, max_body: int, max_held: int, upload_timeout: float) -> None:
@@ -22,17 +22,17 @@ class Bodies:
         self.upload_timeout = upload_timeout
         self.held = 0
 
-    def hold(self) -> Hold:
+    def hold(self) -> Upload:
         """A new, empty reservation; release it when the body is no longer needed."""
-        return Hold(self)
+        return Upload(self)
 
 
-class Hold:
+class Upload:
     """The bytes of one request's body, counted until released."""
 
     __slots__ = ("_bodies", "_size")
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: UploadLimits) -> None:
         self._bodies = bodies
         self._size = 0
 
@@ -65,9 +65,9 @@ class Hold:
             raise UploadTimeout from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def handed_over(self) -> Hold:
+    def handed_over(self) -> Upload:
         """A reservation of the same bytes under a new owner; releasing this one then does nothing."""
-        successor = Hold(self._bodies)
+        successor = Upload(self._bodies)
         successor._size, self._size = self._size, 0
         return successor
 

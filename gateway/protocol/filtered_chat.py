@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from gateway.protocol.json_body import Member, scan_object, splice
+from gateway.protocol.json_body import JsonMember, scan_object, splice
 
 _MARK = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')
 _MESSAGE = '"message":{"role":"assistant","content":null},'
@@ -35,7 +35,7 @@ def completed(body: bytes) -> bytes:
     return splice(text, [(place, place, _MESSAGE) for place in bare]).encode() if bare else body
 
 
-def _choices(text: str, members: tuple[Member, ...]) -> Iterator[tuple[int, object]]:
+def _choices(text: str, members: tuple[JsonMember, ...]) -> Iterator[tuple[int, object]]:
     """Every choice, and where it begins."""
     for member in members:
         if member.key != "choices" or not isinstance(member.value, list):

@@ -34,7 +34,7 @@ _scan = _decoder.scan_once  # type: ignore[attr-defined]  # an attribute since P
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class JsonMember:
     """One member of an object: its key, its value and where the value stands in the text."""
 
     key: str
@@ -109,12 +109,12 @@ def parse(raw: bytes) -> Body:
     return Body(raw, text, values)
 
 
-def scan_object(text: str, start: int) -> tuple[tuple[Member, ...], int]:
+def scan_object(text: str, start: int) -> tuple[tuple[JsonMember, ...], int]:
     """The members of the JSON object that begins at `start` (its brace), and where it ends.
 
     Raises ValueError, StopIteration or RecursionError where the text is no JSON.
     """
-    members: list[Member] = []
+    members: list[JsonMember] = []
     position = _skip(text, start + 1)
     if text[position : position + 1] == "}":
         return (), position + 1
@@ -127,7 +127,7 @@ def scan_object(text: str, start: int) -> tuple[tuple[Member, ...], int]:
             raise ValueError("a colon must follow a key")
         value_start = _skip(text, position + 1)
         value, value_end = _scan(text, value_start)
-        members.append(Member(key, value, value_start, value_end))
+        members.append(JsonMember(key, value, value_start, value_end))
         position = _skip(text, value_end)
         separator = text[position : position + 1]
         if separator == "}":

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
-from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import estimate, with_defaults
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
@@ -29,7 +29,7 @@ from gateway.protocol.messages import Headers
 from gateway.routing.models import Models
 from gateway.routing.progress import Progress, error_of
 from gateway.sharing.account import Account
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer
@@ -54,7 +54,7 @@ class Dispatcher:
         models: Models,
         attempts: Attempts,
         balancer: Balancer,
-        sharing: Sharing,
+        sharing: Replication,
         *,
         random: Callable[[], float],
     ) -> None:
@@ -189,7 +189,7 @@ class Dispatcher:
 
         await progress.account.refreshed()
         choice = choose()
-        if choice.look_first:
+        if choice.sync_first:
             await progress.account.exchanged()
             choice = choose()
         return choice
@@ -215,10 +215,10 @@ class Dispatcher:
 
     async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
         """One try: its answer, or None when it failed, or was not made because a strict cap is full."""
-        progress.last_resorts += choice.reason is Reason.LAST_RESORT
+        progress.last_resorts += choice.reason is ChoiceReason.LAST_RESORT
         wait = await progress.account.reserve(choice)
         if wait is not None:
-            progress.note(Choice(None, Reason.CAPPED, choice.tokens, wait))
+            progress.note(Choice(None, ChoiceReason.CAPPED, choice.tokens, wait))
             return None
         outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
         if isinstance(outcome, Answer):

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST, Wait
@@ -15,7 +15,7 @@ from gateway.sharing.account import Account, limited
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Failed
 
-_ROOM = frozenset({Reason.LIMITED, Reason.CAPPED})
+_ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED})
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class Progress:
     last_resorts: int = 0
     #: How long until a deployment at its limit has room again, and seconds until one that failed is back.
     room: Wait | None = None
-    #: Whether all that have no room lack it for longer than a client is ever told to wait.
-    hopeless: bool = True
+    #: Whether some deployment without room has it again within the longest wait that a client is told.
+    retryable: bool = False
     healthy_in: float | None = None
 
     @property
@@ -64,7 +64,7 @@ class Progress:
         """Remember when somebody may answer, from a choice that found nobody."""
         wait = choice.wait
         if choice.reason in _ROOM:
-            self.hopeless = self.hopeless and choice.hopeless
+            self.retryable = self.retryable or choice.retryable
             room = wait or Wait(0.0)
             if self.room is None or room.seconds < self.room.seconds:
                 self.room = room
@@ -75,7 +75,7 @@ class Progress:
         """After a pause all may be tried again."""
         self.tried.clear()
         self.room = self.healthy_in = None
-        self.hopeless = True
+        self.retryable = False
 
 
 def error_of(progress: Progress) -> GatewayError:
@@ -93,8 +93,8 @@ def error_of(progress: Progress) -> GatewayError:
             named if room is None else room.seconds,
             (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
             # Such waits are named for a request that is too large by itself.
-            hopeless=(all_said_so and min(waits) > COOLDOWN_LONGEST)
-            or (room is not None and progress.hopeless),
+            retryable=not (all_said_so and min(waits) > COOLDOWN_LONGEST)
+            and (room is None or progress.retryable),
         )
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)

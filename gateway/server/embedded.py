@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import BadRequest, GatewayError, NotFound
-from gateway.server.host_routing import Router, collapse_slashes, decode_path, read_route
+from gateway.server.host_routing import HostRouter, collapse_slashes, decode_path, read_route
 from gateway.server.replies import reply, send_error
 
 #: The Functions host's prefix where host.json has none.
@@ -99,7 +99,7 @@ class EmbeddedHost:
             handler = read_handler(function)
             self.handlers[handler.name] = handler
             routes.append(read_route(handler.name, function.get_raw_bindings(), route_prefix))
-        self.router = Router(routes)
+        self.router = HostRouter(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""

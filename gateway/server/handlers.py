@@ -17,7 +17,7 @@ from gateway.protocol.messages import ClientGone, Reply
 from gateway.protocol.messages import Request as Call
 from gateway.protocol.operations import Operation
 from gateway.server.functions import Request, Response
-from gateway.server.responses import Connection, GatewayResponse
+from gateway.server.responses import GatewayResponse, HttpCaller
 from gateway.server.routes import Route, allowed_methods
 from gateway.telemetry.request_log import CLIENT_CLOSED_REQUEST
 
@@ -35,7 +35,7 @@ def handler(route: Route) -> Handler:
 
 def _operation(operation: Operation, *, azure_path: bool) -> Handler:
     async def handle(req: Request) -> Response:
-        connection = Connection(req.receive)
+        connection = HttpCaller(req.receive)
         headers = _headers(req.scope)
         model = req.path_params.get("model")
         if model is not None:

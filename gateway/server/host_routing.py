@@ -51,7 +51,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class HostRoute:
     """One HTTP function's route, prefix included."""
 
     function: str
@@ -84,7 +84,7 @@ class Route:
 class Match(NamedTuple):
     """The route that answers, and its parameters."""
 
-    route: Route
+    route: HostRoute
     params: dict[str, str]
 
 
@@ -95,7 +95,7 @@ def is_int32(value: str) -> bool:
 
 def make_route(
     function: str, template: str | None, methods: Iterable[str] | None = None, prefix: str = ""
-) -> Route:
+) -> HostRoute:
     """The route of one function; no template means the function's name, no methods mean all.
 
     Raises RouteError for a reserved route or a template with parts this module does not know.
@@ -108,10 +108,10 @@ def make_route(
     if any(segment.rest or segment.optional for segment in segments[:-1]):
         raise RouteError(f"{function}: only the last segment of {whole!r} may be optional")
     upper = frozenset(method.upper() for method in methods or ())
-    return Route(function, whole, upper or ALL_METHODS, segments, compile_pattern(segments))
+    return HostRoute(function, whole, upper or ALL_METHODS, segments, compile_pattern(segments))
 
 
-def read_route(function: str, bindings: Iterable[str], prefix: str = "") -> Route:
+def read_route(function: str, bindings: Iterable[str], prefix: str = "") -> HostRoute:
     """The route in a function's raw bindings, JSON texts as `get_raw_bindings()` returns them.
 
     Raises RouteError as make_route does, and where no binding is an HTTP trigger.
@@ -156,21 +156,21 @@ def compile_pattern(segments: Sequence[Segment]) -> re.Pattern[str]:
     return re.compile("".join(parts) + tail, re.IGNORECASE | re.DOTALL)
 
 
-def order_routes(routes: Iterable[Route]) -> list[Route]:
+def order_routes(routes: Iterable[HostRoute]) -> list[HostRoute]:
     """The order in which the host tries routes."""
     return sorted(routes, key=lambda route: route.function.lower())
 
 
-class Router:
+class HostRouter:
     """Answers `match` in the host's order; a literal path costs one dict lookup."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[HostRoute]) -> None:
         self.routes = tuple(order_routes(routes))
         #: Routes with parameters, in order: the candidates of every path that no literal names.
         self.general = tuple(route for route in self.routes if not route.literal)
         #: For each literal path all routes that match it, in order, so that a route with parameters
         #: whose name sorts first still wins over the literal.
-        self.literal: dict[str, tuple[Route, ...]] = {}
+        self.literal: dict[str, tuple[HostRoute, ...]] = {}
         for route in self.routes:
             if route.literal:
                 path = "/" + "/".join(segment.text for segment in route.segments)
@@ -230,7 +230,7 @@ def resolve_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-def find_ambiguous(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
+def find_ambiguous(routes: Iterable[HostRoute]) -> list[tuple[HostRoute, HostRoute]]:
     """Pairs of routes that some request could reach both of, the winner (by name order) first."""
     return [
         (first, second)

@@ -12,7 +12,7 @@ from gateway.protocol.messages import ClientGone, Reply, Stream
 from gateway.server.functions import Response
 
 
-class Connection:
+class HttpCaller:
     """The caller's end of one HTTP request, as ASGI shows it."""
 
     def __init__(self, receive: Receive) -> None:
@@ -64,7 +64,7 @@ class Connection:
 class GatewayResponse(Response):
     """Sends a Reply: whole, or piece by piece until it ends or the caller leaves."""
 
-    def __init__(self, reply: Reply, connection: Connection | None = None) -> None:
+    def __init__(self, reply: Reply, connection: HttpCaller | None = None) -> None:
         body = reply.body if isinstance(reply.body, bytes) else b""
         super().__init__(body, reply.status)
         if not isinstance(reply.body, bytes):
@@ -89,7 +89,7 @@ class GatewayResponse(Response):
     async def _stream(self, body: Stream, send: Send) -> None:
         if self._connection is None:
             raise TypeError("a stream needs its caller")
-        silence = Silence(self._reply, send)
+        silence = KeepAlive(self._reply, send)
         try:
             async with CancelWhenGone(self._connection):
                 await send(
@@ -108,7 +108,7 @@ class GatewayResponse(Response):
             await body.aclose()
 
 
-class Silence:
+class KeepAlive:
     """Fills long silences of a stream with the reply's keep-alive."""
 
     def __init__(self, reply: Reply, send: Send) -> None:

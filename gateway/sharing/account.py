@@ -15,14 +15,14 @@ from gateway.limits.tokens.estimate import fine_estimate
 from gateway.limits.tokens.outcome import Outcome
 from gateway.limits.tokens.signals import Kind, RateLimits, Wait
 from gateway.protocol.calls import Call
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 from gateway.sharing.strict_caps import Grant
 
 
 class Account:
     """One call's account. Whoever opens it closes it."""
 
-    def __init__(self, balancer: Balancer, sharing: Sharing, *, operation: str, capped: bool) -> None:
+    def __init__(self, balancer: Balancer, sharing: Replication, *, operation: str, capped: bool) -> None:
         """`capped`: caps decide, which hold across instances as well as the view is fresh.
 
         `operation` is the name of what is called.
@@ -139,7 +139,7 @@ class Account:
 
 
 def limited(
-    model: str, wait: float | None, full: Kind | None = None, *, hopeless: bool = False
+    model: str, wait: float | None, full: Kind | None = None, *, retryable: bool = True
 ) -> RateLimited:
     """The error of a limit, in words that no client takes for an exhausted budget."""
     seconds = retry_seconds(wait)
@@ -148,5 +148,5 @@ def limited(
         f"Rate limit reached for the model `{model}`. "
         f"Please try again in {seconds} second{'' if seconds == 1 else 's'}.",
         retry_after=seconds,
-        hopeless=hopeless,
+        retryable=retryable,
     )

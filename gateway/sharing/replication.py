@@ -25,7 +25,7 @@ from contextlib import suppress
 from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.ledger.rows import PAGE, PAGES, Row, page_of
 from gateway.sharing.freshness import Exchanges, freshness
-from gateway.sharing.strict_caps import Reservations
+from gateway.sharing.strict_caps import StrictCaps
 from gateway.storage.guarded import Storage
 from gateway.storage.store import Store, StoredRow, StoreError
 
@@ -47,7 +47,7 @@ _AHEAD = 5
 _ROLLUP_KEY = "sum"
 
 
-class Sharing:
+class Replication:
     """One instance's share in the common counts."""
 
     def __init__(
@@ -68,9 +68,7 @@ class Sharing:
         self._partition = "u" + pool
         self._rollup_partition = "s" + pool
         self.storage = Storage(store, clock)
-        self.reservations = Reservations(
-            self.storage, random, prefix="c" + pool, fails_open=strict_fails_open
-        )
+        self.reservations = StrictCaps(self.storage, random, prefix="c" + pool, fails_open=strict_fails_open)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
         self._seen = -math.inf
@@ -119,7 +117,7 @@ class Sharing:
 
         `capped`: caps decide on the call.
         """
-        near_end = self._balancer.watched(self.now())
+        near_end = self._balancer.near_full(self.now())
         least = freshness(capped=capped, near_end=near_end, instances=self._balancer.instances)
         age = self.view_age
         if age < least.refresh_after or not self.storage.available:
@@ -152,7 +150,7 @@ class Sharing:
         if self._flushing is not None or not self.storage.available:
             return
         since = self.now() - self._flushed
-        if self._balancer.pressing or not 0 <= since < FLUSH_EVERY:
+        if self._balancer.flush_now or not 0 <= since < FLUSH_EVERY:
             self._stop_timer()
             self._start_flush()
         elif self._timer is None:
@@ -284,7 +282,7 @@ class SharedCall:
 
     __slots__ = ("_left", "_settled", "_sharing")
 
-    def __init__(self, sharing: Sharing) -> None:
+    def __init__(self, sharing: Replication) -> None:
         self._sharing = sharing
         self._left = WAIT_SECONDS
         self._settled = False

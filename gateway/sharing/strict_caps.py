@@ -35,7 +35,7 @@ _MOMENT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CapPlace:
     """A reservation in one cap's row: when it was made, and the tokens it holds."""
 
     key: str
@@ -47,7 +47,7 @@ class Place:
 class Grant:
     """The places of a call. None where the store could not be asked and caps fail open."""
 
-    places: tuple[Place, ...] = ()
+    places: tuple[CapPlace, ...] = ()
     #: False where one is missing for that reason.
     asked: bool = True
 
@@ -57,7 +57,7 @@ class Grant:
         return {place.key: place.at for place in self.places}
 
 
-class Reservations:
+class StrictCaps:
     """The places of this instance's calls in strict caps."""
 
     def __init__(
@@ -95,9 +95,9 @@ class Reservations:
             answers = await asyncio.gather(*tries)
         except asyncio.CancelledError:
             done = [task.result() for task in tries if task.done() and not task.cancelled()]
-            self.release(Grant(tuple(place for place in done if isinstance(place, Place))))
+            self.release(Grant(tuple(place for place in done if isinstance(place, CapPlace))))
             raise
-        places = tuple(answer for answer in answers if isinstance(answer, Place))
+        places = tuple(answer for answer in answers if isinstance(answer, CapPlace))
         waits = [answer for answer in answers if isinstance(answer, Wait)]
         if waits:
             self.release(Grant(places))
@@ -128,9 +128,9 @@ class Reservations:
         for queue in self._queues.values():
             await queue.close()
 
-    async def _reserve(self, need: StrictNeed) -> Place | Wait | None:
+    async def _reserve(self, need: StrictNeed) -> CapPlace | Wait | None:
         """A place; or the wait for one; or None where a cap that fails open cannot be asked."""
-        answer: Place | Wait | None = None
+        answer: CapPlace | Wait | None = None
         if self._storage.available:
             queue = self._queue(need.key)
             waiting = queue.join(need)
@@ -139,7 +139,7 @@ class Reservations:
             except asyncio.CancelledError:
                 if not waiting.cancel() and not waiting.cancelled():
                     place = waiting.result()
-                    self.release(Grant((place,) if isinstance(place, Place) else ()))
+                    self.release(Grant((place,) if isinstance(place, CapPlace) else ()))
                 raise
             if answer is not None or not self._fails_open:
                 waiting.cancel()
@@ -155,7 +155,7 @@ class Reservations:
         return queue
 
 
-_Waiting = tuple[StrictNeed, "asyncio.Future[Place | Wait | None]"]
+_Waiting = tuple[StrictNeed, "asyncio.Future[CapPlace | Wait | None]"]
 
 
 class _Queue:
@@ -179,14 +179,14 @@ class _Queue:
         self._version: str | None = None
         self._alone = False
 
-    def join(self, need: StrictNeed) -> asyncio.Future[Place | Wait | None]:
+    def join(self, need: StrictNeed) -> asyncio.Future[CapPlace | Wait | None]:
         """What becomes of `need`: see Reservations._reserve."""
-        future: asyncio.Future[Place | Wait | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[CapPlace | Wait | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((need, future))
         self._start()
         return future
 
-    async def answer(self, waiting: asyncio.Future[Place | Wait | None]) -> Place | Wait | None:
+    async def answer(self, waiting: asyncio.Future[CapPlace | Wait | None]) -> CapPlace | Wait | None:
         """What `join` gave, once it is known. None where the store does not answer."""
         loop = asyncio.get_running_loop()
         joined = loop.time()
@@ -249,7 +249,7 @@ class _Queue:
                 if not flush.done():
                     flush.set_result(None)
         for (need, future), wait in zip(group, waits, strict=True):
-            place = Place(self._key, now, need.tokens)
+            place = CapPlace(self._key, now, need.tokens)
             if not future.done():
                 future.set_result(place if wait is None else wait)
             elif wait is None:  # whoever wanted it has left

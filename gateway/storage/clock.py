@@ -11,7 +11,7 @@ _LARGE = 5.0
 _INSISTENCE = 3.0
 
 
-class Skew:
+class ClockOffset:
     """Seconds by which the other clock is ahead of ours. It moves only when a reply proves it wrong.
 
     A reply says `Date: D` in whole seconds, and was made between our `sent` and `received`; so the other

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.storage.store import Cell, Reason, Store, StoredRow, StoreError
+from gateway.storage.store import Cell, Store, StoredRow, StoreError, StoreFailure
 
 #: Failures in a row that open the breaker, and the seconds for which it stays open.
 FAILURES = 3
@@ -32,7 +32,7 @@ class StorageState:
 
     healthy: bool
     #: Of the last failure, while failures last; else None.
-    reason: Reason | None
+    reason: StoreFailure | None
     #: Seconds since 1970 of the first of these failures; else None.
     failing_since: float | None
 
@@ -46,12 +46,12 @@ class Storage:
         self.shared = store.shared
         self._clock = clock
         self._failures = 0
-        self._reason: Reason | None = None
+        self._reason: StoreFailure | None = None
         self._since: float | None = None
         self._opened = 0.0
         #: Operations by name and failures by reason since the process began.
         self.operations: Counter[str] = Counter()
-        self.failures: Counter[Reason] = Counter()
+        self.failures: Counter[StoreFailure] = Counter()
 
     def now(self) -> float:
         """Our clock, corrected by the store's, so that all instances agree."""
@@ -88,7 +88,7 @@ class Storage:
 
     async def _run(self, name: str, operation: Callable[[], Awaitable[_T]]) -> _T:
         if not self.available:
-            raise StoreError(self._reason or Reason.DOWN)
+            raise StoreError(self._reason or StoreFailure.DOWN)
         self.operations[name] += 1
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
@@ -97,16 +97,16 @@ class Storage:
             self._failed(error.reason, error.__cause__ or error)
             raise
         except TimeoutError as error:
-            self._failed(Reason.SLOW, error)
-            raise StoreError(Reason.SLOW) from error
+            self._failed(StoreFailure.SLOW, error)
+            raise StoreError(StoreFailure.SLOW) from error
         except Exception as error:
             # A defect in an adapter must not reach a request either.
-            self._failed(Reason.FAILED, error)
-            raise StoreError(Reason.FAILED) from error
+            self._failed(StoreFailure.FAILED, error)
+            raise StoreError(StoreFailure.FAILED) from error
         self._succeeded()
         return result
 
-    def _failed(self, reason: Reason, cause: BaseException) -> None:
+    def _failed(self, reason: StoreFailure, cause: BaseException) -> None:
         self.failures[reason] += 1
         self._failures += 1
         self._reason = reason

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class Reason(StrEnum):
+class StoreFailure(StrEnum):
     """Why an operation failed, in a word that may be shown to an operator."""
 
     DOWN = "down"
@@ -30,7 +30,7 @@ class Reason(StrEnum):
 class StoreError(Exception):
     """An operation that failed; whether a write has happened is unknown."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: StoreFailure) -> None:
         super().__init__(str(reason))
         self.reason = reason
 

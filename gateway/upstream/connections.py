@@ -27,7 +27,7 @@ ONE_PIECE = 64 * 1024
 MAX_HEAD = 64 * 1024
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """Where a connection leads."""
 
     host: str
@@ -182,7 +182,7 @@ class Incoming:
 class Connection(asyncio.Protocol):
     """One connection. `pool` gets it back after each complete reply."""
 
-    def __init__(self, pool: Pool, place: Place) -> None:
+    def __init__(self, pool: Pool, place: Origin) -> None:
         self.loop = pool.loop
         self.idle_since = 0.0
         self._pool = pool
@@ -283,10 +283,10 @@ class Pool:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._idle: dict[Place, list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
 
-    def take(self, place: Place) -> Connection | None:
+    def take(self, place: Origin) -> Connection | None:
         """An idle connection: the one used last, which is the likeliest to be alive."""
         idle = self._idle.get(place)
         oldest = self.loop.time() - IDLE_SECONDS
@@ -297,7 +297,7 @@ class Pool:
             connection.abort()
         return None
 
-    async def connect(self, place: Place) -> Connection:
+    async def connect(self, place: Origin) -> Connection:
         """A new connection. Raises OSError, and UnicodeError for a name that no host can have."""
         if place.secure and self._tls is None:
             self._tls = ssl.create_default_context()
@@ -310,11 +310,11 @@ class Pool:
         )
         return protocol
 
-    def give(self, place: Place, connection: Connection) -> None:
+    def give(self, place: Origin, connection: Connection) -> None:
         """Take a connection back."""
         self._idle.setdefault(place, []).append(connection)
 
-    def forget(self, place: Place, connection: Connection) -> None:
+    def forget(self, place: Origin, connection: Connection) -> None:
         """A connection is closed."""
         idle = self._idle.get(place)
         if idle and connection in idle:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import httpx
 
-from gateway.upstream.connections import Broken, Connection, Incoming, Place, Pool, Silent
+from gateway.upstream.connections import Broken, Connection, Incoming, Origin, Pool, Silent
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -76,7 +76,7 @@ class _Stream(httpx.AsyncByteStream):
         self._incoming.close()
 
 
-async def _connect(pool: Pool, place: Place, seconds: float) -> Connection:
+async def _connect(pool: Pool, place: Origin, seconds: float) -> Connection:
     try:
         async with asyncio.timeout(seconds):
             return await pool.connect(place)
@@ -87,9 +87,9 @@ async def _connect(pool: Pool, place: Place, seconds: float) -> Connection:
 
 
 @lru_cache(maxsize=1024)
-def _place(url: httpx.URL) -> Place:
+def _place(url: httpx.URL) -> Origin:
     secure = url.scheme == "https"
-    return Place(url.host, url.port or (443 if secure else 80), secure)
+    return Origin(url.host, url.port or (443 if secure else 80), secure)
 
 
 def _translated(error: Silent | Broken) -> httpx.TransportError:

@@ -12,7 +12,7 @@ from support.certificates import make_authority
 from support.samples import call, config, deployment
 from support.scripted import Scripted, listening, reply, then
 
-from gateway.adapters.identity import RETRY_FETCH, Tokens
+from gateway.adapters.identity import RETRY_FETCH, EntraTokens
 from gateway.config.deployment import DefaultIdentity
 from gateway.errors import UpstreamFailed, error_body
 from gateway.telemetry.record import Record
@@ -72,7 +72,7 @@ def run(test, issuer, monkeypatch, clock=time.time):
         async with listening(issuer.handle) as port:
             monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{port}/msi/token")
             monkeypatch.setenv("IDENTITY_HEADER", "the-identity-header")
-            tokens = Tokens(clock)
+            tokens = EntraTokens(clock)
             try:
                 return await test(tokens)
             finally:
@@ -212,7 +212,7 @@ def test_a_discarded_token_is_fetched_anew_and_an_older_one_is_not_missed(monkey
 
 
 def test_discarding_what_was_never_fetched_does_nothing():
-    Tokens(time.time).discard(DEFAULT, "x")
+    EntraTokens(time.time).discard(DEFAULT, "x")
 
 
 def test_closing_ends_a_fetch_under_way(monkeypatch):
@@ -252,12 +252,12 @@ async def run_program(source, issuer, environ, **options):
 
 BEATS = """
 import asyncio, sys, time
-from gateway.adapters.identity import Tokens
+from gateway.adapters.identity import EntraTokens
 from gateway.config.deployment import DefaultIdentity
 
 async def main():
     assert "azure.identity" not in sys.modules
-    tokens = Tokens(time.time)
+    tokens = EntraTokens(time.time)
     fetching = asyncio.create_task(tokens.token(DefaultIdentity()))
     started = last = time.monotonic()
     longest = 0.0
@@ -283,11 +283,11 @@ def test_importing_azure_identity_does_not_block_the_loop():
 
 SIGN_IN = """
 import asyncio, logging, time
-from gateway.adapters.identity import Tokens
+from gateway.adapters.identity import EntraTokens
 from gateway.config.deployment import ClientSecret
 
 async def main():
-    tokens = Tokens(time.time)
+    tokens = EntraTokens(time.time)
     application = ClientSecret("tenant", "client", "the-client-secret")
     requests = (tokens.token(application) for _ in range(50))
     print({repr(result) for result in await asyncio.gather(*requests, return_exceptions=True)})

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from config_documents import document, entry, member, problems, warnings
 
-from gateway.config.document import Entry, General, Info, Library, Params, Router, known_names
+from gateway.config.document import General, Info, Library, ModelEntry, Params, RouterSettings, known_names
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT
 from gateway.config.load import check, load
 from gateway.protocol.body_fields import BODY_FIELDS
 
 #: The keys that a configuration moved over from LiteLLM may hold.
 LITELLM = {
-    Entry: "model_name litellm_params model_info tpm rpm",
+    ModelEntry: "model_name litellm_params model_info tpm rpm",
     Params: "model api_base base_url api_version api_key azure_ad_token tenant_id client_id client_secret"
     " azure_username azure_password azure_scope base_model rpm tpm itpm otpm weight order max_parallel_requests timeout"
     " stream_timeout request_timeout num_retries max_retries cooldown_time drop_params additional_drop_params"
@@ -22,7 +22,7 @@ LITELLM = {
     " default_api_key_rpm_limit default_api_key_tpm_limit top_k dataSources data_sources enhancements",
     Info: "id base_model mode tpm rpm max_input_tokens supports_native_streaming allowed_fails allowed_fails_policy"
     " cooldown_time order ptu_count cost_per_ptu_per_hour disable_background_health_check health_check_timeout",
-    Router: "routing_strategy routing_strategy_args routing_groups model_group_alias num_retries retry_after"
+    RouterSettings: "routing_strategy routing_strategy_args routing_groups model_group_alias num_retries retry_after"
     " retry_policy model_group_retry_policy timeout stream_timeout allowed_fails allowed_fails_policy cooldown_time"
     " disable_cooldowns fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks"
     " enable_pre_call_checks optional_pre_call_checks enable_weighted_failover default_max_parallel_requests"

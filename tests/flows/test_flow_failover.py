@@ -223,7 +223,7 @@ def test_a_lone_deployment_is_tried_again_with_backoff(gateway, pool):
 @pytest.mark.parametrize(
     "fault", [{"preset": "rbac_401"}, {"preset": "call_limit"}, {"status": 404}], ids=["401", "429", "404"]
 )
-def test_a_lone_deployment_is_not_retried_where_that_is_hopeless(gateway, pool, fault):
+def test_a_lone_deployment_is_not_retried_where_that_cannot_help(gateway, pool, fault):
     model = pool.solo(fault | {"times": 0})
 
     assert chat(gateway.port, model.name).status in {429, 502}

@@ -97,11 +97,11 @@ def test_clean_up_in_the_work_runs():
             await asyncio.sleep(0)
             done.append("cleaned")
 
-    async def watched():
+    async def near_full():
         asyncio.get_running_loop().call_soon(caller.go)
         async with CancelWhenGone(caller):
             await work()
 
     with pytest.raises(ClientGone):
-        asyncio.run(watched())
+        asyncio.run(near_full())
     assert ["cleaned"] == done

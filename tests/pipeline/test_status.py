@@ -13,7 +13,7 @@ from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.pipeline.status import Status
 from gateway.storage.memory import MemoryStore
-from gateway.storage.store import Reason, StoreError
+from gateway.storage.store import StoreError, StoreFailure
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 KEY = {"authorization": "Bearer the-key"}
@@ -35,7 +35,7 @@ class Broken(MemoryStore):
 
     async def write(self, row, day):
         if self.down:
-            raise StoreError(Reason.DOWN)
+            raise StoreError(StoreFailure.DOWN)
         await super().write(row, day)
 
 

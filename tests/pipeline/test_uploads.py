@@ -6,13 +6,13 @@ import pytest
 from support.samples import Caller
 
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
-from gateway.pipeline.uploads import Bodies
+from gateway.pipeline.uploads import UploadLimits
 from gateway.protocol.messages import ClientGone, Request
 from gateway.protocol.operations import CHAT
 
 
 def bodies(max_body=100, max_held=150, upload_timeout=5.0):
-    return Bodies(max_body=max_body, max_held=max_held, upload_timeout=upload_timeout)
+    return UploadLimits(max_body=max_body, max_held=max_held, upload_timeout=upload_timeout)
 
 
 def request(*pieces, **headers):

@@ -401,7 +401,7 @@ def test_a_call_that_is_too_large_for_all_is_told_not_to_come_back():
 def test_a_call_that_is_too_large_for_one_may_come_back_for_another(other):
     error, _ = outcome({"gpt": [(TOO_LARGE,), (other,)]})
 
-    assert (429, False) == (error.status, error.hopeless)
+    assert (429, True) == (error.status, error.retryable)
 
 
 def test_a_call_that_is_too_large_for_one_may_come_back_for_another_that_rests():
@@ -414,7 +414,7 @@ def test_a_call_that_is_too_large_for_one_may_come_back_for_another_that_rests()
     models["gpt"][0][1]["order"] = 2
 
     error, counts = run(models, test)
-    assert ({"gpt": [2, 1]}, 1, False) == (counts, error.retry_after, error.hopeless)
+    assert ({"gpt": [2, 1]}, 1, True) == (counts, error.retry_after, error.retryable)
 
 
 SPENT = reply(429, {"error": {"code": "insufficient_quota", "message": "no money"}})
@@ -426,14 +426,14 @@ def test_a_quota_that_is_spent_is_told_with_every_answer(step):
         return [await bench.send() for _ in range(2)], bench.counts
 
     errors, counts = run({"gpt": [(step,)]}, test)
-    assert ([(429, 60, True)] * 2, {"gpt": [1]}) == (
-        [(error.status, error.retry_after, error.hopeless) for error in errors],
+    assert ([(429, 60, False)] * 2, {"gpt": [1]}) == (
+        [(error.status, error.retry_after, error.retryable) for error in errors],
         counts,
     )
 
 
 def test_calls_whose_lone_deployment_rests_by_now_are_tried_again_when_it_is_back(monkeypatch):
-    monkeypatch.setattr(counting, "FIRST_REST", 0.6)
+    monkeypatch.setattr(counting, "FIRST_COOLDOWN", 0.6)
 
     async def test(bench):
         answers = await asyncio.gather(*(bench.send() for _ in range(12)))

@@ -267,13 +267,13 @@ async def serve(app_dir):
     worker = Worker(app_dir)
     await worker.start()
     from gateway.server.embedded import read_route_prefix
-    from gateway.server.host_routing import Router, read_route
+    from gateway.server.host_routing import HostRouter, read_route
     from gateway.server.uvicorn_server import listen
 
     prefix = read_route_prefix(app_dir / "host.json")
     routes = [read_route(name, function.raw_bindings, prefix) for name, function in worker.functions.items()]
     config = uvicorn.Config(
-        Front(worker, Router(routes)),
+        Front(worker, HostRouter(routes)),
         interface="asgi3",
         ws="none",
         lifespan="off",

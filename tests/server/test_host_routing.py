@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.server.host_routing import (
     ALL_METHODS,
+    HostRouter,
     RouteError,
-    Router,
     collapse_slashes,
     decode_path,
     find_ambiguous,
@@ -18,7 +18,7 @@ from gateway.server.host_routing import (
 
 def match(routes, method, path):
     """The name of the function that answers and its parameters, or None."""
-    found = Router(make_route(*route) for route in routes).match(method, path)
+    found = HostRouter(make_route(*route) for route in routes).match(method, path)
     return found and (found.route.function, found.params)
 
 
@@ -88,7 +88,9 @@ def test_no_template_means_the_functions_name():
 
 
 def test_the_allowed_methods_of_a_path_are_those_of_all_its_routes():
-    router = Router([make_route("a", "x", ["POST"]), make_route("b", "{p}", ["get"]), make_route("c", "y")])
+    router = HostRouter(
+        [make_route("a", "x", ["POST"]), make_route("b", "{p}", ["get"]), make_route("c", "y")]
+    )
 
     assert {"GET", "POST"} == router.allowed("/x")
 
@@ -211,7 +213,7 @@ def test_the_router_finds_what_trying_every_route_in_order_finds(definitions, me
         None,
     )
 
-    assert expected == Router(routes).match(method, path)
+    assert expected == HostRouter(routes).match(method, path)
 
 
 @given(TEMPLATES, TEMPLATES, PATHS)

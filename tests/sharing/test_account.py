@@ -12,7 +12,7 @@ from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits
 from gateway.sharing.account import Account, limited
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 
 NOW = 1_700_000_000.0
@@ -58,7 +58,7 @@ class Instance:
         self.config = config(*self.group, client_limits=limits, capped=capped)
         self.balancer = Balancer(self.config, name, lambda: 0.5)
         self.now = NOW
-        self.sharing = Sharing(
+        self.sharing = Replication(
             self.balancer,
             store or MemoryStore(),
             clock=lambda: self.now,
@@ -341,13 +341,13 @@ def test_where_caps_decide_a_call_waits_for_a_view_that_is_older_than_a_second(m
 def test_a_limits_error_names_the_model_and_a_whole_number_of_seconds(wait, seconds, words):
     error = limited("gpt", wait)
 
-    assert (RateLimited, seconds, False) == (type(error), error.retry_after, error.hopeless)
+    assert (RateLimited, seconds, True) == (type(error), error.retry_after, error.retryable)
     assert f"Rate limit reached for the model `gpt`. Please try again in {words}" == error.message
 
 
-def test_a_limit_of_tokens_and_a_hopeless_request_are_told_apart():
+def test_a_limit_of_tokens_and_a_request_that_waiting_does_not_help_are_told_apart():
     assert TokenRateLimited is type(limited("gpt", 1.0, "tokens"))
-    assert ("x-should-retry", "false") in limited("gpt", 1.0, hopeless=True).headers()
+    assert ("x-should-retry", "false") in limited("gpt", 1.0, retryable=False).headers()
 
 
 STRICT = ClientLimits(Limit(rpm=2, strict=True))

@@ -12,10 +12,10 @@ from gateway.config.deployment import ApiKey, Config, Deployment
 from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 
 _numbers = itertools.count()
-_living: list[Sharing] = []
+_living: list[Replication] = []
 
 
 def forget_all() -> None:
@@ -71,7 +71,7 @@ class Instance:
         self.config = configuration or config()
         self.group = self.config.models["m"]
         self.balancer = Balancer(self.config, uuid.uuid4().hex[:12], random.Random(number).random)
-        self.sharing = Sharing(
+        self.sharing = Replication(
             self.balancer,
             store,
             clock=clock,
@@ -88,7 +88,7 @@ class Instance:
         try:
             await shared.refreshed()
             choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
-            if choice.look_first:
+            if choice.sync_first:
                 await shared.exchanged()
                 choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
             reservation = self.balancer.reserve(choice, self.sharing.now())

@@ -5,7 +5,7 @@ from email.utils import formatdate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.storage.clock import Skew
+from gateway.storage.clock import ClockOffset
 
 NOW = 1_800_000_000.0
 
@@ -15,13 +15,13 @@ def _reply(server: float) -> str:
 
 
 def test_a_clock_that_may_be_right_is_left_alone():
-    skew = Skew()
+    skew = ClockOffset()
     skew.observe(_reply(NOW + 0.9), NOW, NOW + 0.02)
     assert 0.0 == skew.offset
 
 
 def test_what_is_no_date_teaches_nothing():
-    skew = Skew()
+    skew = ClockOffset()
     for date in (None, "", "yesterday", "Tue, 99 Nov 2026 00:00:00 GMT"):
         skew.observe(date, NOW, NOW)
     assert 0.0 == skew.offset
@@ -32,7 +32,7 @@ def test_what_is_no_date_teaches_nothing():
     replies=st.lists(st.tuples(st.floats(0, 30), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40),
 )
 def test_after_any_reply_the_error_is_less_than_a_second_and_its_travel(offset, replies):
-    skew, now = Skew(), NOW
+    skew, now = ClockOffset(), NOW
     for pause, there, back in replies:
         sent = now + pause
         now = sent + there + back
@@ -42,19 +42,19 @@ def test_after_any_reply_the_error_is_less_than_a_second_and_its_travel(offset, 
 
 @given(offset=st.floats(-600, 600))
 def test_replies_in_every_part_of_a_second_find_the_offset(offset):
-    skew = Skew()
+    skew = ClockOffset()
     for turn in range(20):
         at = NOW + turn * 1.05
         skew.observe(_reply(at + 0.005 + offset), at, at + 0.01)
     assert abs(skew.offset - offset) < 0.1
 
 
-def _answer(skew: Skew, at: float, offset: float) -> None:
+def _answer(skew: ClockOffset, at: float, offset: float) -> None:
     skew.observe(_reply(at + offset), at, at + 0.01)
 
 
-def _warm() -> Skew:
-    skew = Skew()
+def _warm() -> ClockOffset:
+    skew = ClockOffset()
     for turn in range(3):
         _answer(skew, NOW + turn, 0.0)
     return skew
@@ -90,7 +90,7 @@ def test_replies_that_contradict_each_other_are_not_believed():
 
 
 def test_a_first_reply_that_is_wrong_is_corrected_by_the_second():
-    skew = Skew()
+    skew = ClockOffset()
     _answer(skew, NOW, 3600.0)
     _answer(skew, NOW + 0.3, 0.0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.storage.guarded import Storage, StorageState
 from gateway.storage.memory import MemoryStore
-from gateway.storage.store import Reason, StoredRow, StoreError
+from gateway.storage.store import StoredRow, StoreError, StoreFailure
 
 ROW = StoredRow("p", "0000000001.a", "x")
 
@@ -25,7 +25,7 @@ class _Broken(MemoryStore):
         raise ZeroDivisionError
 
 
-def _write(store) -> tuple[Reason, Storage]:
+def _write(store) -> tuple[StoreFailure, Storage]:
     storage = Storage(store, time.time)
 
     async def check():
@@ -39,14 +39,14 @@ def _write(store) -> tuple[Reason, Storage]:
 def test_an_operation_that_hangs_is_ended(monkeypatch):
     monkeypatch.setattr("gateway.storage.guarded.OPERATION_SECONDS", 0.05)
     reason, storage = _write(_Hanging())
-    assert Reason.SLOW is reason
-    assert Counter({Reason.SLOW: 1}) == storage.failures
+    assert StoreFailure.SLOW is reason
+    assert Counter({StoreFailure.SLOW: 1}) == storage.failures
 
 
 def test_a_defect_of_an_adapter_is_a_failure_of_the_store():
     reason, storage = _write(_Broken())
-    assert Reason.FAILED is reason
-    assert Reason.FAILED is storage.state().reason
+    assert StoreFailure.FAILED is reason
+    assert StoreFailure.FAILED is storage.state().reason
 
 
 def test_the_state_names_the_first_of_a_series_of_failures():
@@ -64,7 +64,7 @@ def test_the_state_names_the_first_of_a_series_of_failures():
         return failing, storage.state()
 
     failing, healed = asyncio.run(check())
-    assert StorageState(healthy=False, reason=Reason.FAILED, failing_since=1_000.0) == failing
+    assert StorageState(healthy=False, reason=StoreFailure.FAILED, failing_since=1_000.0) == failing
     assert StorageState(healthy=True, reason=None, failing_since=None) == healed
 
 

@@ -45,7 +45,9 @@ class _Absent(Storage):
 def test_flush_and_refresh_cost_less_cpu_than_is_allowed(azurite, tables_at, pool, monkeypatch, traffic):
     others, lanes, pause, near_end = traffic
     # Some cap is near its end all the time.
-    monkeypatch.setattr("gateway.limits.balancer.Balancer.watched", lambda _balancer, _now: near_end)
+    monkeypatch.setattr(
+        "gateway.limits.balancing.balancer.Balancer.near_full", lambda _balancer, _now: near_end
+    )
 
     async def check():
         store = tables_at(azurite.port)

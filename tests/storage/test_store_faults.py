@@ -15,7 +15,7 @@ from support.faults import FaultProxy
 
 from gateway.sharing.replication import READ_WHOLE_EVERY, WAIT_SECONDS
 from gateway.storage.guarded import OPEN_SECONDS
-from gateway.storage.store import Reason
+from gateway.storage.store import StoreFailure
 
 #: WAIT_SECONDS, and what a machine that is busy with other things adds mostly, and at worst.
 TYPICAL = WAIT_SECONDS + 0.04
@@ -52,7 +52,7 @@ def test_calls_go_on_without_a_store_and_the_log_says_so_once(tables_at, pool, c
         added, state, count = run_to_its_end(check())
     assert _short(added), added
     assert 21 == count
-    assert (False, Reason.DOWN) == (state.healthy, state.reason)
+    assert (False, StoreFailure.DOWN) == (state.healthy, state.reason)
     assert [True] == [
         "unavailable (down, ServiceRequestError)" in record.getMessage() for record in caplog.records
     ]
@@ -155,11 +155,11 @@ def test_a_slow_store_adds_no_more_than_a_short_wait_to_any_call(proxy, tables_a
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ((503, "ServerBusy"), Reason.BUSY),
-        ((500, "OperationTimedOut"), Reason.BUSY),
-        ((403, "AuthorizationPermissionMismatch"), Reason.FORBIDDEN),
-        ((409, "TableBeingDeleted"), Reason.DELETING),
-        ((400, "InvalidInput"), Reason.FAILED),
+        ((503, "ServerBusy"), StoreFailure.BUSY),
+        ((500, "OperationTimedOut"), StoreFailure.BUSY),
+        ((403, "AuthorizationPermissionMismatch"), StoreFailure.FORBIDDEN),
+        ((409, "TableBeingDeleted"), StoreFailure.DELETING),
+        ((400, "InvalidInput"), StoreFailure.FAILED),
     ],
 )
 def test_an_error_of_the_store_costs_no_call_and_heals(proxy, tables_at, pool, answer, reason):
@@ -202,7 +202,7 @@ def test_connections_that_are_cut_cost_no_call(proxy, tables_at, pool):
 
     added, state = run_to_its_end(check())
     assert _short(added), added
-    assert Reason.DOWN is state.reason
+    assert StoreFailure.DOWN is state.reason
 
 
 def test_a_table_that_was_deleted_is_made_again(azurite, tables_at, pool):
@@ -242,7 +242,7 @@ def test_where_tables_may_not_be_created_calls_go_on(proxy, tables_at, pool):
 
     added, reason = run_to_its_end(check())
     assert added < LONGEST
-    assert Reason.FORBIDDEN is reason
+    assert StoreFailure.FORBIDDEN is reason
 
 
 @pytest.mark.parametrize("skew", [-2.0, 2.0])

@@ -23,7 +23,7 @@ from support.azurite import ACCOUNT, Azurite, require_azurite
 PROGRAM = """
 import asyncio, sys, time
 from gateway.adapters.tables import TableStore
-from gateway.limits.store import StoredRow
+from gateway.storage.store import StoredRow
 
 async def main():
     store = TableStore(time.time, endpoint=sys.argv[1])

@@ -15,18 +15,18 @@ from support.azurite import free_port
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait
 from gateway.sharing import strict_caps as reservations
-from gateway.sharing.strict_caps import CONTENDED_RETRY, RESERVE_SECONDS, Grant, Reservations
+from gateway.sharing.strict_caps import CONTENDED_RETRY, RESERVE_SECONDS, Grant, StrictCaps
 from gateway.storage.guarded import Storage
 from gateway.storage.memory import MemoryStore
-from gateway.storage.store import Reason, StoreError
+from gateway.storage.store import StoreError, StoreFailure
 
 
 def _need(key: str, rpm: int | None = 20, tpm: int | None = None, tokens: int = 10) -> StrictNeed:
     return StrictNeed(key, rpm, tpm, tokens)
 
 
-def _reservations(store, *, fails_open: bool = True, clock=time.time) -> Reservations:
-    return Reservations(Storage(store, clock), random.Random(1).random, prefix="c", fails_open=fails_open)
+def _reservations(store, *, fails_open: bool = True, clock=time.time) -> StrictCaps:
+    return StrictCaps(Storage(store, clock), random.Random(1).random, prefix="c", fails_open=fails_open)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ class _Hanging(MemoryStore):
 
 class _Failing(MemoryStore):
     async def load(self, name):
-        raise StoreError(Reason.BUSY)
+        raise StoreError(StoreFailure.BUSY)
 
 
 @pytest.mark.parametrize(("store", "longest"), [(_Hanging, RESERVE_SECONDS + 0.2), (_Failing, 0.2)])
@@ -215,7 +215,7 @@ def test_of_50_instances_that_meet_at_a_distant_row_no_more_pass_than_the_cap_al
     async def check():
         store = _Distant()
         crowd = [
-            Reservations(Storage(store, time.time), random.Random(number).random, prefix="c", fails_open=True)
+            StrictCaps(Storage(store, time.time), random.Random(number).random, prefix="c", fails_open=True)
             for number in range(50)
         ]
         return await asyncio.gather(*(each.reserve([_need(key, rpm=40)]) for each in crowd))
@@ -256,7 +256,7 @@ class _Lossy(MemoryStore):
     async def swap(self, name, text, version):
         swapped = await super().swap(name, text, version)
         if self.losing:
-            raise StoreError(Reason.SLOW)
+            raise StoreError(StoreFailure.SLOW)
         return swapped
 
 
@@ -296,7 +296,7 @@ class _Unreadable(MemoryStore):
 
     async def load(self, name):
         if self.failing:
-            raise StoreError(Reason.BUSY)
+            raise StoreError(StoreFailure.BUSY)
         return await super().load(name)
 
 

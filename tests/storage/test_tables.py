@@ -13,7 +13,7 @@ from support.azurite import Azurite, require_azurite
 from gateway.adapters.table_rows import pack
 from gateway.adapters.tables import PREFIX, TableStore
 from gateway.storage.memory import MEMORY_ROWS, MemoryStore
-from gateway.storage.store import Reason, StoredRow, StoreError
+from gateway.storage.store import StoredRow, StoreError, StoreFailure
 
 
 async def _tables(azurite) -> list[str]:
@@ -67,7 +67,7 @@ def test_a_key_that_is_refused_is_told_from_a_store_that_is_down(azurite):
         await store.close()
         return caught.value.reason
 
-    assert Reason.FORBIDDEN is asyncio.run(check())
+    assert StoreFailure.FORBIDDEN is asyncio.run(check())
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "AccountName=a"])
@@ -77,7 +77,7 @@ def test_a_connection_string_that_is_none_is_told(text):
             await TableStore(time.time, connection_string=text).read("p", "0", 20_000)
         return caught.value.reason
 
-    assert Reason.MISCONFIGURED is asyncio.run(check())
+    assert StoreFailure.MISCONFIGURED is asyncio.run(check())
 
 
 def test_the_development_storage_is_understood():
@@ -98,14 +98,14 @@ def test_a_token_is_never_sent_without_encryption():
             await store.read("p", "0", 20_000)
         return caught.value.reason
 
-    assert Reason.MISCONFIGURED is asyncio.run(check())
+    assert StoreFailure.MISCONFIGURED is asyncio.run(check())
 
 
 def test_a_text_that_no_entity_holds_is_refused():
     noise = random.Random(1).randbytes(400_000).hex()
     with pytest.raises(StoreError) as caught:
         pack(noise)
-    assert Reason.TOO_LARGE is caught.value.reason
+    assert StoreFailure.TOO_LARGE is caught.value.reason
 
 
 def test_the_store_in_memory_keeps_the_newest_rows_and_two_days():

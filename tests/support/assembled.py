@@ -8,7 +8,7 @@ from gateway.pipeline.gateway import Gateway
 from gateway.pipeline.status import Status
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
-from gateway.sharing.replication import Sharing
+from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.upstream.attempts import Attempts
 
@@ -31,7 +31,7 @@ class Assembled:
         self.config = config
         self.clock = clock
         self.balancer = Balancer(config, instance, random)
-        self.sharing = Sharing(self.balancer, store or MemoryStore(), clock=clock, random=random)
+        self.sharing = Replication(self.balancer, store or MemoryStore(), clock=clock, random=random)
         self.models = Models(config, created=int(clock()))
         attempts = Attempts(config, upstream, tokens, clock=clock, silence=silence)
         self.dispatcher = Dispatcher(

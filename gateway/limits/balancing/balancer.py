@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from gateway.config.deployment import ClientLimits, Config, Deployment
-from gateway.limits.balancing import notes as gossip
+from gateway.limits.balancing import notes as notes_of
 from gateway.limits.balancing import report
-from gateway.limits.balancing.choice import Choice, Reason
+from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.balancing.choosing import Chooser
 from gateway.limits.balancing.counting import Counting, Reservation
 from gateway.limits.balancing.member import Member
@@ -15,7 +15,7 @@ from gateway.limits.balancing.report import DeploymentState, Remaining
 from gateway.limits.caps.clients import Admission, Clients, Refusal, tokens_of
 from gateway.limits.ledger.rows import Row
 from gateway.limits.ledger.view import View
-from gateway.limits.tokens.answer_lengths import Lengths
+from gateway.limits.tokens.answer_lengths import AnswerLengths
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome
 from gateway.limits.tokens.signals import RateLimits, Wait
@@ -32,10 +32,10 @@ class Balancer:
     def __init__(self, config: Config, instance: str, random: Callable[[], float]) -> None:
         """`instance` is 6 to 16 of 0-9a-z, another one for every process; `random` gives [0, 1)."""
         deployments = [deployment for group in config.models.values() for deployment in group]
-        self._shares_rests = not config.disable_cooldowns
+        self._shares_cooldowns = not config.disable_cooldowns
         self._view = View(instance)
         self._members = {each.id: Member(each, config, self._view) for each in deployments}
-        self._lengths = {name: Lengths() for name in {each.model_name for each in deployments}}
+        self._lengths = {name: AnswerLengths() for name in {each.model_name for each in deployments}}
         self._chooser = Chooser(self._members, random, by_weights=config.shuffle)
         self._counting = Counting(config, self._members, self._lengths, self._view)
         self._clients = Clients(self._view)
@@ -63,11 +63,11 @@ class Balancer:
         if estimate.completion is not None:
             tokens += estimate.completion
         elif group:
-            tokens += self._lengths[group[0].model_name].most
+            tokens += self._lengths[group[0].model_name].p90
         able = [each for each in group if self._members[each.id].serves(operation, now)]
         if group and not able:
             back = min(self._members[each.id].back_at(operation) for each in group)
-            return Choice(None, Reason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
+            return Choice(None, ChoiceReason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
         return self._chooser.choose(able, tokens, tried, now, last_resorts)
 
     def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
@@ -135,7 +135,7 @@ class Balancer:
         """The rows to write: those changed since their last confirmed write."""
         if not self._view.dirty:
             return []
-        found = self._view.rows(now, gossip.tell(self._members, now, everything=False))
+        found = self._view.rows(now, notes_of.encode(self._members, now, everything=False))
         for member in self._members.values():
             member.untold.clear()
         return found
@@ -151,7 +151,7 @@ class Balancer:
     def merge(self, rows: Iterable[Row], now: float) -> None:
         """Take in the rows of a read that began at `now`."""
         for contents in self._view.merge(rows, now):
-            gossip.hear(self._members, contents.notes, now, rests=self._shares_rests)
+            notes_of.apply(self._members, contents.notes, now, cooldowns=self._shares_cooldowns)
 
     @property
     def instances(self) -> int:
@@ -159,13 +159,13 @@ class Balancer:
         return self._view.instances
 
     @property
-    def pressing(self) -> bool:
+    def flush_now(self) -> bool:
         """Whether it should be written at once."""
-        return self._view.pressing
+        return self._view.flush_now
 
-    def watched(self, now: float) -> bool:
+    def near_full(self, now: float) -> bool:
         """Whether a cap is so near its end that others' calls matter one by one."""
-        return self._view.watched(now)
+        return self._view.near_full(now)
 
     @property
     def wants_rollup(self) -> bool:
@@ -174,14 +174,14 @@ class Balancer:
 
     def rollup(self, now: float) -> str:
         """The text of the roll-up row."""
-        return self._view.rollup(now, gossip.tell(self._members, now, everything=True))
+        return self._view.rollup(now, notes_of.encode(self._members, now, everything=True))
 
     def merge_rollup(self, text: str, now: float) -> bool:
         """Take in a roll-up. True where it is fresh: then no other read is needed."""
         notes = self._view.merge_rollup(text, now)
         if notes is None:
             return False
-        gossip.hear(self._members, notes, now, rests=self._shares_rests)
+        notes_of.apply(self._members, notes, now, cooldowns=self._shares_cooldowns)
         return True
 
     def _tick(self, now: float) -> None:

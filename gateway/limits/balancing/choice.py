@@ -12,7 +12,7 @@ from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait
 
 
-class Reason(Enum):
+class ChoiceReason(Enum):
     """Why a deployment was chosen, or why none was."""
 
     ROOM = auto()
@@ -37,15 +37,15 @@ class Choice:
     """The deployment to call; None with the time after which it is worth while to come back."""
 
     deployment: Deployment | None
-    reason: Reason
+    reason: ChoiceReason
     tokens: int
     wait: Wait | None = None
-    #: No waiting helps: all that could take the call have spent a quota of more than a minute.
-    hopeless: bool = False
+    #: False: waiting does not help, every deployment for the call has spent a quota of more than a minute.
+    retryable: bool = True
     #: What must be reserved in a row of its own before the call is sent.
     strict: StrictNeed | None = None
     #: This instance has sent its share of the limit: it should look first what the others did meanwhile.
-    look_first: bool = False
+    sync_first: bool = False
 
 
 def draw(members: Sequence[Member], random: Callable[[], float]) -> Member:

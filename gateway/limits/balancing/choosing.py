@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.config.deployment import Deployment
-from gateway.limits.balancing.choice import Choice, Reason, draw, shuffle
+from gateway.limits.balancing.choice import Choice, ChoiceReason, draw, shuffle
 from gateway.limits.balancing.cooldown import LIMITS
 from gateway.limits.balancing.member import Member
 from gateway.limits.caps.strict_row import StrictNeed, short
@@ -52,7 +52,7 @@ class Chooser:
             if deployment.id in tried:
                 continue
             member = self._members[deployment.id]
-            if member.gate.rest is None or member.open(now):
+            if member.breaker.cooldown is None or member.allows(now):
                 ready.append(member)
             else:
                 resting.append(member)
@@ -68,16 +68,16 @@ class Chooser:
         if self._by_weights:
             return self._shuffle(ready, group, tried, tokens, now)
         if fitting:
-            return _chosen(draw(fitting, self._random), Reason.ROOM, tokens, now)
+            return _chosen(draw(fitting, self._random), ChoiceReason.ROOM, tokens, now)
         full = [member for member in ready if member.cap is None]
         full.sort(key=lambda member: (member.order, -member.score))
         for member in full:
             chance = max(_OVERFLOW_LEAST, member.chance(tokens, now))
             if chance >= 1 or self._random() < chance:
-                return _chosen(member, Reason.OVERFLOW, tokens, now)
+                return _chosen(member, ChoiceReason.OVERFLOW, tokens, now)
         small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None
         if small is not None:
-            return _chosen(small, Reason.LAST_RESORT, tokens, now)
+            return _chosen(small, ChoiceReason.LAST_RESORT, tokens, now)
         return self._none(group, tried, tokens, now)
 
     def _shuffle(
@@ -94,36 +94,38 @@ class Chooser:
             return self._none(group, tried, tokens, now)
         lowest = min(member.order for member in allowed)
         member = shuffle([member for member in allowed if member.order == lowest], self._random)
-        reason = Reason.ROOM if member.fits else Reason.OVERFLOW
+        reason = ChoiceReason.ROOM if member.fits else ChoiceReason.OVERFLOW
         # Quotas have no say here.
         return _chosen(member, reason, tokens, now, steered=member.cap is not None)
 
     def _none(self, group: Sequence[Deployment], tried: Collection[str], tokens: int, now: float) -> Choice:
         """Nobody, and when somebody may answer again."""
-        waits: dict[Reason, list[Wait]] = {}
+        waits: dict[ChoiceReason, list[Wait]] = {}
         untried = False
         spent = True
         for deployment in group:
             member = self._members[deployment.id]
             untried = untried or deployment.id not in tried
-            rest = member.gate.rest
-            spent = spent and rest is not None and rest.reason == "quota"
-            resting = 0.0 if rest is None else max(0.0, rest.until - now)
+            cooldown = member.breaker.cooldown
+            spent = spent and cooldown is not None and cooldown.reason == "quota"
+            resting = 0.0 if cooldown is None else max(0.0, cooldown.until - now)
             capped = Wait(0.0) if member.cap is None else member.cap.wait(tokens, now)
-            if rest is not None:
-                reason = Reason.LIMITED if rest.reason in LIMITS else Reason.UNHEALTHY
-                longer = capped if capped.seconds > resting else Wait(resting, rest.kind)
+            if cooldown is not None:
+                reason = ChoiceReason.LIMITED if cooldown.reason in LIMITS else ChoiceReason.UNHEALTHY
+                longer = capped if capped.seconds > resting else Wait(resting, cooldown.kind)
                 waits.setdefault(reason, []).append(longer)
             elif capped.seconds > 0:
-                waits.setdefault(Reason.CAPPED, []).append(capped)
+                waits.setdefault(ChoiceReason.CAPPED, []).append(capped)
             elif deployment.id not in tried:
-                waits.setdefault(Reason.LIMITED, []).append(member.room_in(tokens, now))
-        limited = [*waits.get(Reason.LIMITED, []), *waits.get(Reason.CAPPED, [])]
+                waits.setdefault(ChoiceReason.LIMITED, []).append(member.room_in(tokens, now))
+        limited = [*waits.get(ChoiceReason.LIMITED, []), *waits.get(ChoiceReason.CAPPED, [])]
         if limited:
-            reason = Reason.LIMITED if Reason.LIMITED in waits else Reason.CAPPED
-            return Choice(None, reason, tokens, min(limited, key=_seconds), hopeless=spent)
-        reason = Reason.UNHEALTHY if untried else Reason.EXHAUSTED
-        return Choice(None, reason, tokens, min(waits.get(Reason.UNHEALTHY, []), key=_seconds, default=None))
+            reason = ChoiceReason.LIMITED if ChoiceReason.LIMITED in waits else ChoiceReason.CAPPED
+            return Choice(None, reason, tokens, min(limited, key=_seconds), retryable=not spent)
+        reason = ChoiceReason.UNHEALTHY if untried else ChoiceReason.EXHAUSTED
+        return Choice(
+            None, reason, tokens, min(waits.get(ChoiceReason.UNHEALTHY, []), key=_seconds, default=None)
+        )
 
 
 def _seconds(wait: Wait) -> float:
@@ -135,24 +137,24 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
     best: Member | None = None
     largest = 0
     for member in resting:
-        rest = member.gate.rest
-        if rest is None or rest.reason != "tokens" or rest.size <= largest:
+        cooldown = member.breaker.cooldown
+        if cooldown is None or cooldown.reason != "tokens" or cooldown.size <= largest:
             continue
         fits = member.measure(tokens, now, int(now))
         counted = fits and member.window.phase is not None
-        if rest.size * (_SMALLER if counted else _SMALL) < tokens:
+        if cooldown.size * (_SMALLER if counted else _SMALL) < tokens:
             continue
         if fits or (member.cap is None and member.small_may_fit(tokens)):
-            best, largest = member, rest.size
+            best, largest = member, cooldown.size
     return best
 
 
-def _chosen(member: Member, reason: Reason, tokens: int, now: float, *, steered: bool = True) -> Choice:
-    if reason is not Reason.LAST_RESORT and member.gate.rest is not None:
-        reason = Reason.PROBE
+def _chosen(member: Member, reason: ChoiceReason, tokens: int, now: float, *, steered: bool = True) -> Choice:
+    if reason is not ChoiceReason.LAST_RESORT and member.breaker.cooldown is not None:
+        reason = ChoiceReason.PROBE
     cap = member.cap
     if cap is None or not cap.strict:
-        look_first = steered and reason is Reason.ROOM and member.beyond_share(now)
-        return Choice(member.deployment, reason, tokens, look_first=look_first)
+        sync_first = steered and reason is ChoiceReason.ROOM and member.beyond_share(now)
+        return Choice(member.deployment, reason, tokens, sync_first=sync_first)
     need = StrictNeed("u" + short(member.deployment.id), cap.rpm, cap.tpm, cap.clipped(tokens))
     return Choice(member.deployment, reason, tokens, strict=need)

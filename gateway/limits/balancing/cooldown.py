@@ -1,8 +1,8 @@
-"""Rests: until when a deployment is left alone, and how it comes back.
+"""Cooldowns: until when a deployment is left alone, and how it comes back.
 
 After a plain 429 it is back when the time is over. Where that proves nothing (a day's quota, a fault of the
-operator's, a service that failed again and again) one call at a time is the probe, and the rest ends with
-its success.
+operator's, a service that failed again and again) one call at a time is the probe, and the cooldown ends
+with its success.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST, COOLDOWN_SHORTEST, Kind
 
-Reason = Literal["tokens", "requests", "limit", "quota", "operator", "health"]
+CooldownReason = Literal["tokens", "requests", "limit", "quota", "operator", "health"]
 
-_KINDS: Mapping[Reason, Kind] = {"tokens": "tokens", "requests": "requests"}
+_KINDS: Mapping[CooldownReason, Kind] = {"tokens": "tokens", "requests": "requests"}
 #: Reasons that only a successful call puts an end to.
 _PROBED = frozenset({"quota", "operator", "health"})
 #: Reasons that are limits: a client that waits gets in.
@@ -24,19 +24,19 @@ LIMITS = frozenset({"tokens", "requests", "limit", "quota"})
 #: Seconds after which another probe is sent though the last has not been answered: answers may take long, and
 #: all who cannot go elsewhere wait for one.
 _PROBE_EVERY = 5.0
-#: Seconds after a rest within which another one is its continuation.
+#: Seconds after a cooldown within which another one is its continuation.
 _RELAPSE = 60.0
 #: Seconds that a clock may be wrong by: what was noted further ahead is the trace of one that jumped.
 _SKEW = 10.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Rest:
-    """One rest. Of two the one issued later holds (then the longer, so that the order is total)."""
+class Cooldown:
+    """One cooldown. Of two the one issued later holds (then the longer, so that the order is total)."""
 
     issued: float
     until: float
-    reason: Reason
+    reason: CooldownReason
     #: Tokens of the call that was refused; 0 where size was not the reason.
     size: int = 0
 
@@ -55,115 +55,117 @@ class Rest:
         return [round(self.issued, 3), round(self.until, 3), self.reason, self.size]
 
 
-def unpack(value: Any, now: float) -> Rest | None:
-    """A rest from another instance's row; None for what is none, is over, or cannot be."""
+def unpack(value: Any, now: float) -> Cooldown | None:
+    """A cooldown from another instance's row; None for what is none, is over, or cannot be."""
     if not isinstance(value, list) or len(value) != 4:
         return None
     issued, until, reason, size = value
     if not isinstance(issued, (int, float)) or not isinstance(until, (int, float)):
         return None
-    if reason not in get_args(Reason) or type(size) is not int or size < 0:
+    if reason not in get_args(CooldownReason) or type(size) is not int or size < 0:
         return None
     if not (COOLDOWN_SHORTEST - 0.01 <= until - issued <= COOLDOWN_LONGEST + _SKEW and issued <= now + _SKEW):
         return None
     if until <= now:
-        # Whether it is well again, who used it meanwhile knows better.
+        # Expired: instances that called it since know its state better than this row.
         return None
-    return Rest(float(issued), float(until), reason, size)
+    return Cooldown(float(issued), float(until), reason, size)
 
 
-class Gate:
+class CircuitBreaker:
     """Whether one deployment may be called."""
 
-    __slots__ = ("_ended", "_lasted", "_probing", "_well_since", "limited_at", "rest")
+    __slots__ = ("_ended", "_lasted", "_probing", "_well_since", "cooldown", "limited_at")
 
     def __init__(self) -> None:
-        #: The rest in force; None while the deployment is open to all.
-        self.rest: Rest | None = None
+        #: The cooldown in force; None while the deployment is open to all.
+        self.cooldown: Cooldown | None = None
         #: When upstream last refused a call for a limit, as far as any instance told.
         self.limited_at = -math.inf
         self._ended = -1.0
-        #: Of the last rest that a call has ended: when it did, and the rest's length in seconds.
+        #: Of the last cooldown that a call has ended: when it did, and the cooldown's length in seconds.
         self._well_since = -math.inf
         self._lasted = 0.0
         self._probing: float | None = None
 
-    def open(self, now: float) -> bool:
-        """Whether a call may be sent now, be it as a probe. Ends a rest whose time is over."""
-        rest = self.rest
-        if rest is None:
+    def allows(self, now: float) -> bool:
+        """Whether a call may be sent now, be it as a probe. Ends a cooldown whose time is over."""
+        cooldown = self.cooldown
+        if cooldown is None:
             return True
-        if rest.issued > now + _SKEW:
-            self.mend(now)
+        if cooldown.issued > now + _SKEW:
+            self.forget_future(now)
             return True
-        if now < rest.until:
+        if now < cooldown.until:
             return False
-        if rest.reason in _PROBED:
+        if cooldown.reason in _PROBED:
             return self._probing is None or abs(now - self._probing) > _PROBE_EVERY
-        self.rest = None
+        self.cooldown = None
         return True
 
     def probed(self, now: float) -> bool:
         """Whether a call sent now is a probe: then it is on its way from here on."""
-        if self.rest is None:
+        if self.cooldown is None:
             return False
         self._probing = now
         return True
 
-    def close(self, seconds: float, reason: Reason, size: int, now: float) -> Rest:
-        """Rest from `now` on for `seconds`, or as long as it rests already."""
-        self.mend(now)
+    def trip(self, seconds: float, reason: CooldownReason, size: int, now: float) -> Cooldown:
+        """Begin a cooldown of `seconds` at `now`, or as long as the one in force."""
+        self.forget_future(now)
         until = now + seconds
-        if self.rest is not None:
-            until = max(until, self.rest.until)
-        self.rest = Rest(now, min(until, now + COOLDOWN_LONGEST), reason, size)
+        if self.cooldown is not None:
+            until = max(until, self.cooldown.until)
+        self.cooldown = Cooldown(now, min(until, now + COOLDOWN_LONGEST), reason, size)
         self._probing = None
-        self._note_limit(self.rest)
-        return self.rest
+        self._note_limit(self.cooldown)
+        return self.cooldown
 
-    def take(self, rest: Rest) -> bool:
-        """Take over another instance's rest. Returns whether it is news."""
-        if rest.issued <= self._ended or (self.rest is not None and rest <= self.rest):
+    def adopt(self, cooldown: Cooldown) -> bool:
+        """Take over another instance's cooldown. Returns whether it is news."""
+        if cooldown.issued <= self._ended or (self.cooldown is not None and cooldown <= self.cooldown):
             return False
-        self.rest = rest
-        self._note_limit(rest)
+        self.cooldown = cooldown
+        self._note_limit(cooldown)
         return True
 
-    def mend(self, now: float) -> None:
+    def forget_future(self, now: float) -> None:
         """Forget what lies so far ahead that the clock was wrong when it was noted."""
         latest = now + _SKEW
-        if self.rest is not None and self.rest.issued > latest:
-            self.rest = None
+        if self.cooldown is not None and self.cooldown.issued > latest:
+            self.cooldown = None
             self._probing = None
         if self._ended > latest:
             self._ended = -1.0
         self.limited_at = min(self.limited_at, latest)
 
-    def _note_limit(self, rest: Rest) -> None:
-        if rest.reason in LIMITS:
-            self.limited_at = max(self.limited_at, rest.issued)
+    def _note_limit(self, cooldown: Cooldown) -> None:
+        if cooldown.reason in LIMITS:
+            self.limited_at = max(self.limited_at, cooldown.issued)
 
     def succeeded(self, now: float) -> None:
-        """The probe was answered: the rest is over."""
-        if self.rest is not None:
-            self._ended = self.rest.issued
+        """The probe was answered: the cooldown is over."""
+        if self.cooldown is not None:
+            self._ended = self.cooldown.issued
             self._well_since = now
             # A spent quota says nothing about the faults that may follow.
-            self._lasted = 0.0 if self.rest.reason in LIMITS else self.rest.until - self.rest.issued
-        self.rest = None
+            self._lasted = (
+                0.0 if self.cooldown.reason in LIMITS else self.cooldown.until - self.cooldown.issued
+            )
+        self.cooldown = None
         self._probing = None
 
     def unknown(self) -> None:
         """The probe ended without a verdict: the next call is one."""
         self._probing = None
 
-    def again(self, first: float, now: float) -> float:
-        """Seconds of the next rest: `first`, or twice those of one that a probe has just failed to end.
+    def next_seconds(self, first: float, now: float) -> float:
+        """Seconds of the next cooldown: `first`, or twice those of one that a probe has just failed to end.
 
         Also of one that ended a moment ago: a probe's answer may begin well and break off.
         """
-        if self.rest is not None:
-            lasted = self.rest.until - self.rest.issued if self.rest.reason in _PROBED else 0.0
+        if self.cooldown is not None:
+            lasted = self.cooldown.until - self.cooldown.issued if self.cooldown.reason in _PROBED else 0.0
         else:
             lasted = self._lasted if 0 <= now - self._well_since < _RELAPSE else 0.0
         return min(max(first, 2 * lasted), COOLDOWN_LONGEST)

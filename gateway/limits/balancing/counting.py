@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.deployment import Config
-from gateway.limits.balancing.choice import Choice, Reason
-from gateway.limits.balancing.cooldown import Gate
-from gateway.limits.balancing.cooldown import Reason as RestReason
-from gateway.limits.balancing.health import FIRST_REST, OPERATOR_REST
+from gateway.limits.balancing.choice import Choice, ChoiceReason
+from gateway.limits.balancing.cooldown import CircuitBreaker, CooldownReason
+from gateway.limits.balancing.health import FIRST_COOLDOWN, OPERATOR_COOLDOWN
 from gateway.limits.balancing.member import Member
-from gateway.limits.caps.cap import Entry
+from gateway.limits.caps.cap import CapEntry
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.ledger.view import View
-from gateway.limits.tokens.answer_lengths import Lengths
+from gateway.limits.tokens.answer_lengths import AnswerLengths
 from gateway.limits.tokens.outcome import Outcome, Result, final_tokens
 from gateway.limits.tokens.signals import (
     COOLDOWN_LONGEST,
@@ -40,12 +39,12 @@ class Reservation:
     """A call that was sent, as it is counted."""
 
     member: Member
-    reason: Reason
+    reason: ChoiceReason
     #: Tokens charged, and when.
     tokens: int
     at: float
     probe: bool
-    place: Entry | None
+    place: CapEntry | None
     strict: StrictNeed | None
     operation: str
     answered: bool = False
@@ -66,7 +65,7 @@ class Counting:
     """Counts calls of deployments."""
 
     def __init__(
-        self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, Lengths], view: View
+        self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, AnswerLengths], view: View
     ) -> None:
         self._config = config
         self._members = members
@@ -80,9 +79,9 @@ class Counting:
         member = self._members[choice.deployment.id]
         self._charge(member, int(now), choice.tokens, 1)
         member.spending.add(choice.tokens)
-        probe = choice.reason is Reason.PROBE and member.gate.probed(now)
-        if gate := member.unable.get(operation):
-            gate.probed(now)
+        probe = choice.reason is ChoiceReason.PROBE and member.breaker.probed(now)
+        if breaker := member.operation_breakers.get(operation):
+            breaker.probed(now)
         place = None if member.cap is None else member.cap.reserve(choice.tokens, now)
         return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict, operation)
 
@@ -94,9 +93,9 @@ class Counting:
         member = reservation.member
         member.timed(now - reservation.at)
         if reservation.probe:
-            member.gate.succeeded(now)
+            member.breaker.succeeded(now)
             member.health.reset()
-        if reservation.reason is Reason.OVERFLOW:
+        if reservation.reason is ChoiceReason.OVERFLOW:
             member.overflowed(answered=True)
         if limits is None:
             return
@@ -114,8 +113,8 @@ class Counting:
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
             member.health.succeeded()
-            if gate := member.unable.get(reservation.operation):
-                gate.succeeded(now)
+            if breaker := member.operation_breakers.get(reservation.operation):
+                breaker.succeeded(now)
         else:
             if outcome.error is not None:
                 member.last_error = outcome.error
@@ -128,7 +127,7 @@ class Counting:
             elif reservation.answered:
                 member.health.succeeded()
             elif reservation.probe:
-                member.gate.unknown()
+                member.breaker.unknown()
         if result in _GIVEN_BACK and not reservation.answered:
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if outcome.completion is not None and result is Result.SUCCESS:
@@ -147,7 +146,7 @@ class Counting:
         member.charge.advance(int(now))
         self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if reservation.probe:
-            member.gate.unknown()
+            member.breaker.unknown()
         if reservation.place is not None and member.cap is not None:
             member.cap.withdraw(reservation.place)
 
@@ -169,11 +168,11 @@ class Counting:
 
     def _limited(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
         member = reservation.member
-        if reservation.reason is Reason.OVERFLOW:
+        if reservation.reason is ChoiceReason.OVERFLOW:
             member.overflowed(answered=False)
         named = outcome.retry_after
         size = reservation.tokens if outcome.kind == "tokens" else 0
-        reason: RestReason = outcome.kind or "limit"
+        reason: CooldownReason = outcome.kind or "limit"
         floor = COOLDOWN_SHORTEST
         if member.ptu:
             crowd = self._view.instances > _CROWD
@@ -187,31 +186,31 @@ class Counting:
                 reason = "quota"
         elif named is not None and named > 0 and reason == "tokens":
             member.window.named(now + named)
-        self._rest(member, seconds, reason, size, now)
+        self._cool_down(member, seconds, reason, size, now)
 
     def _unable(self, reservation: Reservation, now: float) -> None:
         member = reservation.member
         if reservation.probe:
-            member.gate.unknown()
+            member.breaker.unknown()
         if not self._config.disable_cooldowns:
-            gate = member.unable.setdefault(reservation.operation, Gate())
-            gate.close(self._length(member, OPERATOR_REST), "operator", 0, now)
+            breaker = member.operation_breakers.setdefault(reservation.operation, CircuitBreaker())
+            breaker.trip(self._length(member, OPERATOR_COOLDOWN), "operator", 0, now)
             self._view.touch()
 
     def _failed(self, reservation: Reservation, result: Result, now: float) -> None:
         member = reservation.member
-        rest = member.gate.rest
-        if rest is not None and rest.probed and reservation.at <= rest.issued:
+        cooldown = member.breaker.cooldown
+        if cooldown is not None and cooldown.probed and reservation.at <= cooldown.issued:
             # It was on its way when the rest began, which others like it have brought about.
             return
-        probe = reservation.probe and rest is not None
-        reason: RestReason = "operator" if result is Result.OPERATOR else "health"
+        probe = reservation.probe and cooldown is not None
+        reason: CooldownReason = "operator" if result is Result.OPERATOR else "health"
         if reason == "health" and not member.health.failed(now) and not probe:
             return
-        seconds = self._length(member, OPERATOR_REST if reason == "operator" else FIRST_REST)
-        if probe or rest is None:
-            seconds = member.gate.again(seconds, now)
-        self._rest(member, seconds, reason, 0, now)
+        seconds = self._length(member, OPERATOR_COOLDOWN if reason == "operator" else FIRST_COOLDOWN)
+        if probe or cooldown is None:
+            seconds = member.breaker.next_seconds(seconds, now)
+        self._cool_down(member, seconds, reason, 0, now)
         if reason == "health":
             member.health.reset()
 
@@ -222,8 +221,10 @@ class Counting:
             configured = self._config.cooldown_time
         return seconds if configured is None else cooldown_seconds(configured or COOLDOWN_SHORTEST)
 
-    def _rest(self, member: Member, seconds: float, reason: RestReason, size: int, now: float) -> None:
+    def _cool_down(
+        self, member: Member, seconds: float, reason: CooldownReason, size: int, now: float
+    ) -> None:
         if self._config.disable_cooldowns:
             return
-        member.gate.close(seconds, reason, size, now)
+        member.breaker.trip(seconds, reason, size, now)
         self._view.touch()

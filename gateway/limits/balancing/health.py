@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 #: Seconds of the first rest.
-FIRST_REST = 5.0
+FIRST_COOLDOWN = 5.0
 #: Seconds that a deployment rests which only the operator can mend, before it is probed.
-OPERATOR_REST = 30.0
+OPERATOR_COOLDOWN = 30.0
 #: Weight of the latest call in the moving error rate.
 _WEIGHT = 0.2
 _CALLS = 5

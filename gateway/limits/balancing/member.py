@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.config.deployment import Config, Deployment
-from gateway.limits.balancing.cooldown import Gate, Rest
+from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown
 from gateway.limits.balancing.health import Health
 from gateway.limits.balancing.window import MINUTE, Window, reset_before
 from gateway.limits.caps.cap import Cap
-from gateway.limits.ledger.share import Spending
+from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import CHARGE, CHARGE_SPAN, View
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 from gateway.limits.tokens.signals import RateLimits, Wait
 
 #: Beginning of the keys of the ledgers of what replies reported, and of caps on deployments.
@@ -41,17 +41,18 @@ class Member:
 
     __slots__ = (
         "_renews",
+        "breaker",
         "cap",
         "charge",
         "charge_key",
         "deployment",
         "fits",
-        "gate",
         "health",
         "last_error",
         "latency",
         "limits",
         "observed",
+        "operation_breakers",
         "order",
         "overflow",
         "own",
@@ -61,7 +62,6 @@ class Member:
         "size",
         "spending",
         "tokens_limit",
-        "unable",
         "unseen",
         "untold",
         "usage_key",
@@ -78,18 +78,18 @@ class Member:
         self.charge_key = CHARGE + deployment.id
         self.usage_key = USAGE + deployment.id
         self.charge = view.ring(self.charge_key)
-        self.own = Ring(CHARGE_SPAN)
-        self.spending = Spending(view)
+        self.own = WindowSums(CHARGE_SPAN)
+        self.spending = Share(view)
         #: Tokens that others are likely to have charged since their last rows.
         self.unseen = 0.0
         self.cap: Cap | None = None
         if config.capped and (deployment.rpm or deployment.tpm):
             rpm, tpm = deployment.rpm or None, deployment.tpm or None
             self.cap = Cap(self.usage_key, rpm, tpm, view, strict=deployment.strict)
-        self.gate = Gate()
+        self.breaker = CircuitBreaker()
         #: Rests of single operations, which it was found not to serve: Azure knows no such path, or not in
         #: that api-version. That is no reason to rest for the others.
-        self.unable: dict[str, Gate] = {}
+        self.operation_breakers: dict[str, CircuitBreaker] = {}
         allowed = config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
         self.health = Health(allowed)
         self.window = Window()
@@ -245,7 +245,7 @@ class Member:
         While upstream refuses calls, and its replies have confirmed the ledger, what that lacks beyond its
         usual error is lacking. Without a refusal no ledger is believed, whatever upstream's headers say.
         """
-        if now - self.gate.limited_at > _EVIDENCE:
+        if now - self.breaker.limited_at > _EVIDENCE:
             return self.overflow
         return self.overflow if self._lacking(tokens, self.unseen / 2) <= _DOUBT else 0.0
 
@@ -278,30 +278,33 @@ class Member:
 
     def serves(self, operation: str, now: float) -> bool:
         """Whether it may be asked to do `operation`, as far as was found out."""
-        gate = self.unable.get(operation)
-        return gate is None or gate.open(now)
+        breaker = self.operation_breakers.get(operation)
+        return breaker is None or breaker.allows(now)
 
     def back_at(self, operation: str) -> float:
         """When it may be asked to do `operation` again as far as it rests; 0 where it does not."""
-        rests = (self.gate.rest, self.unable[operation].rest if operation in self.unable else None)
-        return max((rest.until for rest in rests if rest is not None), default=0.0)
+        cooldowns = (
+            self.breaker.cooldown,
+            self.operation_breakers[operation].cooldown if operation in self.operation_breakers else None,
+        )
+        return max((cooldown.until for cooldown in cooldowns if cooldown is not None), default=0.0)
 
-    def unable_to(self, now: float) -> dict[str, Rest]:
+    def operation_cooldowns(self, now: float) -> dict[str, Cooldown]:
         """The operations that it is not asked for now, and their rests."""
         return {
-            operation: gate.rest
-            for operation, gate in self.unable.items()
-            if not gate.open(now) and gate.rest is not None
+            operation: breaker.cooldown
+            for operation, breaker in self.operation_breakers.items()
+            if not breaker.allows(now) and breaker.cooldown is not None
         }
 
-    def open(self, now: float) -> bool:
+    def allows(self, now: float) -> bool:
         """Whether it may be called now."""
-        gate = self.gate
-        if gate.rest is None:
+        breaker = self.breaker
+        if breaker.cooldown is None:
             return True
-        if not gate.open(now):
+        if not breaker.allows(now):
             return False
-        if gate.rest is None:
+        if breaker.cooldown is None:
             self.overflow = 1.0
         return True
 

@@ -66,11 +66,11 @@ def state(member: Member, view: View, now: float) -> DeploymentState:
         ring = view.ring(member.usage_key)
         ring.advance(int(now))
         used_tokens, used_requests = ring.tokens, ring.requests
-    unable = member.unable_to(now)
-    if member.open(now):
-        rest = max(unable.values(), key=lambda each: each.until, default=None)
+    operation_breakers = member.operation_cooldowns(now)
+    if member.allows(now):
+        cooldown = max(operation_breakers.values(), key=lambda each: each.until, default=None)
     else:
-        rest = member.gate.rest
+        cooldown = member.breaker.cooldown
     return DeploymentState(
         member.deployment.id,
         member.deployment.model_name,
@@ -80,9 +80,9 @@ def state(member: Member, view: View, now: float) -> DeploymentState:
         max(0, member.charge.requests),
         max(0, used_tokens),
         max(0, used_requests),
-        None if rest is None else rest.until,
-        None if rest is None else rest.reason,
-        sorted(unable),
+        None if cooldown is None else cooldown.until,
+        None if cooldown is None else cooldown.reason,
+        sorted(operation_breakers),
         member.last_error,
         member.latency,
         member.window.phase,

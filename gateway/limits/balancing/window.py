@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 
 MINUTE = 60
 #: Weight of the latest observation once there are many.
@@ -65,7 +65,7 @@ class Window:
         else:
             self._named = (self._named + _DRIFT * later) % MINUTE
 
-    def observe(self, at: float, used: int, limit: int, ring: Ring) -> None:
+    def observe(self, at: float, used: int, limit: int, ring: WindowSums) -> None:
         """Upstream had counted `used` of `limit` tokens at a moment; `ring` holds the ledger."""
         second = int(at)
         n = self.observations
@@ -92,7 +92,7 @@ class Window:
             wanted = min(max(used / counted, BIAS_LEAST), BIAS_MOST)
             self.bias += weight * (wanted - self.bias)
 
-    def _since_reset(self, second: int, ring: Ring) -> int:
+    def _since_reset(self, second: int, ring: WindowSums) -> int:
         start = int(reset_before(second, int(self.phase or 0)))
         return sum(ring.at(each)[0] for each in range(start, second + 1))
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 
-from gateway.limits.ledger.share import Spending
+from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import View
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 from gateway.limits.tokens.signals import Kind, Wait
 
 WINDOW = 60.0
@@ -29,7 +29,7 @@ _AHEAD = 5.0
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class CapEntry:
     """One call of ours in a cap's window."""
 
     at: float
@@ -62,9 +62,9 @@ class Cap:
         self.strict = strict
         self._key = key
         self._view = view
-        self._ring: Ring = view.ring(key)
-        self._spending = Spending(view)
-        self._entries: deque[Entry] = deque()
+        self._ring: WindowSums = view.ring(key)
+        self._spending = Share(view)
+        self._entries: deque[CapEntry] = deque()
         self._tokens = 0
         self._requests = 0
 
@@ -148,9 +148,9 @@ class Cap:
             if tokens or requests:
                 yield second + window, tokens, requests
 
-    def reserve(self, tokens: int, now: float) -> Entry:
+    def reserve(self, tokens: int, now: float) -> CapEntry:
         """Count a call that is about to be sent."""
-        entry = Entry(now, self.clipped(tokens))
+        entry = CapEntry(now, self.clipped(tokens))
         self._entries.append(entry)
         self._tokens += entry.tokens
         self._requests += 1
@@ -164,7 +164,7 @@ class Cap:
                 self._view.press()
         return entry
 
-    def granted(self, entry: Entry, at: float) -> None:
+    def granted(self, entry: CapEntry, at: float) -> None:
         """The row of a strict cap counts the call at `at`, so here it is counted then, too."""
         if not entry.counted:
             return
@@ -175,15 +175,15 @@ class Cap:
         entry.at = at
         insort(self._entries, entry, key=_time)
 
-    def settle(self, entry: Entry, tokens: int) -> None:
+    def settle(self, entry: CapEntry, tokens: int) -> None:
         """The call used `tokens`. They may be more than it reserved."""
         self._change(entry, tokens - entry.tokens, 0)
 
-    def withdraw(self, entry: Entry) -> None:
+    def withdraw(self, entry: CapEntry) -> None:
         """The call was never sent."""
         self._change(entry, -entry.tokens, -entry.requests)
 
-    def _change(self, entry: Entry, tokens: int, requests: int) -> None:
+    def _change(self, entry: CapEntry, tokens: int, requests: int) -> None:
         if not tokens and not requests:
             return
         entry.tokens += tokens
@@ -194,5 +194,5 @@ class Cap:
         self._view.note(self._key, int(entry.at), tokens, requests)
 
 
-def _time(entry: Entry) -> float:
+def _time(entry: CapEntry) -> float:
     return entry.at

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from gateway.config.deployment import ClientLimits, Limit
-from gateway.limits.caps.cap import Cap, Entry
+from gateway.limits.caps.cap import Cap, CapEntry
 from gateway.limits.caps.strict_row import StrictNeed, short
 from gateway.limits.ledger.view import View
-from gateway.limits.tokens.answer_lengths import Lengths
+from gateway.limits.tokens.answer_lengths import AnswerLengths
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, final_tokens
 from gateway.limits.tokens.signals import Wait
@@ -31,7 +31,7 @@ class Refusal:
     strict: bool = False
 
 
-class Tokens(NamedTuple):
+class TokenNeeds(NamedTuple):
     """What a call needs in a cap.
 
     `usual`: three of four answers of its model need no more. Most callers allow far more than they use;
@@ -49,7 +49,7 @@ class Admission:
 
     #: What must be reserved in rows of their own before the call is sent.
     strict: tuple[StrictNeed, ...] = ()
-    places: list[tuple[Cap, Entry]] = field(default_factory=list)
+    places: list[tuple[Cap, CapEntry]] = field(default_factory=list)
     open: bool = True
 
     def granted(self, times: Mapping[str, float]) -> None:
@@ -96,7 +96,7 @@ class Clients:
         return any(cap.beyond_share(now) for _, cap in self.caps(client, model, limits))
 
     def admit(
-        self, client: str, model: str, limits: ClientLimits | None, tokens: Tokens, now: float
+        self, client: str, model: str, limits: ClientLimits | None, tokens: TokenNeeds, now: float
     ) -> Admission | Refusal:
         """Reserve `tokens` in all the caps, or in none."""
         caps = [
@@ -134,9 +134,9 @@ class Clients:
                 cap.withdraw(entry)
 
 
-def tokens_of(estimate: Estimate, lengths: Lengths | None) -> Tokens:
+def tokens_of(estimate: Estimate, lengths: AnswerLengths | None) -> TokenNeeds:
     """What a call needs, from its estimate and what is known of its model's answers."""
-    usual, most = (0, 0) if lengths is None else (lengths.usual, lengths.most)
+    usual, most = (0, 0) if lengths is None else (lengths.p75, lengths.p90)
     if estimate.completion is not None:
         usual, most = min(estimate.completion, usual), estimate.completion
-    return Tokens(estimate.prompt + usual, estimate.prompt + most)
+    return TokenNeeds(estimate.prompt + usual, estimate.prompt + most)

@@ -21,7 +21,7 @@ Part = tuple[Ledgers, int]
 
 
 @dataclass(slots=True)
-class _Page:
+class _OthersPage:
     rows: dict[str, tuple[int, Contents]] = field(default_factory=dict)
     #: A roll-up's part for this page, and when it was made.
     base: Ledgers | None = None
@@ -39,7 +39,7 @@ class OthersRows:
         self._instance = instance
         self._own = own
         self._apply = apply
-        self._pages: dict[int, _Page] = {}
+        self._pages: dict[int, _OthersPage] = {}
 
     def tidy(self, oldest: int) -> None:
         """Forget all before a page."""
@@ -60,7 +60,7 @@ class OthersRows:
             return None
         page = self._pages.get(row.page)
         if page is None:
-            page = self._pages[row.page] = _Page()
+            page = self._pages[row.page] = _OthersPage()
         known = page.rows.get(row.instance)
         if known is not None and known[0] >= row.seq:
             return None
@@ -91,7 +91,7 @@ class OthersRows:
         """Count a page as a roll-up `made` at some time has it, where that knows more than the rows."""
         if not _present(number, now):
             return
-        page = self._pages.setdefault(number, _Page())
+        page = self._pages.setdefault(number, _OthersPage())
         if page.base_made >= made or not isinstance(seqs, dict):
             return
         if page.base_seqs != seqs:
@@ -103,7 +103,7 @@ class OthersRows:
             self._recount(number, page, now)
         page.base_made = made
 
-    def _recount(self, number: int, page: _Page, now: float) -> None:
+    def _recount(self, number: int, page: _OthersPage, now: float) -> None:
         """Count the roll-up or the rows of a page, whichever knows more."""
         counted = {instance: (contents.ledgers, 1) for instance, (_, contents) in page.rows.items()}
         base = page.base
@@ -118,7 +118,7 @@ class OthersRows:
                 counted["-"] = (ledgers, -1)
         self._count(page, counted, now)
 
-    def _covered(self, page: _Page) -> bool:
+    def _covered(self, page: _OthersPage) -> bool:
         """Whether the rows of a page are at least as new as all that its roll-up contains."""
         known = page.rows
         for instance, seq in page.base_seqs.items():
@@ -126,7 +126,7 @@ class OthersRows:
                 return False
         return True
 
-    def _count(self, page: _Page, counted: dict[str, Part], now: float) -> None:
+    def _count(self, page: _OthersPage, counted: dict[str, Part], now: float) -> None:
         """Make `counted` what is counted of a page."""
         for name, (ledgers, sign) in page.applied.items():
             if name not in counted or counted[name][0] is not ledgers:

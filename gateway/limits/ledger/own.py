@@ -11,7 +11,7 @@ from gateway.limits.ledger.rows import PAGE, Changes, Ledgers, Row
 
 
 @dataclass(slots=True)
-class _Page:
+class _OwnPage:
     changes: Changes = field(default_factory=dict)
     seq: int = 0
     confirmed: int = 0
@@ -27,7 +27,7 @@ class OwnRows:
         self._instance = instance
         self._fresh: Changes = {}
         self._touched = False
-        self._pages: dict[int, _Page] = {}
+        self._pages: dict[int, _OwnPage] = {}
         self._seq = 0
 
     def record(self, key: str, second: int, tokens: int, requests: int) -> None:
@@ -65,7 +65,7 @@ class OwnRows:
         """The rows to write. What is not confirmed by `written` comes again, with what was added since."""
         number = rows.page_of(now)
         if self._touched:
-            page = self._pages.setdefault(number, _Page())
+            page = self._pages.setdefault(number, _OwnPage())
             for key, series in self._fresh.items():
                 total = page.changes.setdefault(key, {})
                 for second, (tokens, requests) in series.items():

@@ -17,7 +17,7 @@ _FREE = 4
 _SHARES = 2
 
 
-class Spending:
+class Share:
     """What this instance has sent of one limit since it last heard of the others."""
 
     __slots__ = ("_heard", "_requests", "_tokens", "_told", "_view")

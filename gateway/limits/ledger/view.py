@@ -10,7 +10,7 @@ from gateway.limits.ledger import rows
 from gateway.limits.ledger.others import OthersRows
 from gateway.limits.ledger.own import OwnRows
 from gateway.limits.ledger.rows import PAGE, PAGES, Contents, Ledgers, Row
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 
 #: Seconds of a charge's window: a minute and the current second, so that it is never less than the truth.
 CHARGE_SPAN = 61
@@ -36,23 +36,23 @@ class View:
 
     def __init__(self, instance: str) -> None:
         self._instance = instance
-        self._rings: dict[str, Ring] = {}
+        self._rings: dict[str, WindowSums] = {}
         self._own = OwnRows(instance)
         self._others = OthersRows(instance, self._own, self._apply)
         self._merged_at = -_COLD
         self._last_count = 0
-        self._watched_at = -WATCHED
+        self._near_full_at = -WATCHED
         #: Whether what changed should be written at once.
-        self.pressing = False
+        self.flush_now = False
         #: How often others' rows were taken in, and how many instances wrote those that are known.
         self.heard = 0
         self.instances = 1
 
-    def ring(self, key: str) -> Ring:
+    def ring(self, key: str) -> WindowSums:
         """The sums under a key: everybody's for a charge, the others' for anything else."""
         ring = self._rings.get(key)
         if ring is None:
-            ring = self._rings[key] = Ring(CHARGE_SPAN if key.startswith(CHARGE) else CAP_SPAN)
+            ring = self._rings[key] = WindowSums(CHARGE_SPAN if key.startswith(CHARGE) else CAP_SPAN)
         return ring
 
     def note(self, key: str, second: int, tokens: int, requests: int) -> None:
@@ -70,15 +70,15 @@ class View:
 
     def press(self) -> None:
         """Others should see what changed before they send more."""
-        self.pressing = True
+        self.flush_now = True
 
     def watch(self, now: float) -> None:
         """A cap comes to its end: what others send of it matters call by call."""
-        self._watched_at = now
+        self._near_full_at = now
 
-    def watched(self, now: float) -> bool:
+    def near_full(self, now: float) -> bool:
         """Whether a cap has come to its end in the last seconds."""
-        return 0 <= now - self._watched_at < WATCHED
+        return 0 <= now - self._near_full_at < WATCHED
 
     @property
     def dirty(self) -> bool:
@@ -96,7 +96,7 @@ class View:
     def rows(self, now: float, notes: Mapping[str, Any]) -> list[Row]:
         """The rows to write. What is not confirmed by `written` comes again, with what was added since."""
         self.tidy(now)
-        self.pressing = False
+        self.flush_now = False
         return self._own.rows(now, notes)
 
     def written(self, row: Row) -> None:

@@ -9,7 +9,7 @@ _MASK = _SLOTS - 1
 _KEPT = 6
 
 
-class Ring:
+class WindowSums:
     """Tokens and requests of each second from `span` seconds ago on, and their sums.
 
     A second that is forgotten is gone for good: what is added to it later is ignored, so that an

@@ -32,27 +32,27 @@ class _Quantile:
         self.value = min(max(moved, _LEAST), _LARGEST)
 
 
-class Lengths:
+class AnswerLengths:
     """Answers of one model."""
 
-    __slots__ = ("_most", "_usual")
+    __slots__ = ("_p75", "_p90")
 
     def __init__(self) -> None:
         # What calls are charged with must not jump: deployments are compared by the sums of a minute.
-        self._most = _Quantile(0.9)
-        self._usual = _Quantile(0.75, learning=8)
+        self._p90 = _Quantile(0.9)
+        self._p75 = _Quantile(0.75, learning=8)
 
     @property
-    def most(self) -> int:
+    def p90(self) -> int:
         """Tokens that nine of ten answers stay below."""
-        return int(self._most.value)
+        return int(self._p90.value)
 
     @property
-    def usual(self) -> int:
+    def p75(self) -> int:
         """Tokens that three of four answers stay below."""
-        return int(self._usual.value)
+        return int(self._p75.value)
 
     def observe(self, tokens: int) -> None:
         """An answer had `tokens`."""
-        self._most.observe(tokens)
-        self._usual.observe(tokens)
+        self._p90.observe(tokens)
+        self._p75.observe(tokens)

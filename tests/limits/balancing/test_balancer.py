@@ -10,7 +10,7 @@ from support.limits import NOW, Instance, deployment
 from gateway.config.deployment import ClientLimits, Limit
 from gateway.errors import retry_seconds
 from gateway.limits.balancing.balancer import MAX_TRIES
-from gateway.limits.balancing.choice import Reason
+from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.balancing.counting import Reservation
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.tokens.estimate import Estimate
@@ -112,12 +112,12 @@ def test_an_operators_fault_rests_a_lone_deployment_too_and_one_call_probes_it()
     instance = Instance(deployment("a"))
     end(instance, instance.send(NOW), Result.OPERATOR, error="404")
 
-    assert Reason.UNHEALTHY == instance.choose(NOW + 29).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW + 29).reason
     place = instance.send(NOW + 31)
     assert place.probe
-    assert Reason.UNHEALTHY == instance.choose(NOW + 31).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW + 31).reason
     end(instance, place, Result.SUCCESS, NOW + 32)
-    assert Reason.ROOM == instance.choose(NOW + 32).reason
+    assert ChoiceReason.ROOM == instance.choose(NOW + 32).reason
     assert "404" == instance.balancer.state(NOW)[0].last_error
 
 
@@ -132,7 +132,7 @@ def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
 
 
 @pytest.mark.parametrize(
-    ("result", "rest"),
+    ("result", "cooldown"),
     [
         (Result.FAILED, 5),
         (Result.TIMEOUT, 5),
@@ -142,13 +142,13 @@ def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
     ],
 )
 @pytest.mark.parametrize("count", [5, 6, 10])
-def test_calls_that_fail_together_bring_about_one_rest(result, rest, count):
+def test_calls_that_fail_together_bring_about_one_rest(result, cooldown, count):
     instance = Instance(deployment("a"))
     places = [instance.send(NOW) for _ in range(count)]
     for place in places:
         end(instance, place, result, NOW + 1)
 
-    assert rest == instance.choose(NOW + 1).wait.seconds
+    assert cooldown == instance.choose(NOW + 1).wait.seconds
 
 
 def test_two_probes_that_fail_lengthen_a_rest_once():
@@ -171,7 +171,7 @@ def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
     end(instance, second, Result.FAILED, NOW + 1)
 
     assert 1.0 == instance.choose(NOW + 1).wait.seconds
-    assert [Reason.ROOM] * 2 == [instance.send(NOW + 2).reason for _ in range(2)]
+    assert [ChoiceReason.ROOM] * 2 == [instance.send(NOW + 2).reason for _ in range(2)]
 
 
 def test_another_instances_rest_that_is_over_closes_nothing():
@@ -183,7 +183,7 @@ def test_another_instances_rest_that_is_over_closes_nothing():
     end(one, one.send(NOW + 6), Result.SUCCESS, NOW + 6)
     two.balancer.merge(rows, NOW + 50)
 
-    assert [Reason.ROOM] * 3 == [two.send(NOW + 50).reason for _ in range(3)]
+    assert [ChoiceReason.ROOM] * 3 == [two.send(NOW + 50).reason for _ in range(3)]
 
 
 def test_a_deployment_whose_streams_all_break_off_rests():
@@ -193,7 +193,7 @@ def test_a_deployment_whose_streams_all_break_off_rests():
         instance.balancer.answered(place, None, NOW)
         end(instance, place, Result.FAILED, began=True)
 
-    assert Reason.UNHEALTHY == instance.choose(NOW).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW).reason
 
 
 def test_streams_that_their_clients_leave_are_no_failures():
@@ -203,18 +203,18 @@ def test_streams_that_their_clients_leave_are_no_failures():
         instance.balancer.answered(place, None, NOW)
         end(instance, place, result, began=True)
 
-    assert Reason.ROOM == instance.choose(NOW).reason
+    assert ChoiceReason.ROOM == instance.choose(NOW).reason
 
 
-def test_all_that_spent_a_quota_are_hopeless_and_one_that_has_not_is_hope():
+def test_all_that_spent_a_quota_are_not_retryable_and_one_that_has_not_is():
     instance = Instance(deployment("a"), deployment("b"))
     for name, wait in (("a", 86_400.0), ("b", 86_400.0)):
         other = "a" if name == "b" else "b"
         end(instance, instance.send(NOW, tried=[other]), Result.LIMITED, retry_after=wait)
-    assert instance.choose(NOW).hopeless
+    assert not instance.choose(NOW).retryable
     end(instance, instance.send(NOW + 60, tried=["b"]), Result.LIMITED, NOW + 60, retry_after=5.0)
 
-    assert not instance.choose(NOW + 60).hopeless
+    assert instance.choose(NOW + 60).retryable
 
 
 def test_the_time_until_there_is_room_is_that_of_tokens_and_requests():
@@ -263,7 +263,7 @@ def test_allowed_fails_are_forgiven():
 
     assert "a" == instance.choose(NOW).deployment.id
     end(instance, instance.send(NOW), Result.FAILED)
-    assert Reason.UNHEALTHY == instance.choose(NOW).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW).reason
 
 
 def test_a_days_quota_is_probed_once_a_minute():
@@ -272,9 +272,9 @@ def test_a_days_quota_is_probed_once_a_minute():
 
     assert 60.0 == instance.choose(NOW).wait.seconds
     place = instance.send(NOW + 60)
-    assert Reason.LIMITED == instance.choose(NOW + 60).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW + 60).reason
     end(instance, place, Result.LIMITED, NOW + 60, retry_after=86_340.0)
-    assert Reason.LIMITED == instance.choose(NOW + 119).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW + 119).reason
 
 
 def test_a_call_above_the_whole_limit_does_not_keep_the_others_away():
@@ -290,7 +290,7 @@ def test_limits_are_learnt_where_none_are_configured():
     (state,) = instance.balancer.state(NOW)
 
     assert (500, 60) == (state.tpm, state.rpm)
-    assert Reason.OVERFLOW == instance.choose(NOW, 600).reason
+    assert ChoiceReason.OVERFLOW == instance.choose(NOW, 600).reason
 
 
 def test_upstreams_lower_limit_wins_and_the_configured_lower_one_too():
@@ -393,11 +393,11 @@ def serve(instance, now, tokens, script):
         choices.append(choice)
         if choice.deployment is None:
             break
-        resting = instance.balancer._members[choice.deployment.id].gate.rest
-        assert resting is None or resting.until <= now or choice.reason is Reason.LAST_RESORT
+        resting = instance.balancer._members[choice.deployment.id].breaker.cooldown
+        assert resting is None or resting.until <= now or choice.reason is ChoiceReason.LAST_RESORT
         assert choice.deployment.id not in tried
         tried.append(choice.deployment.id)
-        last_resorts += choice.reason is Reason.LAST_RESORT
+        last_resorts += choice.reason is ChoiceReason.LAST_RESORT
         assert last_resorts <= 2
         place = instance.balancer.reserve(choice, now)
         end(instance, place, result, now, retry_after=wait, kind="tokens")
@@ -426,22 +426,30 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
         tried, choices = serve(instance, now, tokens, script)
         assert len(tried) == len(set(tried)) <= MAX_TRIES
         for member in instance.balancer._members.values():
-            rest = member.gate.rest
-            assert rest is None or 0.5 <= rest.until - rest.issued <= 60.001
+            cooldown = member.breaker.cooldown
+            assert cooldown is None or 0.5 <= cooldown.until - cooldown.issued <= 60.001
         last = choices[-1]
         if last.deployment is not None:
             continue
         for member in instance.balancer._members.values():
-            unable = member.unable_to(now)
-            if member.deployment.id not in tried and member.gate.rest is None and not unable:
+            operation_breakers = member.operation_cooldowns(now)
+            if (
+                member.deployment.id not in tried
+                and member.breaker.cooldown is None
+                and not operation_breakers
+            ):
                 assert member.overflow < 1
-        if last.reason in {Reason.LIMITED, Reason.UNHEALTHY}:
+        if last.reason in {ChoiceReason.LIMITED, ChoiceReason.UNHEALTHY}:
             assert last.wait is not None
             assert 1 <= retry_seconds(last.wait.seconds) <= 60
             ends = [
-                max(rest.until for rest in (member.gate.rest, *member.unable_to(now).values()) if rest)
+                max(
+                    cooldown.until
+                    for cooldown in (member.breaker.cooldown, *member.operation_cooldowns(now).values())
+                    if cooldown
+                )
                 for member in instance.balancer._members.values()
-                if member.gate.rest is not None or member.unable_to(now)
+                if member.breaker.cooldown is not None or member.operation_cooldowns(now)
             ]
             assert not ends or retry_seconds(last.wait.seconds) >= min(ends) - now - 1
     # Charges are never negative.

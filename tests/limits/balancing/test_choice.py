@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
-from gateway.limits.balancing.choice import Reason, pick
+from gateway.limits.balancing.choice import ChoiceReason, pick
 from gateway.limits.tokens.outcome import Outcome, Result
 
 
@@ -122,19 +122,19 @@ def test_a_later_order_is_taken_only_when_no_earlier_one_has_room(members):
     choice = instance.choose(NOW, 10, tried=tried)
     untried = [(order, full) for order, full, was in members if not was]
     if not untried:
-        assert (None, Reason.EXHAUSTED) == (choice.deployment, choice.reason)
+        assert (None, ChoiceReason.EXHAUSTED) == (choice.deployment, choice.reason)
         return
     roomy = [order for order, full in untried if not full]
     assert choice.deployment.id not in tried
     assert choice.deployment.order == min(roomy or [order for order, _ in untried])
-    assert (Reason.ROOM if roomy else Reason.OVERFLOW) == choice.reason
+    assert (ChoiceReason.ROOM if roomy else ChoiceReason.OVERFLOW) == choice.reason
 
 
 def test_what_the_ledger_calls_full_is_tried_nevertheless():
     instance = Instance(deployment("a", tpm=100))
     instance.send(NOW, 100)
 
-    assert Reason.OVERFLOW == instance.choose(NOW, 100).reason
+    assert ChoiceReason.OVERFLOW == instance.choose(NOW, 100).reason
 
 
 def test_a_deployment_that_refused_rests_and_the_client_is_told_how_long():
@@ -142,7 +142,7 @@ def test_a_deployment_that_refused_rests_and_the_client_is_told_how_long():
     refuse(instance, "a", retry_after=7.0)
     choice = instance.choose(NOW + 2)
 
-    assert (None, Reason.LIMITED, 5.0) == (choice.deployment, choice.reason, choice.wait.seconds)
+    assert (None, ChoiceReason.LIMITED, 5.0) == (choice.deployment, choice.reason, choice.wait.seconds)
     assert "a" == instance.choose(NOW + 7).deployment.id
 
 
@@ -150,9 +150,9 @@ def test_a_small_call_may_follow_a_large_one_that_was_refused():
     instance = Instance(deployment("a", tpm=1000))
     refuse(instance, "a", tokens=500)
 
-    assert Reason.LAST_RESORT == instance.choose(NOW, 200).reason
-    assert Reason.LIMITED == instance.choose(NOW, 201).reason
-    assert Reason.LIMITED == instance.choose(NOW, 200, last_resorts=2).reason
+    assert ChoiceReason.LAST_RESORT == instance.choose(NOW, 200).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW, 201).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW, 200, last_resorts=2).reason
 
 
 def test_where_the_limiters_minute_is_known_and_has_room_any_smaller_call_is_tried():
@@ -161,18 +161,18 @@ def test_where_the_limiters_minute_is_known_and_has_room_any_smaller_call_is_tri
     (member,) = instance.balancer._members.values()
     member.window.phase = 12.0
 
-    assert Reason.LAST_RESORT == instance.choose(NOW, 450).reason
-    assert Reason.LIMITED == instance.choose(NOW, 451).reason
+    assert ChoiceReason.LAST_RESORT == instance.choose(NOW, 450).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW, 451).reason
     instance.balancer.reserve(instance.choose(NOW, 200), NOW)
     instance.balancer.reserve(instance.choose(NOW, 400), NOW)
-    assert Reason.LIMITED == instance.choose(NOW, 401).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW, 401).reason
 
 
 def test_a_request_limit_has_no_last_resort():
     instance = Instance(deployment("a", tpm=1000))
     refuse(instance, "a", tokens=500, kind="requests")
 
-    assert Reason.LIMITED == instance.choose(NOW, 1).reason
+    assert ChoiceReason.LIMITED == instance.choose(NOW, 1).reason
 
 
 def test_provisioned_throughput_is_tried_until_it_refuses():
@@ -204,7 +204,7 @@ def test_under_caps_what_is_full_is_not_tried():
     instance.send(NOW + 10)
     choice = instance.choose(NOW + 20)
 
-    assert (None, Reason.CAPPED, 40.0) == (choice.deployment, choice.reason, choice.wait.seconds)
+    assert (None, ChoiceReason.CAPPED, 40.0) == (choice.deployment, choice.reason, choice.wait.seconds)
     assert "a" == instance.choose(NOW + 60).deployment.id
 
 
@@ -213,17 +213,17 @@ def test_under_caps_a_sibling_with_room_is_taken():
     sent = Counter(instance.send(NOW).member.deployment.id for _ in range(6))
 
     assert {"a": 1, "b": 5} == sent
-    assert Reason.CAPPED == instance.choose(NOW).reason
+    assert ChoiceReason.CAPPED == instance.choose(NOW).reason
 
 
 def test_under_caps_settled_usage_and_not_the_estimate_decides():
     instance = Instance(deployment("a", tpm=1000), capped=True)
     place = instance.send(NOW, 1000)
 
-    assert Reason.CAPPED == instance.choose(NOW, 1).reason
+    assert ChoiceReason.CAPPED == instance.choose(NOW, 1).reason
     instance.balancer.settle(place, Outcome(Result.SUCCESS, 10, 90), NOW + 1)
-    assert Reason.ROOM == instance.choose(NOW + 1, 900).reason
-    assert Reason.CAPPED == instance.choose(NOW + 1, 901).reason
+    assert ChoiceReason.ROOM == instance.choose(NOW + 1, 900).reason
+    assert ChoiceReason.CAPPED == instance.choose(NOW + 1, 901).reason
 
 
 def test_a_strict_cap_names_what_must_be_reserved():

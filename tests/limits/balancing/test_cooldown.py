@@ -6,82 +6,82 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.balancing.cooldown import Gate, Rest, unpack
+from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, unpack
 from gateway.limits.balancing.health import Health
 
 NOW = 1_000_000_000.0
 
 
 def test_a_limit_is_over_when_its_time_is():
-    gate = Gate()
-    gate.close(7, "tokens", 100, NOW)
+    breaker = CircuitBreaker()
+    breaker.trip(7, "tokens", 100, NOW)
 
-    assert not gate.open(NOW + 6.9)
-    assert gate.open(NOW + 7)
-    assert gate.rest is None
+    assert not breaker.allows(NOW + 6.9)
+    assert breaker.allows(NOW + 7)
+    assert breaker.cooldown is None
 
 
 def test_a_fault_is_over_only_when_a_probe_succeeds():
-    gate = Gate()
-    gate.close(30, "operator", 0, NOW)
+    breaker = CircuitBreaker()
+    breaker.trip(30, "operator", 0, NOW)
 
-    assert gate.open(NOW + 31)
-    gate.probed(NOW + 31)
-    assert not gate.open(NOW + 32), "one probe at a time"
-    gate.succeeded(NOW + 33)
-    assert gate.open(NOW + 33)
+    assert breaker.allows(NOW + 31)
+    breaker.probed(NOW + 31)
+    assert not breaker.allows(NOW + 32), "one probe at a time"
+    breaker.succeeded(NOW + 33)
+    assert breaker.allows(NOW + 33)
 
 
 @pytest.mark.parametrize("reason", ["tokens", "quota", "operator", "health"])
 def test_a_rest_of_a_clock_that_ran_ahead_is_over_when_the_clock_is_right(reason):
-    gate = Gate()
-    gate.close(7, reason, 0, NOW + 3600)
+    breaker = CircuitBreaker()
+    breaker.trip(7, reason, 0, NOW + 3600)
 
-    assert not gate.open(NOW + 3602)
-    assert gate.open(NOW + 3)
-    assert gate.rest is None
+    assert not breaker.allows(NOW + 3602)
+    assert breaker.allows(NOW + 3)
+    assert breaker.cooldown is None
 
 
 @given(st.floats(0, 5))
 def test_a_clock_that_is_set_back_by_seconds_ends_no_rest(back):
-    gate = Gate()
-    gate.close(7, "tokens", 0, NOW)
+    breaker = CircuitBreaker()
+    breaker.trip(7, "tokens", 0, NOW)
 
-    assert not gate.open(NOW - back)
-    assert NOW + 7 == gate.rest.until
+    assert not breaker.allows(NOW - back)
+    assert NOW + 7 == breaker.cooldown.until
 
 
 def test_a_rest_of_a_clock_that_ran_ahead_makes_the_next_one_no_longer():
-    gate = Gate()
-    gate.close(40, "tokens", 0, NOW + 3600)
-    gate.close(7, "tokens", 0, NOW + 3)
+    breaker = CircuitBreaker()
+    breaker.trip(40, "tokens", 0, NOW + 3600)
+    breaker.trip(7, "tokens", 0, NOW + 3)
 
-    assert NOW + 10 == gate.rest.until
-    assert gate.limited_at <= NOW + 13
+    assert NOW + 10 == breaker.cooldown.until
+    assert breaker.limited_at <= NOW + 13
 
 
 def test_a_probe_of_a_clock_that_ran_ahead_does_not_keep_the_next_away():
-    gate = Gate()
-    gate.close(5, "health", 0, NOW)
-    gate.probed(NOW + 3600)
+    breaker = CircuitBreaker()
+    breaker.trip(5, "health", 0, NOW)
+    breaker.probed(NOW + 3600)
 
-    assert gate.open(NOW + 6)
+    assert breaker.allows(NOW + 6)
 
 
 def test_a_probe_whose_answer_takes_long_does_not_keep_all_others_away():
-    gate = Gate()
-    gate.close(30, "health", 0, NOW)
-    gate.probed(NOW + 31)
+    breaker = CircuitBreaker()
+    breaker.trip(30, "health", 0, NOW)
+    breaker.probed(NOW + 31)
 
-    assert not gate.open(NOW + 36)
-    assert gate.open(NOW + 36.1)
+    assert not breaker.allows(NOW + 36)
+    assert breaker.allows(NOW + 36.1)
 
 
 def test_each_failed_probe_doubles_the_rest_up_to_a_minute():
-    gate, lengths, now = Gate(), [], NOW
+    breaker, lengths, now = CircuitBreaker(), [], NOW
     for _ in range(6):
-        seconds = gate.again(5, now)
-        gate.close(seconds, "health", 0, now)
+        seconds = breaker.next_seconds(5, now)
+        breaker.trip(seconds, "health", 0, now)
         lengths.append(seconds)
         now += seconds
 
@@ -93,24 +93,24 @@ def test_each_failed_probe_doubles_the_rest_up_to_a_minute():
     [("health", 59, 20), ("health", 60, 5), ("operator", 1, 20), ("quota", 1, 5)],
 )
 def test_who_fails_again_soon_after_a_rest_rests_twice_as_long(reason, later, seconds):
-    gate = Gate()
-    gate.close(10, reason, 0, NOW)
-    gate.probed(NOW + 10)
-    gate.succeeded(NOW + 10)
+    breaker = CircuitBreaker()
+    breaker.trip(10, reason, 0, NOW)
+    breaker.probed(NOW + 10)
+    breaker.succeeded(NOW + 10)
 
-    assert seconds == gate.again(5, NOW + 10 + later)
+    assert seconds == breaker.next_seconds(5, NOW + 10 + later)
 
 
 def test_of_two_ends_the_later_one_holds():
-    gate = Gate()
-    gate.close(20, "tokens", 100, NOW)
-    gate.close(1, "tokens", 10, NOW + 1)
+    breaker = CircuitBreaker()
+    breaker.trip(20, "tokens", 100, NOW)
+    breaker.trip(1, "tokens", 10, NOW + 1)
 
-    assert NOW + 20 == gate.rest.until
+    assert NOW + 20 == breaker.cooldown.until
 
 
-rests = st.builds(
-    Rest,
+cooldowns = st.builds(
+    Cooldown,
     st.floats(NOW - 5, NOW),
     st.floats(NOW + 1, NOW + 50),
     st.sampled_from(["tokens", "requests", "limit", "quota", "operator", "health"]),
@@ -118,39 +118,43 @@ rests = st.builds(
 )
 
 
-@given(st.lists(rests, min_size=1, max_size=4))
+@given(st.lists(cooldowns, min_size=1, max_size=4))
 def test_others_rests_merge_in_any_order_and_the_latest_holds(some):
     ends = set()
     for order in permutations(some):
-        gate = Gate()
-        for rest in (*order, order[0]):
-            gate.take(rest)
-        ends.add(gate.rest)
+        breaker = CircuitBreaker()
+        for cooldown in (*order, order[0]):
+            breaker.adopt(cooldown)
+        ends.add(breaker.cooldown)
 
     assert {max(some)} == ends
 
 
 def test_a_rest_that_a_probe_ended_does_not_come_back_from_others():
-    gate = Gate()
-    rest = gate.close(5, "health", 0, NOW)
-    gate.probed(NOW + 6)
-    gate.succeeded(NOW + 6)
+    breaker = CircuitBreaker()
+    cooldown = breaker.trip(5, "health", 0, NOW)
+    breaker.probed(NOW + 6)
+    breaker.succeeded(NOW + 6)
 
-    assert not gate.take(rest)
-    assert gate.open(NOW + 7)
-
-
-@given(rests)
-def test_a_rest_that_is_over_is_none(rest):
-    assert unpack(rest.packed(), NOW + 51) is None
+    assert not breaker.adopt(cooldown)
+    assert breaker.allows(NOW + 7)
 
 
-@given(rests)
-def test_a_rest_survives_its_row(rest):
-    found = unpack(rest.packed(), NOW)
+@given(cooldowns)
+def test_a_rest_that_is_over_is_none(cooldown):
+    assert unpack(cooldown.packed(), NOW + 51) is None
+
+
+@given(cooldowns)
+def test_a_rest_survives_its_row(cooldown):
+    found = unpack(cooldown.packed(), NOW)
 
     assert found is not None
-    assert (round(rest.until, 3), rest.reason, rest.size) == (found.until, found.reason, found.size)
+    assert (round(cooldown.until, 3), cooldown.reason, cooldown.size) == (
+        found.until,
+        found.reason,
+        found.size,
+    )
 
 
 anything = st.none() | st.text(max_size=3) | st.floats() | st.integers() | st.booleans()
@@ -158,9 +162,9 @@ anything = st.none() | st.text(max_size=3) | st.floats() | st.integers() | st.bo
 
 @given(anything | st.lists(anything, max_size=5))
 def test_what_is_no_rest_is_ignored_and_none_lasts_for_ever(value):
-    rest = unpack(value, NOW)
+    cooldown = unpack(value, NOW)
 
-    assert rest is None or rest.until <= NOW + 80
+    assert cooldown is None or cooldown.until <= NOW + 80
 
 
 def test_five_failures_in_a_row_are_too_many_and_four_are_not():

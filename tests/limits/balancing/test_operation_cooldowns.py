@@ -7,7 +7,7 @@ import json
 import pytest
 from support.limits import NOW, Instance, deployment
 
-from gateway.limits.balancing.choice import Reason
+from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -34,7 +34,7 @@ def test_the_others_go_on():
 
     assert "a" == choose(instance, "chat").deployment.id
     refused = choose(instance, "speech", NOW + 10)
-    assert (None, Reason.UNHEALTHY, 20) == (refused.deployment, refused.reason, refused.wait.seconds)
+    assert (None, ChoiceReason.UNHEALTHY, 20) == (refused.deployment, refused.reason, refused.wait.seconds)
     assert (NOW + 30, "operator", ["speech"]) == resting(instance)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.limits.balancing.window import Window
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 
 START = 1_000_000_000
 LIMIT = 60_000
@@ -17,7 +17,7 @@ def learn(counter, *, minutes=4, seed=1, gap=0.2, window=None):
     """Calls at random, judged as they are made; `counter(at, tokens)` is what upstream has counted."""
     rng = random.Random(seed)
     window = window or Window()
-    ring = Ring(61)
+    ring = WindowSums(61)
     now = float(START)
     judged = 0
     while now < START + 60 * minutes:

@@ -85,11 +85,11 @@ def test_a_cap_is_watched_from_its_last_quarter_on(limits, tokens, calls):
     view = View("aaaaaa")
     limit, strict = cap(**limits, view=view), cap(**limits, view=view, strict=True)
     for _ in range(calls):
-        assert not view.watched(START)
+        assert not view.near_full(START)
         limit.reserve(tokens, START)
         strict.reserve(tokens, START)
-    assert view.watched(START + 1.9)
-    assert not view.watched(START + 2)
+    assert view.near_full(START + 1.9)
+    assert not view.near_full(START + 2)
 
 
 def test_a_strict_cap_is_not_watched():
@@ -97,7 +97,7 @@ def test_a_strict_cap_is_not_watched():
     limit = cap(rpm=1, view=view, strict=True)
     limit.reserve(1, START)
 
-    assert not view.watched(START)
+    assert not view.near_full(START)
 
 
 calls = st.lists(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
 from gateway.config.deployment import ClientLimits, Limit
-from gateway.limits.ledger.share import Spending
+from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -34,7 +34,7 @@ def sent_before_looking(instance, tokens=10, most=200):
     """Calls at the same moment until the next should wait for news."""
     for count in range(most):
         choice = instance.choose(NOW, tokens)
-        if choice.look_first:
+        if choice.sync_first:
             return count
         instance.balancer.reserve(choice, NOW)
     return most
@@ -81,7 +81,7 @@ def test_after_hearing_of_the_others_another_share_may_be_sent():
     Others(1).tell(instance)
     choice = instance.choose(NOW)
 
-    assert (False, "a") == (choice.look_first, choice.deployment.id)
+    assert (False, "a") == (choice.sync_first, choice.deployment.id)
 
 
 def test_what_is_full_as_far_as_known_is_tried_without_looking_again():
@@ -90,7 +90,7 @@ def test_what_is_full_as_far_as_known_is_tried_without_looking_again():
         instance.send(NOW)
 
     choice = instance.choose(NOW)
-    assert ("a", False) == (choice.deployment.id, choice.look_first)
+    assert ("a", False) == (choice.deployment.id, choice.sync_first)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_a_cap_is_divided_by_what_is_left_of_it(limits, others, told, sent):
     instance = Instance(deployment("a", **limits), capped=True)
     Others(others).tell(instance)
     count = 0
-    pressing = []
-    while not (choice := instance.choose(NOW)).look_first and choice.deployment is not None:
+    flush_now = []
+    while not (choice := instance.choose(NOW)).sync_first and choice.deployment is not None:
         instance.balancer.reserve(choice, NOW)
         count += 1
-        if instance.balancer.pressing:
-            pressing.append(count)
+        if instance.balancer.flush_now:
+            flush_now.append(count)
             instance.flush(NOW)
 
-    assert (sent, [told]) == (count, pressing)
+    assert (sent, [told]) == (count, flush_now)
 
 
 @pytest.mark.parametrize(("strict", "beyond"), [(False, [False] * 10 + [True]), (True, [False] * 11)])
@@ -163,7 +163,7 @@ def test_who_has_written_nothing_for_more_than_a_minute_is_not_counted():
     st.none() | st.integers(1, 5000),
 )
 def test_nobody_looks_before_half_of_a_limit_is_sent(sizes, rpm, tpm):
-    spending = Spending(View("aaaaaa"))
+    spending = Share(View("aaaaaa"))
     requests = tokens = 0
     for size in sizes:
         expected = requests >= 4 and bool((rpm and 2 * requests >= rpm) or (tpm and 2 * tokens >= tpm))

@@ -3,13 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.ledger.window_sums import Ring
+from gateway.limits.ledger.window_sums import WindowSums
 
 START = 1_000_000_000
 
 
 def test_a_second_leaves_the_sums_after_the_span():
-    ring = Ring(60)
+    ring = WindowSums(60)
     ring.advance(START)
     ring.add(START, 7, 1)
     ring.advance(START + 59)
@@ -20,7 +20,7 @@ def test_a_second_leaves_the_sums_after_the_span():
 
 
 def test_a_second_is_remembered_a_moment_longer_than_it_counts():
-    ring = Ring(60)
+    ring = WindowSums(60)
     ring.advance(START)
     ring.add(START, 7, 1)
     ring.advance(START + 63)
@@ -38,7 +38,7 @@ def test_a_second_is_remembered_a_moment_longer_than_it_counts():
 )
 def test_the_sums_are_those_of_a_plain_list(steps, mark):
     """Whatever is added whenever, and wherever the mark is set."""
-    ring = Ring(61)
+    ring = WindowSums(61)
     ring.advance(START)
     ring.mark(START + mark)
     plain: list[tuple[int, int, int]] = []
@@ -58,7 +58,7 @@ def test_the_sums_are_those_of_a_plain_list(steps, mark):
 
 @given(st.integers(0, 60))
 def test_going_back_within_the_span_changes_nothing(seconds):
-    ring = Ring(61)
+    ring = WindowSums(61)
     ring.advance(START)
     ring.add(START, 5, 1)
     ring.advance(START - seconds)
@@ -68,7 +68,7 @@ def test_going_back_within_the_span_changes_nothing(seconds):
 
 @given(st.integers(70, 100_000), st.integers(0, 5))
 def test_after_a_clock_ran_ahead_the_present_counts_again(ahead, lasting):
-    ring = Ring(61)
+    ring = WindowSums(61)
     ring.advance(START)
     ring.add(START, 5, 1)
     ring.advance(START + ahead)
@@ -84,7 +84,7 @@ def test_after_a_clock_ran_ahead_the_present_counts_again(ahead, lasting):
 
 @given(st.integers(61, 100_000), st.integers(0, 30), st.integers(-70, 70))
 def test_after_a_clock_was_set_back_for_a_moment_all_is_as_before(back, lasting, mark):
-    ring, plain = Ring(61), Ring(61)
+    ring, plain = WindowSums(61), WindowSums(61)
     for each in (ring, plain):
         each.advance(START)
         for age in range(60):
@@ -101,7 +101,7 @@ def test_after_a_clock_was_set_back_for_a_moment_all_is_as_before(back, lasting,
 
 
 def test_what_a_clock_counted_that_ran_ahead_does_not_come_back_when_that_time_comes():
-    ring = Ring(61)
+    ring = WindowSums(61)
     ring.advance(START + 100)
     ring.add(START + 100, 100, 1)
     for second in range(START, START + 101):
