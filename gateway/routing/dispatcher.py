@@ -33,6 +33,7 @@ from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer
+from gateway.upstream.verdicts import AttemptFailed
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
 BACKOFF_FIRST = 0.5
@@ -220,16 +221,18 @@ class Dispatcher:
         if wait is not None:
             progress.note(Choice(None, ChoiceReason.CAPPED, choice.tokens, wait))
             return None
-        outcome = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
-        if isinstance(outcome, Answer):
-            return outcome
-        progress.account.failed(outcome.outcome)
-        progress.failures.append(outcome)
+        try:
+            return await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
+        except AttemptFailed as failure:
+            # Its traceback refers to every frame of the try, this one included: a reference cycle.
+            failed = failure.with_traceback(None)
+        progress.account.failed(failed.outcome)
+        progress.failures.append(failed)
         _log.warning(
             "deployment %s failed: %s, status %s, code %s",
             deployment.id,
-            outcome.result.name.lower(),
-            outcome.status,
-            outcome.code,
+            failed.result.name.lower(),
+            failed.status,
+            failed.code,
         )
         return None

@@ -13,7 +13,7 @@ from gateway.limits.tokens.signals import COOLDOWN_LONGEST, Wait
 from gateway.protocol.calls import Call
 from gateway.sharing.account import Account, limited
 from gateway.telemetry.record import Record
-from gateway.upstream.attempts import Failed
+from gateway.upstream.verdicts import AttemptFailed
 
 _ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED})
 
@@ -37,7 +37,7 @@ class Progress:
     #: Ids of those that were tried since all could be, and of those that were tried at all.
     tried: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
-    failures: list[Failed] = field(default_factory=list)
+    failures: list[AttemptFailed] = field(default_factory=list)
     #: Tries at deployments that rest.
     last_resorts: int = 0
     #: How long until a deployment at its limit has room again, and seconds until one that failed is back.

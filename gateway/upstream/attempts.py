@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway.config.deployment import Config, Deployment, Target
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -17,29 +16,8 @@ from gateway.upstream import credentials
 from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, TokenProvider
 from gateway.upstream.outgoing import outgoing
-from gateway.upstream.replies import Answer, Rejected, receive
-from gateway.upstream.verdicts import Verdict
-
-_RESULTS = {
-    Verdict.LIMITED: Result.LIMITED,
-    Verdict.OPERATOR: Result.OPERATOR,
-    Verdict.OPERATION: Result.OPERATION,
-    Verdict.SERVICE: Result.FAILED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A try that brought no answer: what the ledgers learn of it, and upstream's status and code."""
-
-    outcome: Outcome
-    status: int | None = None
-    code: str | None = None
-
-    @property
-    def result(self) -> Result:
-        """How it ended."""
-        return self.outcome.result
+from gateway.upstream.replies import Answer, receive
+from gateway.upstream.verdicts import AttemptFailed
 
 
 class Attempts:
@@ -61,10 +39,11 @@ class Attempts:
         self._clock = clock
         self._silence = silence
 
-    async def make(
-        self, deployment: Deployment, call: Call, record: Record, deadline: float
-    ) -> Answer | Failed:
-        """Call `deployment`; the caller's own mistakes are answers, too. `deadline` in the loop's time."""
+    async def make(self, deployment: Deployment, call: Call, record: Record, deadline: float) -> Answer:
+        """Call `deployment` once. The caller's own mistakes are answers, too.
+
+        `deadline` is in the loop's time. Raises AttemptFailed.
+        """
         target = deployment.targets[call.operation.name]
         record.deployment = deployment.id
         record.attempts += 1
@@ -79,16 +58,14 @@ class Attempts:
                 answer = await receive(
                     exchange, call, deployment, hide_usage=sent.hide_usage, now=self._clock()
                 )
-        except (TooSlow, TimeoutError):
-            return Failed(Outcome(Result.TIMEOUT, error="timeout"))
-        except Torn:
-            return Failed(Outcome(Result.TORN, error="torn"))
-        except Unreachable:
-            return Failed(Outcome(Result.UNREACHABLE, error="unreachable"))
-        except IdentityFailed:
-            return Failed(Outcome(Result.OPERATOR, error="no token"), code="no token")
-        except Rejected as rejected:
-            return _failed(rejected)
+        except (TooSlow, TimeoutError) as error:
+            raise AttemptFailed(Outcome(Result.TIMEOUT, error="timeout")) from error
+        except Torn as error:
+            raise AttemptFailed(Outcome(Result.TORN, error="torn")) from error
+        except Unreachable as error:
+            raise AttemptFailed(Outcome(Result.UNREACHABLE, error="unreachable")) from error
+        except IdentityFailed as error:
+            raise AttemptFailed(Outcome(Result.OPERATOR, error="no token"), code="no token") from error
         finally:
             record.waited += loop.time() - started
             if exchange is not None and (answer is None or answer.exchange is None):
@@ -117,16 +94,3 @@ class Attempts:
         if seconds is None:
             return deadline
         return min(deadline, asyncio.get_running_loop().time() + seconds)
-
-
-def _failed(rejected: Rejected) -> Failed:
-    # Under a 2xx the status says nothing.
-    error = "no answer" if 200 <= rejected.status < 300 else str(rejected.status)
-    outcome = Outcome(
-        _RESULTS[rejected.verdict],
-        limits=rejected.limits,
-        retry_after=rejected.retry_after,
-        kind=rejected.kind,
-        error=error,
-    )
-    return Failed(outcome, rejected.status, rejected.code)

@@ -14,7 +14,7 @@ from typing import Any
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest, error_body
 from gateway.limits.tokens.outcome import Outcome, Result
-from gateway.limits.tokens.signals import Kind, RateLimits, limit_kind, read_limits
+from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol.calls import Call
 from gateway.protocol.filtered_chat import completed
 from gateway.protocol.operations import CHAT
@@ -23,7 +23,7 @@ from gateway.sharing.account import Account
 from gateway.telemetry.record import Usage
 from gateway.upstream.client import Exchange
 from gateway.upstream.redaction import redacted
-from gateway.upstream.verdicts import SPENT_SECONDS, Verdict, error_code, judge, retry_after, spent
+from gateway.upstream.verdicts import error_code, no_answer, rejection
 
 _REFUSED = "The model's upstream service refused the request."
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
@@ -87,35 +87,12 @@ class Answer:
             await self.account.close(self.outcome())
 
 
-class Rejected(Exception):
-    """The reply is no answer. `retry_after` in seconds where upstream said when to come back."""
-
-    def __init__(
-        self,
-        verdict: Verdict,
-        status: int,
-        code: str | None = None,
-        *,
-        retry_after: float | None = None,
-        limits: RateLimits | None = None,
-        kind: Kind | None = None,
-    ) -> None:
-        """`limits` and `kind`: what the reply says of limits, and which of them a 429 names."""
-        self.verdict = verdict
-        self.status = status
-        self.code = code
-        self.retry_after = retry_after
-        self.limits = limits
-        self.kind = kind
-        super().__init__(verdict.name)
-
-
 async def receive(
     exchange: Exchange, call: Call, deployment: Deployment, *, hide_usage: bool, now: float
 ) -> Answer:
     """The answer in a reply that came at `now` (seconds since 1970).
 
-    Raises Rejected, and Unreachable or TooSlow as reading does.
+    Raises AttemptFailed, and Unreachable or TooSlow as reading does.
     """
     content_type = exchange.headers.get("content-type")
     if content_type is not None and not content_type.isascii():
@@ -124,34 +101,25 @@ async def receive(
     answer = Answer(exchange.status, content_type, deployment, limits=read_limits(exchange.headers))
     if not 200 <= exchange.status < 300:
         body = await exchange.read()
-        verdict = judge(exchange.status, body)
-        code = error_code(body)
-        if verdict is not Verdict.CALLER:
-            raise Rejected(
-                verdict,
-                exchange.status,
-                code,
-                retry_after=SPENT_SECONDS if spent(code) else retry_after(exchange.headers, body, now),
-                limits=answer.limits,
-                kind=limit_kind(exchange.headers, body) if verdict is Verdict.LIMITED else None,
-            )
+        if failure := rejection(exchange.status, exchange.headers, body, now):
+            raise failure
         _refuse(answer, body, call)
-        answer.code = code
+        answer.code = error_code(body)
     elif call.stream:
         await _start_events(answer, exchange, call, hide_usage=hide_usage)
     elif call.operation.json_reply:
         answer.body = await exchange.read()
         if not _is_reply(answer.body):
-            raise Rejected(Verdict.SERVICE, exchange.status, "not json")
+            raise no_answer(exchange.status, "not json")
         answer.usage = usage_in(answer.body)
         if call.operation is CHAT:
             answer.body = completed(answer.body)
     else:
         if _media_type(content_type) in _NO_STREAM:
-            raise Rejected(Verdict.SERVICE, exchange.status, "no audio")
+            raise no_answer(exchange.status, "no audio")
         answer.body = await exchange.piece()
         if not answer.body:
-            raise Rejected(Verdict.SERVICE, exchange.status, "empty")
+            raise no_answer(exchange.status, "empty")
         answer.length = exchange.headers.get("content-length")
         answer.exchange = exchange
         answer.result = Result.ABORTED
@@ -162,7 +130,7 @@ async def _start_events(answer: Answer, exchange: Exchange, call: Call, *, hide_
     """Read a stream up to its first event, so that a failure before it can still be an HTTP error."""
     # Any other type is given the benefit of the doubt: clients do not look at it either.
     if _media_type(answer.content_type) in _NO_STREAM:
-        raise Rejected(Verdict.SERVICE, exchange.status, "no stream")
+        raise no_answer(exchange.status, "no stream")
     splitter = EventSplitter()
     events: list[bytes] = []
     first = b""
@@ -174,9 +142,9 @@ async def _start_events(answer: Answer, exchange: Exchange, call: Call, *, hide_
         if not piece and not first:
             first = splitter.rest()
             if not is_whole(first):
-                raise Rejected(Verdict.SERVICE, exchange.status, "empty")
+                raise no_answer(exchange.status, "empty")
     if is_done(first):
-        raise Rejected(Verdict.SERVICE, exchange.status, "empty")
+        raise no_answer(exchange.status, "empty")
     if is_error(first):
         _raise_first_error(first, exchange, answer, call)
         return
@@ -193,7 +161,7 @@ def _raise_first_error(event: bytes, exchange: Exchange, answer: Answer, call: C
     details = error if isinstance(error, dict) else {}
     code = details.get("code") if isinstance(details.get("code"), str) else None
     if details.get("type") != "invalid_request_error" and code != "content_filter":
-        raise Rejected(Verdict.SERVICE, exchange.status, code)
+        raise no_answer(exchange.status, code)
     answer.status = 400
     answer.content_type = "application/json"
     answer.code = code

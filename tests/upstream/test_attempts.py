@@ -1,6 +1,7 @@
 """One try of one deployment, on real sockets: an answer, or what the ledgers learn of its failure."""
 
 import asyncio
+from typing import NamedTuple
 
 import pytest
 from support.samples import call, config, deployment
@@ -10,16 +11,25 @@ from gateway.config.deployment import ClientSecret, DefaultIdentity
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits
 from gateway.telemetry.record import Record
-from gateway.upstream.attempts import Attempts, Failed
+from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
 from gateway.upstream.transport import PooledTransport
+from gateway.upstream.verdicts import AttemptFailed
 from simulator.testing import closed_port
 
 NOW = 1_700_000_000.0
 OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
 EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
 IDENTITY = ClientSecret("t", "c", "s")
+
+
+class Failed(NamedTuple):
+    """What a try's AttemptFailed says."""
+
+    outcome: Outcome
+    status: int | None = None
+    code: str | None = None
 
 
 class Tokens:
@@ -49,9 +59,11 @@ def tried(*script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, me
             attempts = Attempts(config(target, **options), pool, tokens, clock=lambda: NOW, silence=silence)
             record = Record("r", "chat", 0.0)
             deadline = asyncio.get_running_loop().time() + seconds
-            made = await attempts.make(target, one or call(), record, deadline)
-            if not isinstance(made, Failed):
+            try:
+                made = await attempts.make(target, one or call(), record, deadline)
                 await made.close()
+            except AttemptFailed as failure:
+                made = Failed(failure.outcome, failure.status, failure.code)
             await pool.close()
             return made, record, server
 
@@ -198,4 +210,4 @@ def test_a_new_token_that_is_refused_too_is_the_operators_fault():
 def test_a_key_that_is_refused_is_not_tried_again():
     made, _, server = tried(reply(401, b"{}"))
 
-    assert (Result.OPERATOR, 1) == (made.result, server.count)
+    assert (Result.OPERATOR, 1) == (made.outcome.result, server.count)

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from support.samples import call, deployment
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
+from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
 from gateway.telemetry.record import Usage
 from gateway.upstream.client import Unreachable, Upstream
-from gateway.upstream.replies import Rejected, read_usage, receive, usage_in
+from gateway.upstream.replies import read_usage, receive, usage_in
 from gateway.upstream.transport import PooledTransport
-from gateway.upstream.verdicts import Verdict
+from gateway.upstream.verdicts import AttemptFailed
 
 
 def received(step, one=None):
@@ -36,7 +37,7 @@ def received(step, one=None):
 
 
 def rejected(step, one=None):
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(AttemptFailed) as caught:
         received(step, one)
     return caught.value
 
@@ -50,7 +51,12 @@ def test_a_json_reply_is_passed_on_byte_for_byte_with_its_usage():
 
 def test_a_rejection_says_whose_fault_it_is_and_when_to_come_back():
     error = rejected(reply(429, {"error": {"code": "429"}}, retry_after="7"))
-    assert (Verdict.LIMITED, 429, "429", 7) == (error.verdict, error.status, error.code, error.retry_after)
+    assert (Result.LIMITED, 429, "429", 7) == (
+        error.result,
+        error.status,
+        error.code,
+        error.outcome.retry_after,
+    )
 
 
 def test_a_refusal_is_redacted_and_keeps_its_status_and_code():
@@ -74,7 +80,7 @@ def test_speech_without_a_length_has_none():
 
 
 def test_speech_of_no_bytes_is_no_answer():
-    assert Verdict.SERVICE is rejected(reply(200, b""), call(SPEECH)).verdict
+    assert Result.FAILED is rejected(reply(200, b""), call(SPEECH)).result
 
 
 def test_a_stream_is_handed_on_from_its_first_event():
@@ -90,17 +96,17 @@ def test_a_stream_of_one_event_that_no_empty_line_ends_is_one():
 
 @pytest.mark.parametrize("event", [b"data: [DONE]", b"data: [DONE]\n\n"])
 def test_a_stream_that_is_over_before_it_began_is_no_answer(event):
-    assert Verdict.SERVICE is rejected(stream(event), call(stream=True)).verdict
+    assert Result.FAILED is rejected(stream(event), call(stream=True)).result
 
 
 @pytest.mark.parametrize("body", [b'{"choices":[]}', b'{"error":{"message":"x"}}', b"[]"])
 def test_json_that_answers_nothing_is_no_answer(body):
-    assert Verdict.SERVICE is rejected(reply(200, body)).verdict
+    assert Result.FAILED is rejected(reply(200, body)).result
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/html; charset=utf-8"])
 def test_speech_that_is_no_sound_is_no_answer(content_type):
-    assert Verdict.SERVICE is rejected(reply(200, b"{}", content_type=content_type), call(SPEECH)).verdict
+    assert Result.FAILED is rejected(reply(200, b"{}", content_type=content_type), call(SPEECH)).result
 
 
 def test_a_stream_without_a_content_type_is_one():
@@ -188,7 +194,7 @@ def test_tokens_are_read_under_both_names(value, usage):
 
 def test_a_comment_before_the_first_event_commits_to_nothing():
     error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
-    assert Verdict.SERVICE is rejected(stream(b": waiting\n\n", error), call(stream=True)).verdict
+    assert Result.FAILED is rejected(stream(b": waiting\n\n", error), call(stream=True)).result
     answer, _ = received(stream(b": waiting\n\n", b"data: 1\n\n"), call(stream=True))
     assert b": waiting\n\ndata: 1\n\n" == b"".join(answer.events)
 

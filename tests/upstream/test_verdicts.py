@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.upstream.verdicts import Verdict, error_code, judge, retry_after
+from gateway.limits.tokens.outcome import Result
+from gateway.upstream.verdicts import error_code, judge, retry_after
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 NOT_THERE = b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}'
@@ -12,35 +13,35 @@ VERSION = b'{"error":{"code":"BadRequest","message":"API version not supported"}
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "verdict"),
+    ("status", "body", "result"),
     [
-        (200, b"", Verdict.OK),
-        (201, b"", Verdict.OK),
-        (301, b"", Verdict.SERVICE),
-        (307, b"", Verdict.SERVICE),
-        (400, b"{}", Verdict.CALLER),
-        (400, VERSION, Verdict.OPERATION),
-        (401, b"", Verdict.OPERATOR),
-        (403, b"", Verdict.OPERATOR),
-        (404, NOT_THERE, Verdict.OPERATOR),
-        (404, NO_MODEL, Verdict.OPERATOR),
-        (404, NO_PATH, Verdict.OPERATION),
-        (404, b"<html>", Verdict.OPERATION),
-        (408, b"", Verdict.SERVICE),
-        (409, b"", Verdict.CALLER),
-        (413, b"", Verdict.CALLER),
-        (422, VERSION, Verdict.CALLER),
-        (424, b"", Verdict.CALLER),
-        (429, VERSION, Verdict.LIMITED),
-        (500, b"", Verdict.SERVICE),
-        (502, b"", Verdict.SERVICE),
-        (503, b"", Verdict.SERVICE),
-        (504, b"", Verdict.SERVICE),
-        (529, b"", Verdict.SERVICE),
+        (200, b"", Result.SUCCESS),
+        (201, b"", Result.SUCCESS),
+        (301, b"", Result.FAILED),
+        (307, b"", Result.FAILED),
+        (400, b"{}", Result.CALLER),
+        (400, VERSION, Result.OPERATION),
+        (401, b"", Result.OPERATOR),
+        (403, b"", Result.OPERATOR),
+        (404, NOT_THERE, Result.OPERATOR),
+        (404, NO_MODEL, Result.OPERATOR),
+        (404, NO_PATH, Result.OPERATION),
+        (404, b"<html>", Result.OPERATION),
+        (408, b"", Result.FAILED),
+        (409, b"", Result.CALLER),
+        (413, b"", Result.CALLER),
+        (422, VERSION, Result.CALLER),
+        (424, b"", Result.CALLER),
+        (429, VERSION, Result.LIMITED),
+        (500, b"", Result.FAILED),
+        (502, b"", Result.FAILED),
+        (503, b"", Result.FAILED),
+        (504, b"", Result.FAILED),
+        (529, b"", Result.FAILED),
     ],
 )
-def test_each_status_has_its_verdict(status, body, verdict):
-    assert verdict is judge(status, body)
+def test_each_status_has_its_result(status, body, result):
+    assert result is judge(status, body)
 
 
 @pytest.mark.parametrize(
