@@ -15,17 +15,13 @@ from gateway.config.deployment import Credential, DefaultIdentity, Deployment, P
 from gateway.config.document import Info, ModelEntry, Params, read_section
 from gateway.config.problems import Path, Problems, render
 from gateway.config.values import is_version
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, SPEECH, Operation
+from gateway.protocol.operation import Operation
+from gateway.protocol.operations import OPERATIONS
 
 _PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
 
 #: What `model_info.mode` narrows a member to.
-_MODES: Mapping[str, Operation] = {
-    "chat": CHAT,
-    "completion": COMPLETIONS,
-    "embedding": EMBEDDINGS,
-    "audio_speech": SPEECH,
-}
+_MODES: Mapping[str, Operation] = {mode: operation for operation in OPERATIONS for mode in operation.modes}
 
 
 @dataclass(slots=True)
@@ -122,8 +118,8 @@ def _split_model(model: str | None, path: Path, problems: Problems) -> tuple[Pro
 
 
 def _served(provider: Provider, mode: str | None, path: Path, problems: Problems) -> tuple[Operation, ...]:
-    """Choose the operations of a member: azure_text is completions only, and a mode leaves one."""
-    offered = (COMPLETIONS,) if provider == "azure_text" else OPERATIONS
+    """Choose the operations of a member: those that its provider serves, and a mode leaves one."""
+    offered = tuple(operation for operation in OPERATIONS if provider in operation.providers)
     if mode is None:
         return offered
     if mode not in _MODES:

@@ -11,7 +11,8 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.config.deployment import Target
-from gateway.protocol.operations import OPERATIONS, Operation
+from gateway.protocol.operation import Operation
+from gateway.protocol.operations import OPERATIONS
 
 OPENAI_BASE = "https://api.openai.com/v1"
 

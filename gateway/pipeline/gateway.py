@@ -16,13 +16,14 @@ from functools import partial
 from gateway.auth.authenticator import Authenticator
 from gateway.errors import GatewayError, InternalError, RateLimited, error_body
 from gateway.pipeline.disconnect import CancelWhenGone
+from gateway.pipeline.endpoints import answerers
 from gateway.pipeline.status import Status
 from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
+from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.json_body import parse
 from gateway.protocol.messages import ClientGone, Headers, Reply, Request
-from gateway.protocol.operations import DEPLOYMENTS, MODELS
 from gateway.protocol.sse import KEEP_ALIVE
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
@@ -63,6 +64,7 @@ class Gateway:
         self._clock = clock
         self._authenticator = authenticator
         self.status = status
+        self._answerers = answerers(models, status)
         self._bodies = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
         )
@@ -72,18 +74,16 @@ class Gateway:
 
         Raises ClientGone when the caller left: nobody would read a reply.
         """
-        record = Record(request_id(request.headers), request.operation.name, self._clock())
+        record = Record(request_id(request.headers), request.target.name, self._clock())
         hold = self._bodies.hold()
         try:
             client = self._authenticator.authenticate(request.headers, azure_path=request.azure_path)
             record.client = client
-            if request.operation is MODELS:
-                return self._list(request, record)
-            if request.operation is DEPLOYMENTS:
-                return self._whole(200, [_JSON], await self.status.deployments(request.headers), record)
+            if isinstance(request.target, Endpoint):
+                return self._whole(200, [_JSON], await self._answerers[request.target](request), record)
             calls.check_media_type(request.headers)
             body = parse(await self._read(hold, request, record))
-            call = calls.read(request.operation, body, request.path_model)
+            call = calls.read(request.target, body, request.path_model)
             record.requested_model, record.stream = call.requested_model, call.stream
             self._models.check(call, azure_path=request.azure_path)
             async with CancelWhenGone(request.caller):
@@ -116,12 +116,6 @@ class Gateway:
         body = await hold.read(request)
         record.waited += self._clock() - began
         return body
-
-    def _list(self, request: Request, record: Record) -> Reply:
-        """The models, or the one that the path names."""
-        name = request.path_model
-        body = self._models.listing() if name is None else self._models.entry(name)
-        return self._whole(200, [_JSON], body, record)
 
     async def _stream(self, call: Call, client: str, record: Record, hold: Upload) -> Reply:
         """A stream's reply.

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import BadRequest, UnsupportedMediaType
 from gateway.protocol.json_body import Body
-from gateway.protocol.operations import SPEECH, Operation
+from gateway.protocol.operation import Operation
 
 MISSING_MODEL = "you must provide a model parameter"
 
@@ -37,12 +37,7 @@ def read(operation: Operation, body: Body, path_model: str | None) -> Call:
             param="model",
             code="invalid_type",
         )
-    # Any other value, and operations that have no streams, are upstream's to judge; it will answer without.
-    stream = (
-        values.get("stream_format") == "sse"
-        if operation is SPEECH
-        else operation.streams_usage and values.get("stream") is True
-    )
+    stream = operation.streaming is not None and operation.streaming.asked_for(values)
     options = values.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     return Call(operation, model, body, stream, wants_usage)

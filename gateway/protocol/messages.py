@@ -1,6 +1,6 @@
 """Requests and replies between the core and whatever called it: an HTTP host, or Python.
 
-Value types only; imports nothing of ours but the operations.
+Value types only; imports nothing of ours but operations and endpoints.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.protocol.operations import Operation
+from gateway.protocol.endpoints import Endpoint
+from gateway.protocol.operation import Operation
 
 Headers = list[tuple[str, str]]
 
@@ -30,9 +31,9 @@ class ClientGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of an operation."""
+    """One request: for an operation, or for what the gateway answers itself."""
 
-    operation: Operation
+    target: Operation | Endpoint
     #: Names in lower case; several headers of one name are joined by ", ".
     headers: Mapping[str, str]
     caller: Caller

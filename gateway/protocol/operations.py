@@ -1,42 +1,135 @@
-"""The operations the gateway serves, as data: one value per operation.
-
-Knows names, upstream paths and what differs between operations; knows no HTTP, client or limit.
-"""
+"""The operations that deployments serve, one value each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gateway.protocol.operation import BodyFields, Operation, Streaming
 
-#: Newest dated api-version that is generally available (Microsoft publishes none after it).
-DEFAULT_API_VERSION = "2024-10-21"
+_AZURE_AND_OPENAI = frozenset(("azure", "openai"))
 
+CHAT = Operation(
+    "chat",
+    "chat/completions",
+    azure_name="chatCompletion",
+    providers=_AZURE_AND_OPENAI,
+    modes=("chat",),
+    body_fields=BodyFields(
+        numbers=frozenset(
+            (
+                "frequency_penalty",
+                "max_completion_tokens",
+                "max_tokens",
+                "n",
+                "presence_penalty",
+                "seed",
+                "temperature",
+                "top_logprobs",
+                "top_p",
+                # Sampling of compatible servers.
+                "top_k",
+            )
+        ),
+        flags=frozenset(("logprobs", "parallel_tool_calls", "store")),
+        others=frozenset(
+            (
+                "audio",
+                "function_call",
+                "functions",
+                "logit_bias",
+                "messages",
+                "metadata",
+                "modalities",
+                "moderation",
+                "prediction",
+                "prompt_cache_key",
+                "prompt_cache_options",
+                "prompt_cache_retention",
+                "reasoning_effort",
+                "response_format",
+                "safety_identifier",
+                "service_tier",
+                "stop",
+                "tool_choice",
+                "tools",
+                "user",
+                "verbosity",
+                "web_search_options",
+                # Azure's own: on your data, vision enhancements.
+                "dataSources",
+                "data_sources",
+                "enhancements",
+            )
+        ),
+    ),
+    prompt_fields=(
+        ("messages", "messages"),
+        ("tools", "json"),
+        ("functions", "json"),
+        ("response_format", "json"),
+    ),
+    completion_fields=("max_completion_tokens", "max_tokens"),
+    choices_fields=("n",),
+    streaming=Streaming(usage_option=True),
+)
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of the OpenAI API."""
+COMPLETIONS = Operation(
+    "text_completion",
+    "completions",
+    azure_name="completion",
+    providers=_AZURE_AND_OPENAI | {"azure_text"},
+    modes=("completion",),
+    body_fields=BodyFields(
+        numbers=frozenset(
+            (
+                "best_of",
+                "frequency_penalty",
+                "logprobs",
+                "max_tokens",
+                "n",
+                "presence_penalty",
+                "seed",
+                "temperature",
+                "top_p",
+                # Sampling of compatible servers.
+                "top_k",
+            )
+        ),
+        flags=frozenset(("echo",)),
+        others=frozenset(("logit_bias", "prompt", "stop", "suffix", "user")),
+    ),
+    prompt_fields=(("prompt", "texts"),),
+    completion_fields=("max_tokens",),
+    choices_fields=("n", "best_of"),
+    streaming=Streaming(usage_option=True),
+)
 
-    #: Our name, also OpenTelemetry's `gen_ai.operation.name` where it has one.
-    name: str
-    #: Path below the base URL, the same at OpenAI and behind Azure's deployment path.
-    path: str
-    #: Dated api-version for Azure when the configuration names none.
-    default_api_version: str = DEFAULT_API_VERSION
-    #: Whether a stream can be asked to report its usage (`stream_options.include_usage`).
-    streams_usage: bool = False
-    #: Whether the reply is JSON (else it is copied as it comes).
-    json_reply: bool = True
+EMBEDDINGS = Operation(
+    "embeddings",
+    "embeddings",
+    azure_name="embeddings",
+    providers=_AZURE_AND_OPENAI,
+    modes=("embedding",),
+    body_fields=BodyFields(
+        numbers=frozenset(("dimensions",)), others=frozenset(("encoding_format", "input", "user"))
+    ),
+    prompt_fields=(("input", "texts"),),
+)
 
-
-CHAT = Operation("chat", "chat/completions", streams_usage=True)
-COMPLETIONS = Operation("text_completion", "completions", streams_usage=True)
-EMBEDDINGS = Operation("embeddings", "embeddings")
-#: Dated paths serve speech in preview versions only.
-SPEECH = Operation("speech", "audio/speech", default_api_version="2025-04-01-preview", json_reply=False)
-
-#: Answered by the gateway itself: the list of models, or one of them.
-MODELS = Operation("models", "models")
-#: Answered by the gateway itself, for its operator: the state of each deployment.
-DEPLOYMENTS = Operation("deployments", "gateway/deployments")
+SPEECH = Operation(
+    "speech",
+    "audio/speech",
+    azure_name="speech",
+    providers=_AZURE_AND_OPENAI,
+    modes=("audio_speech",),
+    body_fields=BodyFields(
+        numbers=frozenset(("speed",)),
+        others=frozenset(("input", "instructions", "response_format", "voice")),
+    ),
+    prompt_fields=(("input", "texts"),),
+    # Dated paths serve speech in preview versions only.
+    default_api_version="2025-04-01-preview",
+    streaming=Streaming("stream_format", "sse"),
+    json_reply=False,
+)
 
 #: What deployments serve.
 OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, SPEECH)

@@ -9,15 +9,7 @@ from typing import Any
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH, Operation
-
-#: Azure's names for operations, as its own errors write them.
-_AZURE_NAMES = {
-    CHAT.name: "chatCompletion",
-    COMPLETIONS.name: "completion",
-    EMBEDDINGS.name: "embeddings",
-    SPEECH.name: "speech",
-}
+from gateway.protocol.operation import Operation
 
 
 class Models:
@@ -36,7 +28,7 @@ class Models:
             raise not_found(call.requested_model, azure_path=azure_path)
         if not self.able(call.requested_model, call.operation):
             raise BadRequest(
-                f"The {_AZURE_NAMES[call.operation.name]} operation does not work with the specified model, "
+                f"The {call.operation.azure_name} operation does not work with the specified model, "
                 f"{call.requested_model}. Please choose different model and try again.",
                 code="OperationNotSupported",
             )

@@ -13,9 +13,10 @@ from starlette.types import Scope
 from gateway.app import root
 from gateway.errors import GatewayError, MethodNotAllowed, NotFound
 from gateway.pipeline.gateway import refuse, request_id
+from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.messages import ClientGone, Reply
 from gateway.protocol.messages import Request as Call
-from gateway.protocol.operations import Operation
+from gateway.protocol.operation import Operation
 from gateway.server.functions import Request, Response
 from gateway.server.responses import GatewayResponse, HttpCaller
 from gateway.server.routes import Route, allowed_methods
@@ -28,12 +29,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def handler(route: Route) -> Handler:
     """The function that answers `route`."""
-    if isinstance(route.target, Operation):
-        return _operation(route.target, azure_path=route.azure_path)
+    if isinstance(route.target, Operation | Endpoint):
+        return _handled(route.target, azure_path=route.azure_path)
     return {"live": live, "ready": ready, "everything_else": everything_else}[route.target]
 
 
-def _operation(operation: Operation, *, azure_path: bool) -> Handler:
+def _handled(target: Operation | Endpoint, *, azure_path: bool) -> Handler:
     async def handle(req: Request) -> Response:
         connection = HttpCaller(req.receive)
         headers = _headers(req.scope)
@@ -41,7 +42,7 @@ def _operation(operation: Operation, *, azure_path: bool) -> Handler:
         if model is not None:
             # The hosts decode a path but for its encoded slashes.
             model = model.replace("%2F", "/").replace("%2f", "/")
-        call = Call(operation, headers, connection, model, azure_path)
+        call = Call(target, headers, connection, model, azure_path)
         try:
             reply = await root.gateway().handle(call)
         except GatewayError as error:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from gateway.protocol.operations import DEPLOYMENTS, MODELS, OPERATIONS, Operation
+from gateway.protocol.endpoints import ENDPOINTS, Endpoint
+from gateway.protocol.operation import Operation
+from gateway.protocol.operations import OPERATIONS
 
 Page = Literal["live", "ready", "everything_else"]
 
 #: OpenAI's form with and without /v1, Azure's v1 form, and Azure's form that names the deployment.
 _PREFIXES = {"v1": "v1/", "bare": "", "azure_v1": "openai/v1/", "azure": "openai/deployments/{model}/"}
-#: The list of models stands under these; a model's name may hold slashes.
-_MODELS = {"v1": "v1/models", "bare": "models", "azure_v1": "openai/v1/models", "azure": "openai/models"}
 #: Our own names and LiteLLM's.
 _HEALTH: dict[str, Page] = {
     "healthz": "live",
@@ -34,7 +34,7 @@ class Route:
     name: str
     template: str
     methods: tuple[str, ...]
-    target: Operation | Page
+    target: Operation | Endpoint | Page
 
     @property
     def azure_path(self) -> bool:
@@ -48,10 +48,9 @@ def routes() -> Iterator[Route]:
         for operation in OPERATIONS:
             name = f"{operation.path.replace('/', '_')}_{form}"
             yield Route(name, prefix + operation.path, ("POST",), operation)
-    for form, path in _MODELS.items():
-        # This template matches the bare path too, then without a model.
-        yield Route(f"models_{form}", path + "/{*model}", ("GET",), MODELS)
-    yield Route("deployments", DEPLOYMENTS.path, ("GET",), DEPLOYMENTS)
+    for endpoint in ENDPOINTS:
+        for name, template in endpoint.routes.items():
+            yield Route(name, template, endpoint.methods, endpoint)
     for path, page in _HEALTH.items():
         yield Route(path.replace("/", "_"), path, ("GET", "HEAD"), page)
     # The name sorts last, so that this gets what no other route takes.

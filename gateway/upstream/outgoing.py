@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.deployment import Deployment, Target
-from gateway.protocol.body_fields import BODY_FIELDS
 from gateway.protocol.calls import Call
 
 
@@ -32,6 +31,6 @@ def outgoing(call: Call, deployment: Deployment, target: Target) -> Outgoing:
         if options is None or isinstance(options, dict):
             changes["stream_options"] = {**(options or {}), "include_usage": True}
             hide_usage = True
-    known = BODY_FIELDS[call.operation.name] if deployment.defaults else frozenset[str]()
+    known = call.operation.body_fields
     defaults = {key: value for key, value in deployment.defaults.items() if key in known}
     return Outgoing(call.body.replaced(changes, defaults), hide_usage)

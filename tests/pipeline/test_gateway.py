@@ -13,8 +13,9 @@ from support.scripted import HANG, NO_END, Scripted, chunk, reply, stream, then
 from gateway.config.deployment import Config
 from gateway.errors import MethodNotAllowed
 from gateway.pipeline.gateway import refuse, request_id
+from gateway.protocol.endpoints import MODELS
 from gateway.protocol.messages import ClientGone, Request
-from gateway.protocol.operations import CHAT, MODELS, SPEECH
+from gateway.protocol.operations import CHAT, SPEECH
 from gateway.protocol.sse import DONE, KEEP_ALIVE
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport

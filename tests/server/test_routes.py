@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from gateway.protocol.operations import CHAT, MODELS
+from gateway.protocol.endpoints import MODELS
+from gateway.protocol.operations import CHAT
 from gateway.server.routes import allowed_methods, routes
 
 ALL = list(routes())

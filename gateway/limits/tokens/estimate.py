@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.protocol.operations import CHAT, COMPLETIONS, Operation
+from gateway.protocol.operation import Operation, PromptKind
 
 #: OpenAI's published tile formula: 85 tokens for an image, 170 for each tile of a detailed one. The size
 #: is not known before the image is loaded; 1024 x 1024 has four tiles.
@@ -64,28 +64,22 @@ def with_defaults(
 
 
 def _estimate(operation: Operation, body: Mapping[str, Any], tokens: Callable[[str], float]) -> Estimate:
-    if operation is CHAT:
-        prompt = _messages(body.get("messages"), tokens)
-        for key in ("tools", "functions", "response_format"):
-            if body.get(key):
-                prompt += _texts(body[key], tokens)
-    elif operation is COMPLETIONS:
-        prompt = _prompts(body.get("prompt"), tokens)
-    else:
-        prompt = _prompts(body.get("input"), tokens)
+    prompt = 0.0
+    for name, kind in operation.prompt_fields:
+        if value := body.get(name):
+            prompt += _COUNTERS[kind](value, tokens)
     return Estimate(math.ceil(min(prompt, _LARGEST)), _completion(operation, body))
 
 
 def _completion(operation: Operation, body: Mapping[str, Any]) -> int | None:
-    if operation not in {CHAT, COMPLETIONS}:
+    if not operation.completion_fields:
         return 0
-    longest = _count(body.get("max_completion_tokens"))
-    if longest is None:
-        longest = _count(body.get("max_tokens"))
-    if longest is None:
-        return None
-    answers = max(_count(body.get("n")) or 1, _count(body.get("best_of")) or 1)
-    return min(longest * answers, _LARGEST)
+    for name in operation.completion_fields:
+        longest = _count(body.get(name))
+        if longest is not None:
+            choices = max((_count(body.get(each)) or 1 for each in operation.choices_fields), default=1)
+            return min(longest * choices, _LARGEST)
+    return None
 
 
 def _count(value: Any) -> int | None:
@@ -159,6 +153,13 @@ def _texts(value: Any, tokens: Callable[[str], float]) -> float:
         else:
             total += 1
     return total
+
+
+_COUNTERS: Mapping[PromptKind, Callable[[Any, Callable[[str], float]], float]] = {
+    "messages": _messages,
+    "texts": _prompts,
+    "json": _texts,
+}
 
 
 def _quarter(text: str) -> float:
