@@ -1,9 +1,8 @@
-"""How old a view of the others may be: when it is read anew beside a call, and when a call waits for that.
+"""How old the view of other instances may be, and how often an instance exchanges with them.
 
-Also, how often instances may stop to tell each other what they sent.
-
-Ages are seconds. One to two seconds are the knee between what reading costs and what an old view does;
-waiting matters for instances that were idle.
+Ages are in seconds. From one age on a view is refreshed beside a call; from a higher age on a call waits for
+the refresh. One to two seconds are the knee between the cost of reads and the errors of an old view. Calls wait
+mainly at instances that were idle.
 """
 
 from __future__ import annotations
@@ -11,27 +10,27 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+#: Refresh and wait ages where limits only steer.
 _STEERED = (1.2, 1.4)
-#: Caps hold across instances as well as the view is fresh.
+#: The same where caps decide: a cap is as exact as the view is fresh.
 _CAPPED = (1.0, 1.0)
-#: A cap is near its end, where every call of the others counts. Each instance that is known makes reading
-#: dearer, and adds to this.
+#: The same while a cap has less than 25 % left. Each known instance makes a read dearer and adds _INSTANCE.
 _NEAR_END = (0.3, 0.4)
 _INSTANCE = 0.02
-#: Exchanges that a burst may bring about, and seconds from one to the next in the long run.
+#: Exchanges of one burst, and seconds between exchanges in the long run.
 _EXCHANGES = 4
 _EXCHANGE_EVERY = 1.0
 
 
 class Freshness(NamedTuple):
-    """The ages from which on a view is read anew, and waited for."""
+    """From which age on a view is refreshed, and from which age on a call waits for it."""
 
     refresh_after: float
     wait_after: float
 
 
 def freshness(*, capped: bool, near_end: bool, instances: int) -> Freshness:
-    """What calls need. `capped`: caps decide; `near_end`: one of them is nearly used up by `instances`."""
+    """The ages for a call. `capped`: caps decide; `near_end`: one of them has less than 25 % left."""
     refresh_after, wait_after = _CAPPED if capped else _STEERED
     if near_end:
         refresh_after = min(refresh_after, _NEAR_END[0] + _INSTANCE * instances)
@@ -40,16 +39,16 @@ def freshness(*, capped: bool, near_end: bool, instances: int) -> Freshness:
 
 
 class Exchanges:
-    """How often one instance exchanges: some at once, for what is left of a limit shrinks with each."""
+    """A token bucket for the exchanges of one instance: _EXCHANGES in advance, one each _EXCHANGE_EVERY."""
 
     def __init__(self) -> None:
-        #: When the long run has caught up with those that were made.
+        #: When all exchanges so far are paid back.
         self._paid = -math.inf
 
     def take(self, now: float) -> bool:
-        """Whether there may be one now, which is then counted."""
+        """Take one exchange from the bucket; False where it is empty."""
         most = now + _EXCHANGES * _EXCHANGE_EVERY
-        # A clock that was set back says nothing.
+        # After the clock was set back, `_paid` lies too far ahead to mean anything.
         paid = self._paid if self._paid <= most else now
         paid = max(paid, now) + _EXCHANGE_EVERY
         if paid > most:

@@ -1,18 +1,17 @@
-"""What one instance knows goes to the others through the shared store, and back: when, and who waits for it.
+"""Replication of the ledgers between instances through the shared store: when it runs, and which call waits.
 
-The worker may be frozen or killed whenever no request is in flight, so everything here happens within the
-life of a request: it is started by one, beside its call upstream. One timer may outlive it, which nothing
-depends on: it writes the rest of a burst if the process is still running then.
+The platform may freeze or kill the worker while no request is in flight. So a request starts every operation
+here, beside its call upstream. One timer may fire after the last request: it writes the rest of a burst if
+the process still runs, and nothing depends on it.
 
-* Refresh: one read for all, begun when the view has a certain age (`gateway.limits.freshness`). A call waits
-  for it only if the view is older than that, as after idle time; a busy instance has a new one before.
-* Exchange: a call that would go beyond this instance's share of a limit (`gateway.limits.spending`) waits for
-  a flush and a read after it.
-* Flush: at dispatch if the last is FLUSH_EVERY ago or what was sent since is much of what is left of a cap,
-  else once at the end of that time while a call is in flight; the last call in flight waits for what is not
-  written yet.
-* A call waits for storage WAIT_SECONDS at most in all, however slow it is, and not at all while it is known
-  to be down. Storage never raises here.
+* Refresh: one read serves all calls. It begins at a certain age of the view (`sharing/freshness.py`). A call
+  waits for it only above a higher age, as after idle time.
+* Exchange: a call beyond this instance's share of a limit (`limits/ledger/share.py`) waits for a flush and
+  a read after it.
+* Flush: at dispatch, if the last one is FLUSH_EVERY ago or the ledger asks for it (`flush_now`). Otherwise
+  once when FLUSH_EVERY has passed, while a call is in flight. The last call in flight waits for a last flush.
+* One call waits for the store at most WAIT_SECONDS in all, and not at all while the breaker is open. No
+  method here raises StoreError.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.ledger.rows import PAGE, PAGES, Row, page_of
 from gateway.sharing.freshness import Exchanges, freshness
 from gateway.sharing.strict_caps import StrictCaps
-from gateway.storage.guarded import Storage
+from gateway.storage.guarded import GuardedStore
 from gateway.storage.store import Store, StoredRow, StoreError
 
 #: Seconds between flushes.
 FLUSH_EVERY = 0.3
 #: Seconds between reads of the whole window. An instance that could not write for a while writes old pages
-#: late, where a read of what is new does not look.
+#: late, and a read of the newest pages does not see those.
 READ_WHOLE_EVERY = 10.0
-#: Seconds that one call waits for storage: in all, and at its end.
+#: Longest wait of one call for the store, in seconds: in all, and at the call's end.
 WAIT_SECONDS = 0.06
 END_WAIT_SECONDS = 0.05
-#: Seconds that other processes have for their part of an exchange: what is sent to all at once does not reach
-#: all at once.
+#: Seconds from the begin of an exchange to its read. Other processes get the same burst a moment later and
+#: must have flushed by then.
 OTHERS_SECONDS = 0.025
 
 _DAY = 86_400
-#: Seconds by which another instance's clock may be ahead of ours: its rows may lie in tomorrow's table.
+#: Another instance's clock may be ahead by this many seconds: its rows may be in tomorrow's table.
 _AHEAD = 5
 _ROLLUP_KEY = "sum"
 
 
 class Replication:
-    """One instance's share in the common counts."""
+    """Writes this instance's rows to the shared store and reads the rows of the others."""
 
     def __init__(
         self,
@@ -62,12 +61,12 @@ class Replication:
     ) -> None:
         """`clock` gives seconds since 1970; instances of one `pool` share their counts.
 
-        `strict_fails_open`: whether calls under a strict cap are let through while the store cannot say.
+        `strict_fails_open`: whether calls under a strict cap pass while the store does not answer.
         """
         self._balancer = balancer
         self._partition = "u" + pool
         self._rollup_partition = "s" + pool
-        self.storage = Storage(store, clock)
+        self.storage = GuardedStore(store, clock)
         self.reservations = StrictCaps(self.storage, random, prefix="c" + pool, fails_open=strict_fails_open)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
@@ -81,7 +80,7 @@ class Replication:
         self._timer: asyncio.TimerHandle | None = None
 
     def now(self) -> float:
-        """The time by which all instances count: seconds since 1970."""
+        """The time of all instances' ledgers, in seconds since 1970."""
         return self.storage.now()
 
     def call(self) -> SharedCall:
@@ -94,11 +93,11 @@ class Replication:
     def view_age(self) -> float:
         """Seconds since others' counts were read; infinite before the first time."""
         age = self.now() - self._seen
-        # A clock that was set back says nothing about the view.
+        # A negative age means that the clock was set back: the view's true age is unknown.
         return age if age >= 0 else math.inf
 
     async def close(self) -> None:
-        """Write what is left, waiting no longer than a call would, and release connections."""
+        """Flush once more, within END_WAIT_SECONDS, and release connections."""
         self._enter_loop()
         self._stop_timer()
         if self._dirty and self.storage.available:
@@ -110,12 +109,12 @@ class Replication:
         await self.reservations.close()
         await self.storage.close()
 
-    # What calls ask for.
+    # Called by requests
 
     async def refresh(self, allowance: float, *, capped: bool = False) -> None:
-        """See to it that the view is no older than a second or two; waits `allowance` seconds at most.
+        """Start a refresh where the view is old; wait for it at most `allowance` seconds where it is too old.
 
-        `capped`: caps decide on the call.
+        `capped`: caps decide on the call, so the view must be fresher.
         """
         near_end = self._balancer.near_full(self.now())
         least = freshness(capped=capped, near_end=near_end, instances=self._balancer.instances)
@@ -126,14 +125,14 @@ class Replication:
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh())
         if age >= least.wait_after and allowance > 0:
-            # Waiting does not end the task: others wait for it, too.
+            # `asyncio.wait` does not cancel the task at the time-out: other calls wait for it, too.
             await asyncio.wait({self._refreshing}, timeout=allowance)
 
     async def exchange(self, allowance: float) -> None:
-        """Write what this instance counted, then read what the others did; waits `allowance` seconds at most.
+        """Flush, then refresh; waits at most `allowance` seconds.
 
-        In this order: of two instances that do so at once, one at least sees the other. Between the two the
-        others have OTHERS_SECONDS, by when both do.
+        Flush before read: of two instances that exchange at the same time, at least one sees the other. The
+        read begins OTHERS_SECONDS after the start, so that usually both do.
         """
         if allowance <= 0 or not self.storage.available:
             return
@@ -145,7 +144,7 @@ class Replication:
         await asyncio.wait({self._exchanging}, timeout=allowance)
 
     def schedule_flush(self) -> None:
-        """Flush now where others must know, else when FLUSH_EVERY has passed if a call is in flight then."""
+        """Flush now where the ledger asks for it or the last one is FLUSH_EVERY ago; else plan one for then."""
         self._enter_loop()
         if self._flushing is not None or not self.storage.available:
             return
@@ -157,11 +156,11 @@ class Replication:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY - since, self._due)
 
     async def leave(self, allowance: float) -> None:
-        """A call has ended. What the last one in flight leaves is written, within `allowance` seconds."""
+        """Count a call's end. The last call in flight waits for a flush, at most `allowance` seconds."""
         self._enter_loop()
         self._in_flight = max(0, self._in_flight - 1)
         if self._in_flight:
-            # The others go on, perhaps for long: what this one used should not wait for that.
+            # Other calls may last for minutes: do not leave this call's tokens unwritten until then.
             if self._dirty:
                 self.schedule_flush()
             return
@@ -169,12 +168,12 @@ class Replication:
         if self._dirty and self.storage.available and allowance > 0:
             await self._flushed_within(allowance, every=FLUSH_EVERY)
         if self._dirty and not self._in_flight:
-            # The last flush was a moment ago: the rest of a burst is written if this process is not frozen
-            # by then, else when it wakes.
+            # The last flush was less than FLUSH_EVERY ago. The timer writes the rest of the burst; if the
+            # process is frozen before that, the next request does.
             self.schedule_flush()
 
     async def _flushed_within(self, allowance: float, *, every: float) -> None:
-        """Wait for the flush under way; if that began `every` seconds ago, for one of what came since."""
+        """Wait for the flush under way; then for another one if it began at least `every` seconds ago."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + allowance
         if self._flushing is not None:
@@ -182,7 +181,7 @@ class Replication:
         if self._flushing is None and self._dirty and not 0 <= self.now() - self._flushed < every:
             await asyncio.wait({self._start_flush()}, timeout=max(0.0, deadline - loop.time()))
 
-    # What happens beside them.
+    # Beside requests
 
     @property
     def _dirty(self) -> bool:
@@ -226,7 +225,7 @@ class Replication:
                 await asyncio.wait({self._start_flush()})
             if self.storage.shared:
                 await asyncio.sleep(began + OTHERS_SECONDS - loop.time())
-            # What is read must be newer than the others' part: no read under way, no sum made before.
+            # The read must begin after the others' flushes: wait for a read under way and use no roll-up.
             while self._refreshing is not None:
                 await asyncio.wait({self._refreshing})
             self._refreshing = asyncio.create_task(self._refresh(sums=False))
@@ -245,7 +244,7 @@ class Replication:
             self._refreshing = None
 
     async def _read_rollup(self, began: float) -> bool:
-        """Whether the sums that another instance made of all rows are there, and new enough."""
+        """Read the roll-up row; True where it is fresh enough to replace a read of all rows."""
         if not self._balancer.wants_rollup:
             return False
         rows = await self.storage.read(self._rollup_partition, _ROLLUP_KEY, int(began) // _DAY)
@@ -259,7 +258,7 @@ class Replication:
         rows: list[Row] = []
         for day in range(first * PAGE // _DAY, int(began + _AHEAD) // _DAY + 1):
             for stored in await self.storage.read(self._partition, f"{first:010d}", day):
-                with suppress(ValueError, KeyError, TypeError):  # what no instance of ours wrote
+                with suppress(ValueError, KeyError, TypeError):  # a row that no instance of ours wrote
                     rows.append(Row.read(stored.key, stored.text))
         self._balancer.merge(rows, began)
         if first <= oldest:
@@ -269,7 +268,7 @@ class Replication:
             await self.storage.write(StoredRow(self._rollup_partition, _ROLLUP_KEY, text), int(began) // _DAY)
 
     def _enter_loop(self) -> None:
-        """Forget what belonged to an event loop that is gone: its tasks never end, nor do its calls."""
+        """Forget tasks and calls of an event loop that has ended: they never finish."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -278,7 +277,7 @@ class Replication:
 
 
 class SharedCall:
-    """One call's dealings with the store, and what it may still wait for it."""
+    """One call's use of the store, and the seconds it may still wait for it."""
 
     __slots__ = ("_left", "_settled", "_sharing")
 
@@ -288,22 +287,22 @@ class SharedCall:
         self._settled = False
 
     async def refreshed(self, *, capped: bool = False) -> None:
-        """Before a choice: the view is fresh, or waiting for it has taken long enough."""
+        """Before a choice: refresh the view, within this call's wait."""
         await self._waited(self._sharing.refresh(self._left, capped=capped))
 
     async def exchanged(self) -> None:
-        """Before this instance sends more than its share: it has told the others, and heard of them."""
+        """Before a call beyond this instance's share: exchange with the others, within this call's wait."""
         await self._waited(self._sharing.exchange(self._left))
 
     async def _waited(self, waiting: Awaitable[None]) -> None:
-        """Wait, and count that towards what this call may."""
+        """Await and subtract the time from this call's wait."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         await waiting
         self._left -= loop.time() - started
 
     def dispatched(self) -> None:
-        """After a reservation: let the others know, beside the call."""
+        """After a reservation: plan a flush beside the call."""
         self._sharing.schedule_flush()
 
     async def settled(self) -> None:

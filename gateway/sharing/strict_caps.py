@@ -1,10 +1,9 @@
-"""Strict caps: places reserved in one row per cap, by compare-and-swap, before a call is sent.
+"""Strict caps: a call reserves its place in one row per cap, by compare-and-swap, before it is sent.
 
-All calls of this instance that wait for one cap are reserved as a group, so there is one operation in flight
-per cap and instance however many calls there are. The result is exact: if the store answers, no more calls
-pass than the cap allows, over all instances. If it does not answer within one short time-out, the cap fails
-open, or closed where that is configured. A store that answers, but each time that another instance was
-faster, is waited for longer, and then refuses: that many calls are no reason to let them all pass.
+The calls of this instance that wait for one cap are reserved as a group: each cap has one operation in flight
+per instance. While the store answers, the cap is exact over all instances. When the store does not answer
+within RESERVE_SECONDS, the cap fails open, or closed where that is configured. When the store answers but
+another instance always wins the swap, a call waits up to CONTENDED_SECONDS and is then refused.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from dataclasses import dataclass
 
 from gateway.limits.caps.strict_row import LATE, StrictNeed, reserve_all, settle_all
 from gateway.limits.tokens.signals import Wait
-from gateway.storage.guarded import Storage
+from gateway.storage.guarded import GuardedStore
 from gateway.storage.store import StoreError
 
 #: Seconds that a call waits for its place while the store answers nothing.
 RESERVE_SECONDS = 1.0
-#: Seconds that it waits in all. 50 instances that meet at one row need two or three.
+#: Longest wait of a call for its place, in seconds. 50 instances that contend for one row need two or three.
 CONTENDED_SECONDS = 5.0
-#: Seconds until a client may try again: of a cap that fails closed, and of one whose row is that busy.
+#: Retry-After in seconds: of a cap that fails closed, and of a row under contention.
 CLOSED_RETRY = 5.0
 CONTENDED_RETRY = 1.0
-#: Seconds of backoff after a lost swap, at most, doubling from the first.
+#: Longest backoff after a lost swap, in seconds. It doubles from the first to the longest.
 _BACKOFF_FIRST = 0.005
 _BACKOFF_LONGEST = 0.08
-#: Seconds by which a sleep may end before the clock shows it.
+#: A sleep may end this many seconds before the clock shows its end.
 _MOMENT = 0.002
 
 
@@ -45,10 +44,10 @@ class CapPlace:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The places of a call. None where the store could not be asked and caps fail open."""
+    """The places of one call: one for each strict cap that could be asked."""
 
     places: tuple[CapPlace, ...] = ()
-    #: False where one is missing for that reason.
+    #: False: a place is missing because the store did not answer and the cap fails open.
     asked: bool = True
 
     @property
@@ -61,7 +60,7 @@ class StrictCaps:
     """The places of this instance's calls in strict caps."""
 
     def __init__(
-        self, storage: Storage, random: Callable[[], float], *, prefix: str, fails_open: bool
+        self, storage: GuardedStore, random: Callable[[], float], *, prefix: str, fails_open: bool
     ) -> None:
         """Cells are named `prefix` + the cap's key."""
         self._storage = storage
@@ -78,8 +77,8 @@ class StrictCaps:
     async def reserve(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
         """A place for each of the needs; or none at all, and the longest wait for one.
 
-        A client that was told to wait for a minute may come a moment before the row lets go of what it waits
-        for: so short a wait is made here.
+        Our Retry-After may be up to LATE seconds short: such a wait is made here, not answered with a second
+        429.
         """
         answer = await self._reserve_all(needs)
         if isinstance(answer, Wait) and answer.seconds <= LATE:
@@ -129,7 +128,7 @@ class StrictCaps:
             await queue.close()
 
     async def _reserve(self, need: StrictNeed) -> CapPlace | Wait | None:
-        """A place; or the wait for one; or None where a cap that fails open cannot be asked."""
+        """A place, or the wait for one, or None: the store does not answer and the cap fails open."""
         answer: CapPlace | Wait | None = None
         if self._storage.available:
             queue = self._queue(need.key)
@@ -143,7 +142,7 @@ class StrictCaps:
                 raise
             if answer is not None or not self._fails_open:
                 waiting.cancel()
-            # Else the call is sent: its place stays wanted though nobody waits for it.
+            # Otherwise the call is sent without waiting, and its place is still reserved.
         if answer is None and not self._fails_open:
             return Wait(CLOSED_RETRY, asked=False)
         return answer
@@ -161,7 +160,7 @@ _Waiting = tuple[StrictNeed, "asyncio.Future[CapPlace | Wait | None]"]
 class _Queue:
     """The calls that wait for one cap, and the one operation under way for them."""
 
-    def __init__(self, key: str, cell: str, storage: Storage, random: Callable[[], float]) -> None:
+    def __init__(self, key: str, cell: str, storage: GuardedStore, random: Callable[[], float]) -> None:
         self.corrections: list[tuple[float, int, int]] = []
         self._key = key
         self._cell = cell
@@ -170,17 +169,17 @@ class _Queue:
         self._waiting: list[_Waiting] = []
         self._flushes: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
-        # When the store last answered, in the loop's time, and whether it has not said if a change was made.
+        # When the store last answered, in the loop's time; and whether the last swap's result is unknown.
         self._answered = -math.inf
         self._unknown = False
-        # The row after our last change, and whether nobody else changed it since the one before: then that is
-        # likely to be so still, and one operation is enough.
+        # The row after our last change. `_alone`: no other instance changed it between our last two changes,
+        # so the next swap tries without reading the row first.
         self._text: str | None = None
         self._version: str | None = None
         self._alone = False
 
     def join(self, need: StrictNeed) -> asyncio.Future[CapPlace | Wait | None]:
-        """What becomes of `need`: see Reservations._reserve."""
+        """The future answer to `need`: see StrictCaps._reserve."""
         future: asyncio.Future[CapPlace | Wait | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((need, future))
         self._start()
@@ -209,7 +208,7 @@ class _Queue:
         """Begin to serve all who wait, if that is not under way."""
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            # Nobody hears the answers of an event loop that is gone.
+            # Futures of an event loop that has ended have no waiter.
             self._waiting = [entry for entry in self._waiting if entry[1].get_loop() is loop]
             self._flushes = [future for future in self._flushes if future.get_loop() is loop]
             self._task = asyncio.create_task(self._run())
@@ -236,8 +235,8 @@ class _Queue:
         except BaseException:
             self._version, self._alone = None, False
             if self._unknown:
-                # They may have been applied. Adding twice holds too much for a minute; giving back twice
-                # would let calls pass the cap.
+                # The corrections may have been applied. To add twice holds too much for a minute, which is
+                # safe; to give back twice would let calls exceed the cap.
                 corrections = [each for each in corrections if each[1] >= 0 and each[2] >= 0]
             self.corrections = corrections + self.corrections
             for _, future in group:
@@ -252,13 +251,13 @@ class _Queue:
             place = CapPlace(self._key, now, need.tokens)
             if not future.done():
                 future.set_result(place if wait is None else wait)
-            elif wait is None:  # whoever wanted it has left
+            elif wait is None:  # the call was cancelled meanwhile
                 self.corrections.append((now, -need.tokens, -1))
 
     async def _change(
         self, needs: list[StrictNeed], corrections: list[tuple[float, int, int]]
     ) -> tuple[float, list[Wait | None]]:
-        """Change the row until no other instance was faster: the time used, and what each need waits."""
+        """Swap the row, again after each lost swap. Returns the row's time and each need's wait."""
         backoff = _BACKOFF_FIRST
         text, version, known = self._text, self._version, self._alone
         loop = asyncio.get_running_loop()
@@ -273,7 +272,7 @@ class _Queue:
             settled = settle_all(text, corrections, now) if corrections else text
             new, waits = reserve_all(settled, needs, now)
             if any(waits) and known:
-                # Others may have given places back since: nobody is refused by what is not known to be so.
+                # Our copy may be old: another instance may have given places back. Read before refusing.
                 known = False
                 continue
             if all(waits) and not corrections:

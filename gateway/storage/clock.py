@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-#: Seconds by which a single reply may correct what others have confirmed.
+#: A single reply may correct a confirmed offset by this many seconds.
 _LARGE = 5.0
-#: Seconds for which replies must agree on a larger correction: a clock that jumps may soon jump back.
+#: Replies must agree for this many seconds on a larger correction: a clock that jumped may jump back.
 _INSISTENCE = 3.0
 
 
@@ -16,8 +16,8 @@ class ClockOffset:
 
     A reply says `Date: D` in whole seconds, and was made between our `sent` and `received`; so the other
     clock is ahead by more than D - received and by less than D + 1 - sent, however slow the reply.
-    Where that is far from what replies have confirmed, one of the clocks jumped: it is believed once replies
-    have said so for some seconds.
+    A value far from the confirmed offset means that one of the clocks jumped. It is taken over once replies
+    have agreed on it for _INSISTENCE seconds.
     """
 
     __slots__ = ("_confirmed", "_doubted", "offset")
@@ -26,11 +26,11 @@ class ClockOffset:
         self.offset = 0.0
         #: Whether a reply has agreed with `offset`.
         self._confirmed = False
-        #: An offset that is not believed yet, and when the first reply said so.
+        #: An offset that replies have not agreed on long enough, and when the first reply showed it.
         self._doubted: tuple[float, float] | None = None
 
     def observe(self, date: str | None, sent: float, received: float) -> None:
-        """Learn from one reply; from an unreadable header nothing. Times in seconds since 1970."""
+        """Learn from one reply's Date header. An unreadable one is ignored. Times in seconds since 1970."""
         if date is None:
             return
         try:
@@ -43,13 +43,13 @@ class ClockOffset:
             self.offset = offset
 
     def _believes(self, offset: float, received: float) -> bool:
-        """Whether a reply that was received at a time is right about the offset."""
+        """Whether to take over an offset that a reply received at `received` shows."""
         doubted, self._doubted = self._doubted, None
         if abs(offset - self.offset) <= _LARGE:
             self._confirmed = True
             return True
         if not self._confirmed:
-            # One word against another, and this is the later one.
+            # Two replies disagree and neither is confirmed: take the later one.
             return True
         if doubted is None or abs(offset - doubted[0]) > _LARGE:
             doubted = offset, received

@@ -1,8 +1,8 @@
-"""The shared store as the gateway uses it: every operation bounded in time, counted, and watched.
+"""The shared store behind a circuit breaker: every operation has a time-out and is counted.
 
-A store that fails costs no request more than a short wait. Three failures in a row open a breaker: for five
-seconds nothing is tried, then the next operation finds out whether the store is back. The log tells each
-change once, not each failure.
+A failing store costs a request at most a short wait. FAILURES failures in a row open the breaker for
+OPEN_SECONDS; the next operation after that probes the store. The log has one line for each change of state, not for each
+failure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.storage.store import Cell, Store, StoredRow, StoreError, StoreFailu
 #: Failures in a row that open the breaker, and the seconds for which it stays open.
 FAILURES = 3
 OPEN_SECONDS = 5.0
-#: Seconds in which an operation must end. Nobody waits that long: requests have bounds of their own.
+#: Time-out of one operation, in seconds. Requests wait less: they have bounds of their own.
 OPERATION_SECONDS = 2.0
 
 _log = logging.getLogger("gateway.storage")
@@ -37,8 +37,8 @@ class StorageState:
     failing_since: float | None
 
 
-class Storage:
-    """A store that fails fast. All methods but `close` raise StoreError, also while the breaker is open."""
+class GuardedStore:
+    """A store that fails fast: while the breaker is open, its operations raise StoreError at once."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         """`clock` gives seconds since 1970."""
@@ -54,7 +54,7 @@ class Storage:
         self.failures: Counter[StoreFailure] = Counter()
 
     def now(self) -> float:
-        """Our clock, corrected by the store's, so that all instances agree."""
+        """Our clock plus the store's offset: the same time in all instances, in seconds since 1970."""
         return self._clock() + self._store.offset
 
     @property
@@ -100,7 +100,7 @@ class Storage:
             self._failed(StoreFailure.SLOW, error)
             raise StoreError(StoreFailure.SLOW) from error
         except Exception as error:
-            # A defect in an adapter must not reach a request either.
+            # A defect in an adapter must not fail a request.
             self._failed(StoreFailure.FAILED, error)
             raise StoreError(StoreFailure.FAILED) from error
         self._succeeded()
@@ -115,7 +115,7 @@ class Storage:
         if self._failures >= FAILURES:
             self._opened = self._clock()
         if self._failures == FAILURES:
-            # The kind of an error only: its text may name hosts and accounts.
+            # Only the error's class is logged: its text may name hosts and accounts.
             _log.warning(
                 "the shared store is unavailable (%s, %s): limits count this instance's calls alone",
                 reason,

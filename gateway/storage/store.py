@@ -1,10 +1,10 @@
 """Where instances meet: the interface of the shared store.
 
-Rows are opaque text here. Two kinds live apart:
-* rows of a day, written by their owner without condition and read by all as a range of keys;
-* cells, one for each strict cap, changed by compare-and-swap. They outlive the day, else every cap would
+Rows are opaque text here. There are two kinds:
+* rows of a day: their owner writes them without condition, all instances read them as a range of keys;
+* cells, one for each strict cap: changed by compare-and-swap. They outlive the day, so that a cap does not
   start anew at midnight.
-Partitions and keys consist of letters, digits and `._:-`; what else a name holds is encoded by the caller.
+Partitions and keys consist of letters, digits and `._:-`; callers encode all other characters.
 """
 
 from __future__ import annotations

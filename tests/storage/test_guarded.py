@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.storage.guarded import Storage, StorageState
+from gateway.storage.guarded import GuardedStore, StorageState
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import StoredRow, StoreError, StoreFailure
 
@@ -25,8 +25,8 @@ class _Broken(MemoryStore):
         raise ZeroDivisionError
 
 
-def _write(store) -> tuple[StoreFailure, Storage]:
-    storage = Storage(store, time.time)
+def _write(store) -> tuple[StoreFailure, GuardedStore]:
+    storage = GuardedStore(store, time.time)
 
     async def check():
         with pytest.raises(StoreError) as caught:
@@ -51,7 +51,7 @@ def test_a_defect_of_an_adapter_is_a_failure_of_the_store():
 
 def test_the_state_names_the_first_of_a_series_of_failures():
     now = 1_000.0
-    storage = Storage(_Broken(), lambda: now)
+    storage = GuardedStore(_Broken(), lambda: now)
 
     async def check():
         nonlocal now
@@ -69,7 +69,7 @@ def test_the_state_names_the_first_of_a_series_of_failures():
 
 
 def test_operations_are_counted_by_name():
-    storage = Storage(MemoryStore(), time.time)
+    storage = GuardedStore(MemoryStore(), time.time)
 
     async def check():
         await storage.write(ROW, 1)

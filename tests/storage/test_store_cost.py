@@ -11,7 +11,7 @@ import pytest
 from instances import Instance, config, run_to_its_end
 
 from gateway.limits.tokens.estimate import Estimate
-from gateway.storage.guarded import Storage
+from gateway.storage.guarded import GuardedStore
 
 #: Milliseconds of CPU per second and instance that issue and docs allow.
 ALLOWED = 15.0
@@ -32,7 +32,7 @@ async def _traffic(one: Instance, lanes: int, pause: float) -> float:
     return (time.process_time() - used) * 1000 / (time.monotonic() - started)
 
 
-class _Absent(Storage):
+class _Absent(GuardedStore):
     """Storage that is known to be down from the beginning: all of sharing but the sharing."""
 
     available = False

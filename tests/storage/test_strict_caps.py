@@ -16,7 +16,7 @@ from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait
 from gateway.sharing import strict_caps as reservations
 from gateway.sharing.strict_caps import CONTENDED_RETRY, RESERVE_SECONDS, Grant, StrictCaps
-from gateway.storage.guarded import Storage
+from gateway.storage.guarded import GuardedStore
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import StoreError, StoreFailure
 
@@ -26,7 +26,7 @@ def _need(key: str, rpm: int | None = 20, tpm: int | None = None, tokens: int = 
 
 
 def _reservations(store, *, fails_open: bool = True, clock=time.time) -> StrictCaps:
-    return StrictCaps(Storage(store, clock), random.Random(1).random, prefix="c", fails_open=fails_open)
+    return StrictCaps(GuardedStore(store, clock), random.Random(1).random, prefix="c", fails_open=fails_open)
 
 
 @pytest.fixture
@@ -215,7 +215,9 @@ def test_of_50_instances_that_meet_at_a_distant_row_no_more_pass_than_the_cap_al
     async def check():
         store = _Distant()
         crowd = [
-            StrictCaps(Storage(store, time.time), random.Random(number).random, prefix="c", fails_open=True)
+            StrictCaps(
+                GuardedStore(store, time.time), random.Random(number).random, prefix="c", fails_open=True
+            )
             for number in range(50)
         ]
         return await asyncio.gather(*(each.reserve([_need(key, rpm=40)]) for each in crowd))
