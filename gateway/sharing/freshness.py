@@ -1,8 +1,8 @@
 """How old the view of other instances may be, and how often an instance exchanges with them.
 
 Ages are in seconds. From one age on a view is refreshed beside a call; from a higher age on a call waits for
-the refresh. One to two seconds are the knee between the cost of reads and the errors of an old view. Calls wait
-mainly at instances that were idle.
+the refresh. One to two seconds are the knee between the cost of reads and the errors of an old view. Calls
+wait mainly at instances that were idle.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Replication:
         await asyncio.wait({self._exchanging}, timeout=allowance)
 
     def schedule_flush(self) -> None:
-        """Flush now where the ledger asks for it or the last one is FLUSH_EVERY ago; else plan one for then."""
+        """Flush now where the ledger asks for it or the last one is FLUSH_EVERY ago; else plan one."""
         self._enter_loop()
         if self._flushing is not None or not self.storage.available:
             return

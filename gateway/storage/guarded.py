@@ -1,8 +1,8 @@
 """The shared store behind a circuit breaker: every operation has a time-out and is counted.
 
 A failing store costs a request at most a short wait. FAILURES failures in a row open the breaker for
-OPEN_SECONDS; the next operation after that probes the store. The log has one line for each change of state, not for each
-failure.
+OPEN_SECONDS; the next operation after that probes the store. The log has one line for each change of state,
+not for each failure.
 """
 
 from __future__ import annotations
