@@ -24,7 +24,6 @@ from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.json_body import parse
 from gateway.protocol.messages import ClientGone, Headers, Reply, Request
-from gateway.protocol.sse import KEEP_ALIVE
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 from gateway.settings import Settings
@@ -136,7 +135,7 @@ class Gateway:
         still_held = hold.handed_over()
         sending.add_done_callback(lambda _: still_held.release())
         pieces = relay_late(sending, record, call.requested_model, self._clock)
-        return self._events(pieces, partial(abandon, sending), [], record)
+        return self._events(pieces, partial(abandon, sending), [], record, call)
 
     def _reply(self, answer: Answer, call: Call, client: str, record: Record) -> Reply:
         """The reply that hands an answer on."""
@@ -148,7 +147,7 @@ class Gateway:
         record.first_byte = self._clock()
         if answer.splitter is not None:
             pieces = relay_events(answer, record, call.requested_model)
-            return self._events(pieces, answer.close, limits, record)
+            return self._events(pieces, answer.close, limits, record, call)
         record.status = answer.status
         length = [] if answer.length is None else [("content-length", answer.length)]
         relay = Relay(relay_bytes(answer, record), partial(self._close, answer.close, record))
@@ -160,10 +159,12 @@ class Gateway:
         close: Callable[[], Awaitable[None]],
         headers: Headers,
         record: Record,
+        call: Call,
     ) -> Reply:
         record.status = 200
         relay = Relay(pieces, partial(self._close, close, record))
-        return Reply(200, [*_EVENTS, *headers, _id(record)], relay, KEEP_ALIVE, self._settings.keep_alive)
+        keep_alive = b"" if call.streaming is None else call.streaming.keep_alive
+        return Reply(200, [*_EVENTS, *headers, _id(record)], relay, keep_alive, self._settings.keep_alive)
 
     def _whole(
         self, status: int, headers: Headers, body: bytes, record: Record, code: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import BadRequest, UnsupportedMediaType
 from gateway.protocol.json_body import Body
-from gateway.protocol.operation import Operation
+from gateway.protocol.operation import Operation, Streaming
 
 MISSING_MODEL = "you must provide a model parameter"
 
@@ -20,9 +20,15 @@ class Call:
     operation: Operation
     requested_model: str
     body: Body
-    stream: bool
+    #: How the reply streams; None where no stream is asked for.
+    streaming: Streaming | None
     #: Whether the client asked for a stream's usage itself.
     wants_usage: bool
+
+    @property
+    def stream(self) -> bool:
+        """Whether a stream is asked for."""
+        return self.streaming is not None
 
 
 def read(operation: Operation, body: Body, path_model: str | None) -> Call:
@@ -37,10 +43,12 @@ def read(operation: Operation, body: Body, path_model: str | None) -> Call:
             param="model",
             code="invalid_type",
         )
-    stream = operation.streaming is not None and operation.streaming.asked_for(values)
+    streaming = operation.streaming
+    if streaming is not None and not streaming.asked_for(values):
+        streaming = None
     options = values.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Call(operation, model, body, stream, wants_usage)
+    return Call(operation, model, body, streaming, wants_usage)
 
 
 def check_media_type(headers: Mapping[str, str]) -> None:

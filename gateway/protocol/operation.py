@@ -5,9 +5,13 @@ The operations themselves are in `operations`. Knows no HTTP, client or limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from gateway.protocol.sse import KEEP_ALIVE, is_done, is_error
+from gateway.protocol.usage import Usage, UsageFields
 
 #: Newest dated api-version that is generally available (Microsoft publishes none after it).
 DEFAULT_API_VERSION = "2024-10-21"
@@ -38,17 +42,31 @@ class BodyFields:
 class Streaming:
     """How an operation streams server-sent events."""
 
+    #: Found in the event after which nothing of the answer is missing, although `[DONE]` may follow.
+    end: re.Pattern[bytes]
+    #: Where the usage object of an event counts tokens.
+    usage_fields: UsageFields
     #: The body field that asks for a stream, and the value of it that does. Any other value is upstream's
     #: to judge; it answers without a stream.
     field: str = "stream"
     value: object = True
     #: Whether `stream_options.include_usage` asks a stream for its usage.
     usage_option: bool = False
+    #: What a client gets in a silent gap.
+    keep_alive: bytes = KEEP_ALIVE
 
     def asked_for(self, body: Mapping[str, Any]) -> bool:
         """Whether a request's body asks for a stream."""
         value = body.get(self.field)
         return type(value) is type(self.value) and value == self.value
+
+    def is_answer(self, event: bytes) -> bool:
+        """Whether a stream whose first event is `event` is an answer. A comment is not an event here."""
+        return not (is_done(event) or is_error(event))
+
+
+def _as_it_is(body: bytes) -> bytes:
+    return body
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +86,8 @@ class Operation:
     body_fields: BodyFields
     #: The body fields that make up the prompt, and how their tokens are counted.
     prompt_fields: tuple[tuple[str, PromptKind], ...]
+    #: Whether a reply under a 200 is an answer; takes its body, or the first piece where it is relayed.
+    is_answer: Callable[[bytes], bool]
     #: The body fields that bound the tokens of a completion, the one that wins first. Without any of them the
     #: operation has no completion.
     completion_fields: tuple[str, ...] = ()
@@ -77,10 +97,18 @@ class Operation:
     default_api_version: str = DEFAULT_API_VERSION
     #: How it streams; None where it does not.
     streaming: Streaming | None = None
-    #: Whether the reply is JSON (else it is copied as it comes).
-    json_reply: bool = True
+    #: Whether a reply is read as a whole before any of it is passed on. (Else it is relayed as it comes.)
+    whole_reply: bool = True
+    #: Where the usage object of a whole reply counts tokens; None where there is no such object.
+    usage_fields: UsageFields | None = None
+    #: Makes a whole answer into one that the official clients can read.
+    repaired: Callable[[bytes], bytes] = _as_it_is
 
     @property
     def streams_usage(self) -> bool:
         """Whether a stream can be asked to report its usage (`stream_options.include_usage`)."""
         return self.streaming is not None and self.streaming.usage_option
+
+    def usage(self, body: bytes) -> Usage:
+        """The usage that a whole reply reports."""
+        return Usage() if self.usage_fields is None else self.usage_fields.read_reply(body)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+from gateway.protocol import filtered_chat
 from gateway.protocol.operation import BodyFields, Operation, Streaming
+from gateway.protocol.usage import UsageFields
+from gateway.protocol.whole_replies import is_object, is_object_with_choices
 
 _AZURE_AND_OPENAI = frozenset(("azure", "openai"))
+_TOKENS = UsageFields("prompt_tokens", "completion_tokens")
+_CHUNKS = Streaming(re.compile(rb'"finish_reason"\s*:\s*"'), _TOKENS, usage_option=True)
 
 CHAT = Operation(
     "chat",
@@ -68,7 +75,10 @@ CHAT = Operation(
     ),
     completion_fields=("max_completion_tokens", "max_tokens"),
     choices_fields=("n",),
-    streaming=Streaming(usage_option=True),
+    is_answer=is_object_with_choices,
+    streaming=_CHUNKS,
+    usage_fields=_TOKENS,
+    repaired=filtered_chat.completed,
 )
 
 COMPLETIONS = Operation(
@@ -99,7 +109,9 @@ COMPLETIONS = Operation(
     prompt_fields=(("prompt", "texts"),),
     completion_fields=("max_tokens",),
     choices_fields=("n", "best_of"),
-    streaming=Streaming(usage_option=True),
+    is_answer=is_object_with_choices,
+    streaming=_CHUNKS,
+    usage_fields=_TOKENS,
 )
 
 EMBEDDINGS = Operation(
@@ -112,6 +124,8 @@ EMBEDDINGS = Operation(
         numbers=frozenset(("dimensions",)), others=frozenset(("encoding_format", "input", "user"))
     ),
     prompt_fields=(("input", "texts"),),
+    is_answer=is_object,
+    usage_fields=_TOKENS,
 )
 
 SPEECH = Operation(
@@ -127,8 +141,15 @@ SPEECH = Operation(
     prompt_fields=(("input", "texts"),),
     # Dated paths serve speech in preview versions only.
     default_api_version="2025-04-01-preview",
-    streaming=Streaming("stream_format", "sse"),
-    json_reply=False,
+    # Any bytes are audio; a page has a media type of its own.
+    is_answer=bool,
+    whole_reply=False,
+    streaming=Streaming(
+        re.compile(rb'"type"\s*:\s*"speech\.audio\.done"'),
+        UsageFields("input_tokens", "output_tokens"),
+        field="stream_format",
+        value="sse",
+    ),
 )
 
 #: What deployments serve.

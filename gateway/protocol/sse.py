@@ -1,8 +1,7 @@
-"""Server-sent events as bytes: cut into events, watched for what matters, never re-serialised.
+"""Server-sent events as bytes: cut into events, told apart, never re-serialised.
 
 Bytes in, bytes out; no I/O. The format is the WHATWG's "Server-sent events" (lines end in LF, CRLF
-or CR; an empty line ends an event). What is looked for in an event is looked for as bytes: inside a
-JSON string a quote is escaped, so `"usage"` with bare quotes can only be a key or a whole string.
+or CR; an empty line ends an event).
 """
 
 from __future__ import annotations
@@ -17,11 +16,8 @@ DONE = b"data: [DONE]\n\n"
 
 # The last CR of what has come so far may be half of a CRLF, so it ends nothing yet.
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"|"type"\s*:\s*"speech\.audio\.done"')
 _ERROR = re.compile(rb'\A(?:event:[^\r\n]*[\r\n]+)?data:\s*\{\s*"error"\s*:')
 _DONE = re.compile(rb"(?:\A|[\r\n])data:\s*\[DONE\]")
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 
 
 class EventSplitter:
@@ -51,51 +47,6 @@ class EventSplitter:
     def rest(self) -> bytes:
         """What has come since the last whole event."""
         return bytes(self._rest)
-
-
-class StreamTap:
-    """Watches a stream's events: usage, the end, errors; hides the usage that we asked for.
-
-    `usage` is the last usage object seen, `finished` is true after a finish_reason, `done` after
-    `[DONE]`, `failed` after an error event.
-    """
-
-    __slots__ = ("done", "failed", "finished", "hide_usage", "usage")
-
-    def __init__(self, *, hide_usage: bool) -> None:
-        self.hide_usage = hide_usage
-        self.usage: dict[str, Any] | None = None
-        self.finished = False
-        self.done = False
-        self.failed = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether the stream may end here without loss."""
-        return self.done or self.finished or self.failed
-
-    def watch(self, event: bytes) -> bytes:
-        """Take note of one event and return what the client gets of it (possibly nothing)."""
-        if not self.finished and _FINISHED.search(event):
-            self.finished = True
-        if b'"usage"' in event:
-            return self._watch_usage(event)
-        if b"[DONE]" in event and _DONE.search(event):
-            self.done = True
-        elif b'"error"' in event and _ERROR.match(event):
-            self.failed = True
-        return event
-
-    def _watch_usage(self, event: bytes) -> bytes:
-        if _USAGE.search(event):
-            chunk = event_json(event)
-            usage = chunk.get("usage")
-            if isinstance(usage, dict):
-                self.usage = usage
-                if self.hide_usage and chunk.get("choices") == []:
-                    return b""
-            return event
-        return _NULL_USAGE.sub(b"", event, count=1) if self.hide_usage else event
 
 
 def event_data(event: bytes) -> bytes:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens of one call; None where upstream did not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+from gateway.protocol.usage import Usage
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import StreamTap, error_event, event_data, is_error, is_whole
+from gateway.protocol.sse import error_event, event_data, is_error, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import TooSlow, Unreachable
 from gateway.upstream.redaction import redacted
-from gateway.upstream.replies import Answer, read_usage
+from gateway.upstream.replies import Answer
 
 #: Bytes of an event beside its text, filter results included; most events bring a token.
 FRAME = 1000
@@ -72,10 +72,9 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
     An upstream that breaks off, falls silent or ends without `[DONE]` and finish_reason ends here in an
     error event, so that no client takes half an answer for a whole one.
     """
-    exchange, splitter = answer.exchange, answer.splitter
-    if exchange is None or splitter is None:
+    exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
+    if exchange is None or splitter is None or tap is None:
         raise TypeError("not an event stream")
-    tap = StreamTap(hide_usage=answer.hide_usage)
 
     def passed(events: list[bytes]) -> bytes:
         sent = []
@@ -88,7 +87,7 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
             sent.append(visible)
             answer.relayed += 1 + max(0, len(event) - FRAME) // 4
         if tap.usage is not None:
-            answer.usage = record.usage = read_usage(tap.usage)
+            answer.usage = record.usage = tap.usage
         return b"".join(sent)
 
     problem: GatewayError | None = None

@@ -1,7 +1,6 @@
-"""Server-sent events: cut at any boundary, watched, never re-serialised."""
+"""Server-sent events: cut at any boundary, told apart, never re-serialised."""
 
 import itertools
-import json
 import time
 
 import pytest
@@ -12,7 +11,6 @@ from gateway.protocol.sse import (
     DONE,
     KEEP_ALIVE,
     EventSplitter,
-    StreamTap,
     error_event,
     event_data,
     event_json,
@@ -26,10 +24,6 @@ def split(*chunks):
     splitter = EventSplitter()
     events = [event for piece in chunks for event in splitter.feed(piece)]
     return events, splitter.rest()
-
-
-def chat(**members):
-    return b"data: " + json.dumps({"id": "c", **members}, separators=(",", ":")).encode() + b"\n\n"
 
 
 ENDS = ["\n", "\r\n", "\r"]
@@ -97,72 +91,6 @@ def test_an_event_of_200_kilobytes_in_small_pieces_takes_no_quadratic_time():
     events, _ = split(*(event[i : i + 7] for i in range(0, len(event), 7)))
     assert [event] == events
     assert time.process_time() - started < 2
-
-
-def test_an_event_of_200_kilobytes_passes_the_tap_unchanged():
-    event = chat(choices=[{"delta": {"content": "y" * 200_000}}])
-    assert event == StreamTap(hide_usage=True).watch(event)
-
-
-USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
-
-
-def test_usage_is_learnt_and_shown_to_who_asked_for_it():
-    tap = StreamTap(hide_usage=False)
-    event = chat(choices=[], usage=USAGE)
-    assert event == tap.watch(event)
-    assert USAGE == tap.usage
-
-
-def test_usage_is_learnt_and_hidden_from_who_did_not_ask():
-    tap = StreamTap(hide_usage=True)
-    assert b"" == tap.watch(chat(choices=[], usage=USAGE))
-    assert USAGE == tap.usage
-
-
-def test_the_null_usage_of_other_chunks_is_hidden_too():
-    tap = StreamTap(hide_usage=True)
-    event = b'data: {"choices":[{"delta":{"content":"a"}}],\t"usage" : null}\n\n'
-    assert b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n' == tap.watch(event)
-
-
-def test_the_null_usage_stays_where_it_was_asked_for():
-    event = chat(choices=[{}], usage=None)
-    assert event == StreamTap(hide_usage=False).watch(event)
-
-
-def test_a_chunk_with_usage_and_an_answer_is_never_dropped():
-    tap = StreamTap(hide_usage=True)
-    event = chat(choices=[{"delta": {"content": "a"}}], usage=USAGE)
-    assert event == tap.watch(event)
-
-
-def test_words_of_the_answer_are_no_keys():
-    tap = StreamTap(hide_usage=True)
-    text = 'data: [DONE] ,"usage":null "usage":{} "finish_reason":"stop" {"error":{}}'
-    event = chat(choices=[{"delta": {"content": text}, "finish_reason": None}])
-    assert event == tap.watch(event)
-    assert (None, False, False, False) == (tap.usage, tap.finished, tap.done, tap.failed)
-
-
-@pytest.mark.parametrize(
-    ("event", "state"),
-    [
-        (chat(choices=[{"finish_reason": "stop"}]), "finished"),
-        (b'data: {"type": "speech.audio.done"}\n\n', "finished"),
-        (b'data: {"choices":[{"finish_reason" : "length"}],"usage":null}\n\n', "finished"),
-        (DONE, "done"),
-        (b"data:[DONE]\r\n\r\n", "done"),
-        (b'data: {"error":{"message":"x"}}\n\n', "failed"),
-        (b'event: error\ndata: { "error" : {}}\n\n', "failed"),
-    ],
-)
-def test_the_tap_knows_where_a_stream_may_end(event, state):
-    tap = StreamTap(hide_usage=False)
-    assert not tap.complete
-    assert event == tap.watch(event)
-    assert [state] == [name for name in ("finished", "done", "failed") if getattr(tap, name)]
-    assert tap.complete
 
 
 def test_data_lines_are_joined_and_a_single_space_is_dropped():

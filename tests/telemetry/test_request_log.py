@@ -11,8 +11,9 @@ from support.scripted import Scripted, reply
 
 from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT
+from gateway.protocol.usage import Usage
 from gateway.telemetry import request_log as telemetry
-from gateway.telemetry.record import Record, Usage
+from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
 

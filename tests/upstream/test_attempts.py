@@ -137,7 +137,7 @@ FAILURES = {
     ),
     "a page under a 200": (
         reply(200, b"<html>", content_type="text/html"),
-        Failed(Outcome(Result.FAILED, error="no answer"), 200, "not json"),
+        Failed(Outcome(Result.FAILED, error="no answer"), 200, "no answer"),
     ),
     "reset": (RESET, Failed(Outcome(Result.TORN, error="torn"))),
 }

@@ -12,7 +12,8 @@ from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
 from gateway.protocol.operations import SPEECH
 from gateway.protocol.sse import DONE, event_json
-from gateway.telemetry.record import Record, Usage
+from gateway.protocol.usage import Usage
+from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.relay import BROKEN, FRAME, Relay, abandon, relay_bytes, relay_events, relay_late
 from gateway.upstream.replies import Answer, receive

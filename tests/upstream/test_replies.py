@@ -4,16 +4,14 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.samples import call, deployment
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
-from gateway.telemetry.record import Usage
+from gateway.protocol.usage import Usage
 from gateway.upstream.client import Unreachable, Upstream
-from gateway.upstream.replies import read_usage, receive, usage_in
+from gateway.upstream.replies import receive
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
@@ -86,7 +84,7 @@ def test_speech_of_no_bytes_is_no_answer():
 def test_a_stream_is_handed_on_from_its_first_event():
     answer, rest = received(stream(b"data: 1\n\n", b"data: 2\n\n"), call(stream=True))
     assert b"data: 1\n\ndata: 2\n\n" == b"".join(answer.events) + answer.splitter.rest() + rest
-    assert answer.hide_usage
+    assert answer.tap.hide_usage
 
 
 def test_a_stream_of_one_event_that_no_empty_line_ends_is_one():
@@ -138,58 +136,6 @@ def test_a_streams_first_error_that_is_the_callers_is_a_400(error, code):
 def test_a_reply_that_breaks_off_is_neither():
     with pytest.raises(Unreachable):
         received(then(b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"a"', "close"))
-
-
-COUNTS = st.integers(0, 10**9)
-
-
-@given(st.text(), COUNTS, COUNTS, st.booleans(), st.sampled_from([None, 1]))
-def test_usage_is_found_wherever_it_stands(text, prompt, completion, last, indent):
-    usage = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "prompt_tokens_details": {"cached_tokens": 1},
-    }
-    rest = {"choices": [{"message": {"content": text + '"usage": {"prompt_tokens": 5}'}}], "x": '"usage"'}
-    whole = {**rest, "usage": usage} if last else {"usage": usage, **rest}
-    assert Usage(prompt, completion) == usage_in(json.dumps(whole, indent=indent).encode())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{}",
-        b'{"usage":null}',
-        b'{"usage":5}',
-        b'{"usage":{',
-        b'{"usage":{"prompt_tokens":"3"}}',
-        b'{"a":"usage"}',
-        b"",
-    ],
-)
-def test_without_a_usage_there_is_none(body):
-    assert Usage() == usage_in(body)
-
-
-def test_a_nested_word_before_the_real_one_is_passed_over():
-    assert Usage(1, 2) == usage_in(b'{"usage":{"prompt_tokens":1,"completion_tokens":2},"a":["usage"]}')
-
-
-@pytest.mark.parametrize(
-    ("value", "usage"),
-    [
-        ({"prompt_tokens": 1, "completion_tokens": 2}, Usage(1, 2)),
-        ({"input_tokens": 1, "output_tokens": 2}, Usage(1, 2)),
-        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(8, None)),
-        ({"prompt_tokens": True, "completion_tokens": -1}, Usage()),
-        ({"prompt_tokens": 1.5}, Usage()),
-        ({"prompt_tokens": 10**9, "completion_tokens": 10**9 + 1}, Usage(10**9, None)),
-        ({"prompt_tokens": 10**30, "completion_tokens": 2}, Usage(None, 2)),
-        ({}, Usage()),
-    ],
-)
-def test_tokens_are_read_under_both_names(value, usage):
-    assert usage == read_usage(value)
 
 
 def test_a_comment_before_the_first_event_commits_to_nothing():
