@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from simulator import embeddings, speech
+from simulator import embeddings, moderations, speech
 from simulator.calls import Call, paced
 from simulator.chat import ChatAnswer
 from simulator.completions import CompletionAnswer
@@ -20,6 +20,8 @@ def answer(call: Call, *, whole: bool) -> tuple[Reply, int]:
     if kind == "embeddings":
         body = embeddings.embed(call)
         return whole_reply(call, body, 0), body["usage"]["total_tokens"]
+    if kind == "moderations":
+        return whole_reply(call, moderations.moderate(call), 0), 0
     if kind == "speech":
         events = call.body.get("stream_format") == "sse"
         content_type = EVENT_STREAM if events else ("Content-Type", speech.content_type(call))

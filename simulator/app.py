@@ -37,6 +37,7 @@ OPERATION_TITLES = {
     "completions": "completion",
     "embeddings": "embeddings",
     "speech": "audioSpeech",
+    "moderations": "moderations",
 }
 #: Statuses that a spillover deployment takes over; of the 400s only a prompt that is too long.
 SPILLING = (429, 500, 503)

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "completions": {"prompt": "Say something.", "max_tokens": 1000},
     "embeddings": {"input": "Something."},
     "speech": {"input": "Something.", "voice": "alloy"},
+    "moderations": {"input": "Something."},
 }
 STREAM_MARKS = (b'"stream":true', b'"stream": true')
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from simulator.faults import Fault
 from simulator.limits import Style
 
-Kind = Literal["chat", "completions", "embeddings", "speech", "image", "transcription"]
+Kind = Literal["chat", "completions", "embeddings", "speech", "moderations", "image", "transcription"]
 HeaderGeneration = Literal["2024", "2025", "2026-ms", "2026-s", "unlimited", "none"]
 
 #: Dated versions that an Azure resource answers to, oldest first; the rest is "Resource not found".

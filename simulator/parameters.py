@@ -42,6 +42,8 @@ SPEECH_KEYS = frozenset({
     "input", "instructions", "model", "response_format", "speed", "stream_format", "voice",
 })  # fmt: skip
 
+MODERATION_KEYS = frozenset({"input", "model"})
+
 INTEGERS = {"max_tokens": 0, "max_completion_tokens": 0, "n": 1, "best_of": 1, "dimensions": 1}
 NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "speed")
 BOOLEANS = ("stream", "echo")
@@ -79,7 +81,7 @@ def check(kind: Kind, body: dict[str, Any], deployment: Deployment, version: str
     refuse_unknown(body, known_keys(kind, version))
     if kind == "chat":
         check_messages(body)
-    elif kind == "embeddings":
+    elif kind in ("embeddings", "moderations"):
         check_input(body)
     elif kind == "speech":
         check_speech(body, deployment)
@@ -96,6 +98,8 @@ def known_keys(kind: Kind, version: str) -> Collection[str]:
         return EMBEDDING_KEYS
     if kind == "speech":
         return SPEECH_KEYS
+    if kind == "moderations":
+        return MODERATION_KEYS
     if not version[:2].isdigit():
         return CHAT_KEYS | LATER_CHAT_KEYS.keys() | V1_CHAT_KEYS
     return CHAT_KEYS | {key for key, since in LATER_CHAT_KEYS.items() if version[:10] >= since}
@@ -128,7 +132,7 @@ def check_messages(body: dict[str, Any]) -> None:
 
 
 def check_input(body: dict[str, Any]) -> None:
-    """Raise the Refusal for missing, empty or too many embedding inputs."""
+    """Raise the Refusal for missing, empty or too many inputs."""
     value = body.get("input")
     if value is None:
         raise model_errors.missing("input")

@@ -21,6 +21,7 @@ OPERATION_NAMES: dict[Kind, str] = {
     "completions": "Completions_Create",
     "embeddings": "Embeddings_Create",
     "speech": "AudioSpeech_Create",
+    "moderations": "Moderations_Create",
 }
 
 

@@ -15,7 +15,10 @@ OPERATIONS: dict[str, Kind] = {
     "completions": "completions",
     "embeddings": "embeddings",
     "audio/speech": "speech",
+    "moderations": "moderations",
 }
+#: Operations of OpenAI's platform that Azure does not have.
+PLATFORM_ONLY = {"moderations"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,13 @@ def resolve_azure(account: Account, method: str, path: str, query: str) -> Route
         deployment, _, operation = path.removeprefix("/openai/deployments/").partition("/")
         kind = OPERATIONS.get(operation)
         # Speech has never left preview on dated paths.
-        if kind is None or version not in versions_of(account):
+        if kind is None or kind in PLATFORM_ONLY or version not in versions_of(account):
             raise resource_not_found()
         if kind == "speech" and not version.endswith("-preview"):
             raise resource_not_found()
         return Route("dated", kind, unquote(deployment), version)
     kind = OPERATIONS.get(path.removeprefix("/openai/v1/")) if path.startswith("/openai/v1/") else None
-    if kind is None:
+    if kind is None or kind in PLATFORM_ONLY:
         raise resource_not_found()
     if version not in ("", "v1", "preview"):
         raise version_not_supported()

@@ -126,7 +126,9 @@ def _served(provider: Provider, mode: str | None, path: Path, problems: Problems
         problems.add(path, f"is not served; use one of {', '.join(_MODES)}, or remove the entry")
         return offered
     if _MODES[mode] not in offered:
-        problems.add(path, "contradicts azure_text/, which serves completion only; use azure/ or remove mode")
+        modes = ", ".join(name for operation in offered for name in operation.modes)
+        prefix = "azure/" if "azure" in _MODES[mode].providers else "openai/"
+        problems.add(path, f"contradicts {provider}/, which serves {modes} only; use {prefix} or remove mode")
     return (_MODES[mode],)
 
 

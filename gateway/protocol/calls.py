@@ -32,10 +32,15 @@ class Call:
 
 
 def read(operation: Operation, body: Body, path_model: str | None) -> Call:
-    """The call in a body; a model in the path wins. Raises BadRequest without a model."""
+    """The call in a body; a model in the path wins. Raises BadRequest without a model.
+
+    Some operations have a model for requests that name none.
+    """
     values = body.values
     model = path_model if path_model is not None else values.get("model")
     if model is None or model == "":
+        model = operation.default_model
+    if model is None:
         raise BadRequest(MISSING_MODEL)
     if not isinstance(model, str):
         raise BadRequest(

@@ -93,6 +93,8 @@ class Operation:
     completion_fields: tuple[str, ...] = ()
     #: The body fields that say how many completions there are.
     choices_fields: tuple[str, ...] = ()
+    #: The model of a request that names none, where OpenAI has one; without it such a request is refused.
+    default_model: str | None = None
     #: Dated api-version for Azure when the configuration names none.
     default_api_version: str = DEFAULT_API_VERSION
     #: How it streams; None where it does not.

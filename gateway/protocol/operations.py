@@ -7,7 +7,7 @@ import re
 from gateway.protocol import filtered_chat
 from gateway.protocol.operation import BodyFields, Operation, Streaming
 from gateway.protocol.usage import UsageFields
-from gateway.protocol.whole_replies import is_object, is_object_with_choices
+from gateway.protocol.whole_replies import is_object, is_object_with_choices, is_object_with_results
 
 _AZURE_AND_OPENAI = frozenset(("azure", "openai"))
 _TOKENS = UsageFields("prompt_tokens", "completion_tokens")
@@ -152,5 +152,18 @@ SPEECH = Operation(
     ),
 )
 
+#: Azure has content filters of its own and does not offer it. (https://platform.openai.com/docs/api-reference/moderations)
+MODERATIONS = Operation(
+    "moderations",
+    "moderations",
+    azure_name="moderations",
+    providers=frozenset(("openai",)),
+    modes=("moderation",),
+    body_fields=BodyFields(others=frozenset(("input",))),
+    prompt_fields=(("input", "texts"),),
+    is_answer=is_object_with_results,
+    default_model="omni-moderation-latest",
+)
+
 #: What deployments serve.
-OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, SPEECH)
+OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, SPEECH, MODERATIONS)

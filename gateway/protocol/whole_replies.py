@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
+_RESULTS = re.compile(rb'"results"\s*:\s*\[')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -20,3 +21,8 @@ def is_object_with_choices(body: bytes) -> bool:
     Without any it is no answer: an agent would take it for a turn and ask again, up to ten times.
     """
     return is_object(body) and not _NO_CHOICES.search(body)
+
+
+def is_object_with_results(body: bytes) -> bool:
+    """Whether `body` looks like an object with a list of results."""
+    return is_object(body) and _RESULTS.search(body) is not None

@@ -196,11 +196,11 @@ def test_the_o_series_form_is_refused():
     assert 1 == len(problems({"model": "azure/o_series/x"}))
 
 
-def test_azure_and_openai_members_serve_all_operations_and_azure_text_completions_only():
-    every = {"chat", "text_completion", "embeddings", "speech"}
+def test_a_member_serves_what_its_provider_offers():
+    azure = {"chat", "text_completion", "embeddings", "speech"}
 
-    assert every == set(member().targets)
-    assert every == set(member({"model": "gpt-4"}).targets)
+    assert azure == set(member().targets)
+    assert azure | {"moderations"} == set(member({"model": "gpt-4"}).targets)
     assert {"text_completion"} == set(member({"model": "azure_text/x"}).targets)
 
 
@@ -217,11 +217,24 @@ def test_a_mode_narrows_a_member_to_one_operation(mode, operation):
     assert [operation] == list(member(model_info={"mode": mode}).targets)
 
 
+def test_the_mode_of_moderations_is_for_openai_members():
+    one = member(
+        {"model": "openai/omni-moderation-latest", "api_base": ...}, model_info={"mode": "moderation"}
+    )
+
+    assert {"moderations": "https://api.openai.com/v1/moderations"} == {
+        name: target.url for name, target in one.targets.items()
+    }
+    (problem,) = problems(model_info={"mode": "moderation"})
+    assert problem.startswith("model_list[0].model_info.mode: contradicts azure/, which serves chat, ")
+    assert problem.endswith(" only; use openai/ or remove mode")
+
+
 def test_a_mode_that_is_not_served_or_contradicts_the_provider_is_refused():
     at = "model_list[0].model_info.mode"
 
     assert [
-        f"{at}: is not served; use one of chat, completion, embedding, audio_speech, or remove the entry"
+        f"{at}: is not served; use one of chat, completion, embedding, audio_speech, moderation, or remove the entry"
     ] == problems(model_info={"mode": "image_generation"})
     assert [
         f"{at}: contradicts azure_text/, which serves completion only; use azure/ or remove mode"

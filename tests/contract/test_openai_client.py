@@ -153,6 +153,28 @@ def test_speech_under_an_alias_with_a_slash(openai_client):
     assert openai_client.audio.speech.create(model="azure/tts-1", voice="alloy", input="Hi").content
 
 
+@pytest.mark.parametrize("named", [{}, {"model": "omni-moderation-latest"}], ids=["no model", "model"])
+def test_moderations(openai_client, named):
+    parts = [
+        {"type": "text", "text": "violence"},
+        {"type": "image_url", "image_url": {"url": "https://x.test/i"}},
+    ]
+
+    several = openai_client.moderations.create(input=["hello", "self-harm"], **named)
+    together = openai_client.moderations.create(input=parts, **named)
+
+    assert [False, True] == [result.flagged for result in several.results]
+    assert several.results[1].categories.self_harm
+    assert [True] == [result.categories.violence for result in together.results]
+
+
+def test_moderations_of_a_model_at_azure_are_a_bad_request(openai_client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        openai_client.moderations.create(model="gpt-4o", input="hello")
+
+    assert "OperationNotSupported" == caught.value.code
+
+
 def test_models(client):
     models = {model.id: model for model in client.models.list()}
 

@@ -67,8 +67,16 @@ def test_a_missing_or_odd_model_is_a_400(gateway, model, code, param):
     )
 
 
-def test_a_model_that_cannot_do_the_operation_is_a_400(gateway):
-    answer = call(gateway.port, "POST", "/v1/chat/completions", {"model": "instruct", "messages": MESSAGES})
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"model": "instruct", "messages": MESSAGES}),
+        ("/v1/moderations", {"model": "gpt-4o", "input": "hello"}),
+    ],
+    ids=["chat", "moderations"],
+)
+def test_a_model_that_cannot_do_the_operation_is_a_400(gateway, path, body):
+    answer = call(gateway.port, "POST", path, body)
 
     assert (400, "OperationNotSupported") == (answer.status, answer.error["code"])
     assert_tells_nothing(answer)

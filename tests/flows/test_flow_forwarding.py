@@ -104,6 +104,20 @@ def test_the_other_operations_forward_their_bytes_too(gateway, pool, operation):
     assert body.decode() == only(pool.log(deployment)[before:])["body"]
 
 
+@pytest.mark.parametrize("named", [{}, {"model": "omni-moderation-latest"}], ids=["no model", "model"])
+def test_a_moderation_goes_to_openai_with_the_members_model(gateway, pool, named):
+    before = len(pool.log("omni-moderation"))
+
+    answer = call(gateway.port, "POST", "/v1/moderations", {"input": ["hate", "love"]} | named)
+
+    entry = only(pool.log("omni-moderation")[before:])
+    assert [True, False] == [result["flagged"] for result in answer.json()["results"]]
+    assert ("/v1/moderations", {"model": "omni-moderation", "input": ["hate", "love"]}) == (
+        entry["path"],
+        json.loads(entry["body"]),
+    )
+
+
 def test_upstream_sees_only_the_headers_it_needs(gateway, pool):
     model = pool.solo()
 

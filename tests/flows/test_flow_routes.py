@@ -14,6 +14,7 @@ OPERATIONS = {
     "completions": ("instruct", {"prompt": "Say hello"}),
     "embeddings": ("embed", {"input": "hello"}),
     "audio/speech": ("azure/tts-1", {"input": "hello", "voice": "alloy"}),
+    "moderations": ("omni-moderation-latest", {"input": "hello"}),
 }
 MODELS = ["/v1/models", "/models", "/openai/v1/models", "/openai/models"]
 HEALTH = ["/healthz", "/readyz", "/health/liveliness", "/health/readiness"]

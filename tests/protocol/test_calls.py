@@ -8,7 +8,7 @@ from support.samples import call, deployment
 from gateway.errors import BadRequest, UnsupportedMediaType
 from gateway.protocol import calls
 from gateway.protocol.json_body import parse
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, SPEECH
 from gateway.upstream.outgoing import outgoing
 
 
@@ -33,6 +33,17 @@ def test_a_body_without_a_model_is_refused(raw):
     with pytest.raises(BadRequest) as caught:
         read(CHAT, raw)
     assert "you must provide a model parameter" == caught.value.message
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"model":null}', b'{"model":""}'])
+def test_a_moderation_without_a_model_asks_for_openais_own_default(raw):
+    assert "omni-moderation-latest" == read(MODERATIONS, raw).requested_model
+
+
+def test_a_moderation_may_name_its_model_and_never_streams():
+    one = read(MODERATIONS, b'{"model":"gpt","stream":true}')
+
+    assert ("gpt", False) == (one.requested_model, one.stream)
 
 
 @pytest.mark.parametrize(

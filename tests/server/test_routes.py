@@ -14,7 +14,7 @@ BY_NAME = {route.name: route for route in ALL}
 POSTS = [
     prefix + path
     for prefix in ("/v1/", "/", "/openai/v1/", "/openai/deployments/gpt/")
-    for path in ("chat/completions", "completions", "embeddings", "audio/speech")
+    for path in ("chat/completions", "completions", "embeddings", "audio/speech", "moderations")
 ]
 GETS = [
     f"{path}{rest}"
@@ -72,7 +72,7 @@ def test_the_catch_all_sorts_last_and_takes_every_method():
 def test_only_azures_deployment_paths_speak_azure():
     assert {
         "openai/deployments/{model}/" + path
-        for path in ("chat/completions", "completions", "embeddings", "audio/speech")
+        for path in ("chat/completions", "completions", "embeddings", "audio/speech", "moderations")
     } == {route.template for route in ALL if route.azure_path}
 
 

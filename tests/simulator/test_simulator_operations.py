@@ -1,4 +1,4 @@
-"""Completions, embeddings and speech."""
+"""Completions, embeddings, speech and moderations."""
 
 import io
 import json
@@ -8,6 +8,8 @@ import wave
 from base64 import b64decode
 
 import pytest
+
+from simulator.testing import serve
 
 
 @pytest.fixture
@@ -202,3 +204,38 @@ def test_speech_that_cannot_be_made_is_refused(speak, body, code, param):
 
 def test_speech_of_4096_characters_is_made(speak):
     assert 200 == speak("x" * 4096).status_code
+
+
+PLATFORM = {
+    "name": "p",
+    "kind": "openai",
+    "keys": ["k"],
+    "deployments": [{"name": "omni", "model": "omni", "kind": "moderations"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "flagged"),
+    [
+        ("hello", [[]]),
+        (["hate", "sexual/minors"], [["hate"], ["sexual", "sexual/minors"]]),
+        ([{"type": "text", "text": "violence"}, {"type": "text", "text": "hate"}], [["hate", "violence"]]),
+    ],
+)
+def test_moderations_flag_the_categories_that_the_text_names(http, value, flagged):
+    with serve({"accounts": [PLATFORM]}) as running:
+        headers = {"authorization": "Bearer k"}
+        reply = http.post(
+            f"{running.url}/v1/moderations", json={"model": "omni", "input": value}, headers=headers
+        )
+
+    results = reply.json()["results"]
+    assert flagged == [[name for name, on in each["categories"].items() if on] for each in results]
+    assert [bool(names) for names in flagged] == [each["flagged"] for each in results]
+
+
+@pytest.mark.parametrize(
+    "path", ["/openai/deployments/gpt/moderations?api-version=2024-10-21", "/openai/v1/moderations"]
+)
+def test_azure_has_no_moderations(simulate, path):
+    assert 404 == simulate({"kind": "moderations"}).post(path, {"model": "gpt", "input": "x"}).status_code

@@ -53,7 +53,10 @@ def simulator_config() -> dict[str, Any]:
         {"name": "deployment-octets", "model": "tts-1", "kind": "speech", "audio_type": "octet-stream"}
     )
     azure.append({"name": "deployment-voice", "model": "gpt-4o-mini-tts", "kind": "speech"})
-    platform = [{"name": "gpt-4o-mini", "model": "gpt-4o-mini"}]
+    platform = [
+        {"name": "gpt-4o-mini", "model": "gpt-4o-mini"},
+        {"name": "omni-moderation", "model": "omni-moderation-latest", "kind": "moderations"},
+    ]
     return {
         "log_size": 100_000,
         "accounts": [
@@ -97,6 +100,13 @@ def gateway_config(base: str, **more: Any) -> dict[str, Any]:
         member("embed", "deployment-embeddings", base),
         member("instruct", "deployment-completions", base, model="azure_text/deployment-completions"),
         member("mini", "", f"{base}/v1", model="openai/gpt-4o-mini", api_key=PLATFORM_KEY),
+        member(
+            "omni-moderation-latest",
+            "",
+            f"{base}/v1",
+            model="openai/omni-moderation",
+            api_key=PLATFORM_KEY,
+        ),
         member("v1", "deployment-v1", base, api_version="v1"),
         member("old", "deployment-old", base, api_version="2024-06-01"),
         member("defaults", "deployment-defaults", base, temperature=0.25, user="configured"),

@@ -124,17 +124,23 @@ def _part(part: Mapping[str, Any], tokens: Callable[[str], float]) -> float:
 
 
 def _prompts(prompt: Any, tokens: Callable[[str], float]) -> float:
-    """Tokens of a text, several texts, a list of tokens, or several such lists."""
+    """Tokens of a text, several texts, a list of tokens, several such lists, or parts as in a message."""
     if isinstance(prompt, str):
         return tokens(prompt)
     if not isinstance(prompt, list):
         return 0.0
     if prompt and isinstance(prompt[0], int):
         return len(prompt)
-    return sum(
-        tokens(each) if isinstance(each, str) else len(each) if isinstance(each, list) else 0.0
-        for each in prompt
-    )
+    return sum(_item(each, tokens) for each in prompt)
+
+
+def _item(item: Any, tokens: Callable[[str], float]) -> float:
+    """Tokens of one text, list of tokens or part."""
+    if isinstance(item, str):
+        return tokens(item)
+    if isinstance(item, list):
+        return len(item)
+    return _part(item, tokens) if isinstance(item, dict) else 0.0
 
 
 def _texts(value: Any, tokens: Callable[[str], float]) -> float:

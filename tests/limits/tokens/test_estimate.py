@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.limits.tokens.estimate import Estimate, estimate, fine_estimate, fine_tokens, with_defaults
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, OPERATIONS, SPEECH
 
 
 def chat(content, **fields):
@@ -82,6 +82,12 @@ def test_lists_of_tokens_count_by_their_length(value, tokens):
     assert Estimate(tokens, 0) == estimate(EMBEDDINGS, {"input": value})
 
 
+def test_the_parts_of_a_moderation_count_as_in_a_message():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+
+    assert Estimate(767, 0) == estimate(MODERATIONS, {"input": [{"type": "text", "text": "x" * 8}, image, 5]})
+
+
 def test_speech_has_no_completion():
     assert Estimate(2, 0) == estimate(SPEECH, {"input": "x" * 8})
 
@@ -94,7 +100,7 @@ json_values = st.recursive(
 keys = st.sampled_from(["messages", "prompt", "input", "tools", "n", "max_tokens", "best_of", "content"])
 
 
-@given(st.dictionaries(keys, json_values), st.sampled_from([CHAT, COMPLETIONS, EMBEDDINGS, SPEECH]))
+@given(st.dictionaries(keys, json_values), st.sampled_from(OPERATIONS))
 def test_any_body_has_an_estimate(body, operation):
     for found in (estimate(operation, body), fine_estimate(operation, body)):
         assert 0 <= found.prompt <= 100_000_000
