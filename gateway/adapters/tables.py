@@ -30,6 +30,8 @@ STORAGE_SCOPE = "https://storage.azure.com/.default"
 #: Tables are named PREFIX + YYYYMMDD, and PREFIX + "caps".
 PREFIX = "gatewaylimits"
 _CELL = "cap"
+#: Rows of one read. A thousand instances write eight thousand.
+_ROWS_LIMIT = 20_000
 
 #: The SDK does not try again: whoever waits here waits 60 ms, and the next operation is a second away.
 _CLIENT_OPTIONS: dict[str, Any] = {"retry_total": 0, "redirect_max": 0}
@@ -66,7 +68,7 @@ class TableStore:
 
     async def write(self, row: StoredRow, day: int) -> None:
         """See Store."""
-        entity = {"PartitionKey": row.partition, "RowKey": row.key, **pack(row.text)}
+        entity = {"PartitionKey": row.partition, "RowKey": row.key, **pack(row.text or "")}
         name = _day_table(day)
 
         async def put(table: TableClient) -> None:
@@ -82,8 +84,13 @@ class TableStore:
         with translated():
             table = await self._table(_day_table(day))
             entities = table.query_entities(query, select=SELECT, raw_response_hook=self._hook())
+            found: list[StoredRow] = []
             try:
-                return [StoredRow(partition, entity["RowKey"], unpack(entity)) async for entity in entities]
+                async for entity in entities:
+                    found.append(StoredRow(partition, entity["RowKey"], unpack(entity)))
+                    if len(found) == _ROWS_LIMIT:
+                        break
+                return found  # noqa: TRY300
             except Exception as error:
                 if is_missing(error):
                     return []

@@ -25,6 +25,7 @@ from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.ledger.rows import PAGE, PAGES, Row, page_of
 from gateway.sharing.freshness import Exchanges, freshness
 from gateway.sharing.strict_caps import StrictCaps
+from gateway.sharing.unreadable_rows import UnreadableRows
 from gateway.storage.guarded import GuardedStore
 from gateway.storage.store import Store, StoredRow, StoreError
 
@@ -74,6 +75,7 @@ class Replication:
         self._read_whole = -math.inf
         self._flushed = -math.inf
         self._exchanges = Exchanges()
+        self._unreadable = UnreadableRows()
         self._refreshing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._exchanging: asyncio.Task[None] | None = None
@@ -212,7 +214,8 @@ class Replication:
                 await self.reservations.flush()
         finally:
             self._flushing = None
-        if self._in_flight and self._dirty:
+        if self._dirty:
+            # What changed during the flush, also where no call is in flight any more: a cooldown, for one.
             self.schedule_flush()
 
     async def _exchange(self) -> None:
@@ -248,7 +251,7 @@ class Replication:
         if not self._balancer.wants_rollup:
             return False
         rows = await self.storage.read(self._rollup_partition, _ROLLUP_KEY, int(began) // _DAY)
-        return bool(rows) and self._balancer.merge_rollup(rows[0].text, began)
+        return bool(rows) and self._balancer.merge_rollup(rows[0].text or "", began)
 
     async def _read_rows(self, began: float) -> None:
         first = self._balancer.first_page(began)
@@ -258,9 +261,14 @@ class Replication:
         rows: list[Row] = []
         for day in range(first * PAGE // _DAY, int(began + _AHEAD) // _DAY + 1):
             for stored in await self.storage.read(self._partition, f"{first:010d}", day):
-                with suppress(ValueError, KeyError, TypeError):  # a row that no instance of ours wrote
+                try:
                     rows.append(Row.read(stored.key, stored.text))
+                except ValueError:
+                    self._unreadable.note(began)
+        before = self._balancer.unreadable
         self._balancer.merge(rows, began)
+        if self._balancer.unreadable > before:
+            self._unreadable.note(began, self._balancer.unreadable - before)
         if first <= oldest:
             self._read_whole = began
         if self._balancer.wants_rollup:

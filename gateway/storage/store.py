@@ -41,14 +41,16 @@ class StoredRow:
 
     partition: str
     key: str
-    text: str
+    #: None: the row was read and holds no text that can be read.
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What a cell holds, and the version that a change of it must name."""
 
-    text: str
+    #: None: the cell was read and holds no text that can be read.
+    text: str | None
     version: str
 
 

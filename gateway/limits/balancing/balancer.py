@@ -154,6 +154,11 @@ class Balancer:
             notes_of.apply(self._members, contents.notes, now, cooldowns=self._shares_cooldowns)
 
     @property
+    def unreadable(self) -> int:
+        """Rows so far that could not be read."""
+        return self._view.unreadable
+
+    @property
     def instances(self) -> int:
         """How many instances wrote the rows that are known, this one included."""
         return self._view.instances

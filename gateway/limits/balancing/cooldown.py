@@ -28,6 +28,17 @@ _PROBE_EVERY = 5.0
 _RELAPSE = 60.0
 #: Seconds that a clock may be wrong by: what was noted further ahead is the trace of one that jumped.
 _SKEW = 10.0
+_DAY = 86_400.0
+
+
+#: Most tokens of the call that was refused, as another instance tells it.
+_SIZE_LIMIT = 10**9
+
+
+def is_moment(value: Any, now: float) -> bool:
+    """Whether a value of another instance's row is a moment within a day of `now`, in seconds since 1970."""
+    # A comparison takes integers of any length and NaN; arithmetic with them would raise.
+    return type(value) in (int, float) and now - _DAY - _SKEW <= value <= now + _DAY + _SKEW
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,9 +71,9 @@ def unpack(value: Any, now: float) -> Cooldown | None:
     if not isinstance(value, list) or len(value) != 4:
         return None
     issued, until, reason, size = value
-    if not isinstance(issued, (int, float)) or not isinstance(until, (int, float)):
+    if not is_moment(issued, now) or not is_moment(until, now):
         return None
-    if reason not in get_args(CooldownReason) or type(size) is not int or size < 0:
+    if reason not in get_args(CooldownReason) or type(size) is not int or not 0 <= size <= _SIZE_LIMIT:
         return None
     if not (COOLDOWN_SHORTEST - 0.01 <= until - issued <= COOLDOWN_LONGEST + _SKEW and issued <= now + _SKEW):
         return None

@@ -15,6 +15,11 @@ from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 _COOLDOWNS, _SEEN, _MODELS, _OPERATIONS = "c", "o", "m", "n"
 #: Moments are told in hundredths of a second.
 _HUNDREDTHS = 100
+#: The last moment that a row may tell (in the year 2286), and the most tokens of a minute.
+_LATEST = 10_000_000_000 * _HUNDREDTHS
+_USED_LIMIT = 10**12
+#: Most operations of one member that rows may name: more than there are.
+_OPERATIONS_LIMIT = 32
 
 
 def encode(members: Mapping[str, Member], now: float, *, everything: bool) -> dict[str, Any]:
@@ -50,8 +55,10 @@ def apply(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *
     for identity, by_operation in _items(notes.get(_OPERATIONS)) if cooldowns else ():
         for operation, value in _items(by_operation):
             cooldown = unpack(value, now)
-            if identity in members and cooldown is not None:
-                breakers = members[identity].operation_breakers
+            if identity not in members or cooldown is None:
+                continue
+            breakers = members[identity].operation_breakers
+            if operation in breakers or len(breakers) < _OPERATIONS_LIMIT:
                 _taken(breakers.setdefault(operation, CircuitBreaker()), cooldown, now)
     for identity, value in _items(notes.get(_MODELS)):
         if identity in members:
@@ -61,7 +68,8 @@ def apply(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *
         if member is None or not isinstance(value, list) or any(type(each) is not int for each in value):
             continue
         for at, used in zip(value[::2], value[1::2], strict=False):
-            member.heard(at / _HUNDREDTHS, used, now)
+            if abs(at) <= _LATEST and 0 <= used <= _USED_LIMIT:
+                member.heard(at / _HUNDREDTHS, used, now)
 
 
 def _taken(breaker: CircuitBreaker, cooldown: Cooldown, now: float) -> bool:

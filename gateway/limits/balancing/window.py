@@ -34,6 +34,8 @@ _GUARD_NAMED = 0.1
 BIAS_LEAST, BIAS_MOST = 0.5, 2.0
 _BIAS_WEIGHT = 0.15
 _BIAS_FROM = 0.1
+#: Largest mean error that another instance may tell, as a share of the limit.
+_ERROR_LIMIT = 1000
 
 
 class Window:
@@ -137,7 +139,11 @@ class Window:
         observations, phase, bias, error = value
         if type(observations) is not int or not isinstance(phase, (int, float)):
             return
-        if not isinstance(bias, (int, float)) or not isinstance(error, (int, float)) or not error >= 0:
+        if (
+            not isinstance(bias, (int, float))
+            or not isinstance(error, (int, float))
+            or not 0 <= error <= _ERROR_LIMIT
+        ):
             return
         if observations < _ENOUGH or not -1 <= phase < MINUTE or not BIAS_LEAST <= bias <= BIAS_MOST:
             return

@@ -28,7 +28,9 @@ _KEPT = 300
 _WIDTHS = (1, 10, 100)
 #: Seconds by which a call may leave later than a client was told: a tick, or a merge by tenths of a second.
 LATE = 0.1
-_LARGEST = 1 << 53
+#: Longest text of a row, in characters: twice what `_write` makes. Most tokens or requests of a bucket.
+_TEXT_LIMIT = 65_536
+_COUNT_LIMIT = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +125,15 @@ def _wait(buckets: _Buckets, need: StrictNeed, tokens: int, now: float) -> Wait 
 
 def _read(text: str | None, now: float) -> _Buckets:
     """The ticks that still count. Another instance's clock may run ahead: its ticks count, too."""
-    if text is None:
+    if text is None or len(text) > _TEXT_LIMIT:
         return {}
     try:
         flat = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(flat, list) or len(flat) % 3 != 1:
         return {}
-    if any(type(number) is not int or not 0 <= number < _LARGEST for number in flat):
+    if any(type(number) is not int or not 0 <= number < _COUNT_LIMIT for number in flat):
         return {}
     first = flat[0]
     buckets: _Buckets = {}

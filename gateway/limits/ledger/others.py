@@ -15,6 +15,10 @@ from gateway.limits.ledger.rows import PAGE, PAGES, Contents, Ledgers, Row
 
 #: Pages in the future that a clock may be wrong by.
 _AHEAD = 3
+#: Most instances that one page of a roll-up names, and the highest number of a row's version.
+_INSTANCES_LIMIT = 10_000
+_SEQ_LIMIT = 10**15
+_INSTANCE_LENGTH = 16
 
 #: Ledgers, and whether they are counted or taken out (1, -1).
 Part = tuple[Ledgers, int]
@@ -40,6 +44,8 @@ class OthersRows:
         self._own = own
         self._apply = apply
         self._pages: dict[int, _OthersPage] = {}
+        #: Rows so far whose contents could not be read.
+        self.unreadable = 0
 
     def tidy(self, oldest: int) -> None:
         """Forget all before a page."""
@@ -67,6 +73,7 @@ class OthersRows:
         try:
             contents = rows.decode(row.page, row.text)
         except ValueError:
+            self.unreadable += 1
             return None
         page.rows[row.instance] = (row.seq, contents)
         if page.base is not None:
@@ -91,8 +98,10 @@ class OthersRows:
         """Count a page as a roll-up `made` at some time has it, where that knows more than the rows."""
         if not _present(number, now):
             return
+        if not _is_seqs(seqs):
+            return
         page = self._pages.setdefault(number, _OthersPage())
-        if page.base_made >= made or not isinstance(seqs, dict):
+        if page.base_made >= made:
             return
         if page.base_seqs != seqs:
             try:
@@ -135,6 +144,16 @@ class OthersRows:
             if name not in page.applied or page.applied[name][0] is not ledgers:
                 self._apply(ledgers, sign, int(now))
         page.applied = counted
+
+
+def _is_seqs(value: Any) -> bool:
+    """Whether a value is what a roll-up says of the versions that it contains: instance to number."""
+    return (
+        isinstance(value, dict)
+        and len(value) <= _INSTANCES_LIMIT
+        and all(len(each) <= _INSTANCE_LENGTH for each in value)
+        and all(type(seq) is int and 0 <= seq < _SEQ_LIMIT for seq in value.values())
+    )
 
 
 def _present(page: int, now: float) -> bool:

@@ -20,7 +20,13 @@ PAGES = 8
 
 #: Seconds that a change may lie before its row's page.
 _REACH = 80
-_LARGEST = 1 << 53
+#: Most tokens and requests of one second in one row: 10,000 calls of the largest usage that is believed.
+#: An instance reads its own rows by the same rule, so this must be above what it can ever send.
+_TOKENS_LIMIT = 10**14
+_REQUESTS_LIMIT = 10**9
+#: Most ledgers in a row, and characters of a ledger's key.
+_LEDGERS_LIMIT = 20_000
+_KEY_LIMIT = 1024
 #: How `encode` begins.
 _SEQ = re.compile(r'\{"q":(\d{1,15})[,}]', re.ASCII)
 _KEY = re.compile(r"(\d{10})([0-9a-z]{6,16})", re.ASCII)
@@ -46,10 +52,10 @@ class Row:
         return f"{self.page:010d}{self.instance}"
 
     @classmethod
-    def read(cls, key: str, text: str) -> Row:
+    def read(cls, key: str, text: str | None) -> Row:
         """A row as it was stored. Raises ValueError for what is none."""
         match = _KEY.fullmatch(key)
-        if match is None:
+        if match is None or text is None:
             raise ValueError("not the key of a row")
         # The rest is taken apart only where it is news, which most rows of a read are not.
         number = _SEQ.match(text)
@@ -80,7 +86,10 @@ def encode(page: int, seq: int, changes: Changes, notes: Mapping[str, Any]) -> s
 
 def decode(page: int, text: str) -> Contents:
     """The contents of a row's text. Raises ValueError for what is none."""
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(value, dict):
         raise ValueError("not a row")  # noqa: TRY004
     return Contents(unpack(value.pop("l", None), page * PAGE), value)
@@ -101,8 +110,10 @@ def pack(changes: Changes, start: int) -> dict[str, list[int]]:
 
 def unpack(packed: Any, start: int) -> Ledgers:
     """What `pack` made, with whole seconds. Raises ValueError for anything else."""
-    if not isinstance(packed, dict):
-        raise ValueError("no ledgers")  # noqa: TRY004
+    if not isinstance(packed, dict) or len(packed) > _LEDGERS_LIMIT:
+        raise ValueError("no ledgers")
+    if any(len(key) > _KEY_LIMIT for key in packed):
+        raise ValueError("not the key of a ledger")
     return {key: _seconds(flat, start) for key, flat in packed.items()}
 
 
@@ -110,9 +121,13 @@ def _seconds(flat: Any, start: int) -> list[int]:
     """A flat list with whole seconds. Raises ValueError where it is none."""
     if not isinstance(flat, list) or len(flat) % 3:
         raise ValueError("not a ledger")
-    for number in flat:
-        if type(number) is not int or not -_LARGEST < number < _LARGEST:
-            raise ValueError("not a number of a ledger")
+    if any(type(number) is not int for number in flat):
+        raise ValueError("not a number of a ledger")
+    tokens, requests = flat[1::3], flat[2::3]
+    if any(abs(number) > _TOKENS_LIMIT for number in tokens):
+        raise ValueError("more tokens than an instance can send")
+    if any(abs(number) > _REQUESTS_LIMIT for number in requests):
+        raise ValueError("more requests than an instance can send")
     seconds = [start + offset for offset in flat[::3] if -_REACH <= offset < PAGE * PAGES]
     if len(seconds) != len(flat) // 3:
         raise ValueError("not a second of a row")

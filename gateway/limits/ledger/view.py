@@ -21,6 +21,9 @@ CHARGE = "q:"
 
 #: Seconds for which a cap that comes to its end is watched. A view is no older when the next call comes.
 WATCHED = 2.0
+#: Ledgers of others' rows that are kept although nothing here asks for them: an instance with a newer
+#: configuration, or a client that has not called here yet.
+_STRANGERS = 1000
 #: Rows in one read from which on a roll-up is cheaper.
 ROLLUP_ROWS = 20
 #: A roll-up older than this many seconds is not enough.
@@ -37,6 +40,8 @@ class View:
     def __init__(self, instance: str) -> None:
         self._instance = instance
         self._rings: dict[str, WindowSums] = {}
+        #: Keys that only others' rows have named.
+        self._strangers: set[str] = set()
         self._own = OwnRows(instance)
         self._others = OthersRows(instance, self._own, self._apply)
         self._merged_at = -_COLD
@@ -50,9 +55,12 @@ class View:
 
     def ring(self, key: str) -> WindowSums:
         """The sums under a key: everybody's for a charge, the others' for anything else."""
+        self._strangers.discard(key)
         ring = self._rings.get(key)
-        if ring is None:
-            ring = self._rings[key] = WindowSums(CHARGE_SPAN if key.startswith(CHARGE) else CAP_SPAN)
+        return self._new_ring(key) if ring is None else ring
+
+    def _new_ring(self, key: str) -> WindowSums:
+        ring = self._rings[key] = WindowSums(CHARGE_SPAN if key.startswith(CHARGE) else CAP_SPAN)
         return ring
 
     def note(self, key: str, second: int, tokens: int, requests: int) -> None:
@@ -90,6 +98,9 @@ class View:
         oldest = rows.page_of(now) - PAGES
         self._own.tidy(oldest)
         self._others.tidy(oldest)
+        for key in [key for key in self._strangers if self._rings[key].over(int(now))]:
+            self._strangers.discard(key)
+            del self._rings[key]
 
     # Own rows
 
@@ -111,6 +122,11 @@ class View:
         if now - self._merged_at > _COLD:
             return page - PAGES + 1
         return min(page, rows.page_of(self._merged_at - _LATE))
+
+    @property
+    def unreadable(self) -> int:
+        """Rows so far that could not be read."""
+        return self._others.unreadable
 
     @property
     def wants_rollup(self) -> bool:
@@ -152,7 +168,7 @@ class View:
             value = json.loads(text)
             made = float(value.pop("t"))
             pages = {int(number): (part[0], part[1]) for number, part in value.pop("p").items()}
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
         if not -PAGE < now - made <= PAGE * 2:
             return None
@@ -172,7 +188,12 @@ class View:
     def _apply(self, ledgers: Ledgers, sign: int, second: int) -> None:
         """Count what others changed, or take it out."""
         for key, flat in ledgers.items():
-            ring = self.ring(key)
+            ring = self._rings.get(key)
+            if ring is None:
+                if sign < 0 or len(self._strangers) >= _STRANGERS:
+                    continue
+                self._strangers.add(key)
+                ring = self._new_ring(key)
             ring.advance(second)
             for place in range(0, len(flat), 3):
                 ring.add(flat[place], sign * flat[place + 1], sign * flat[place + 2])

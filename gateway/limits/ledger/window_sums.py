@@ -99,6 +99,11 @@ class WindowSums:
         slot = second & _MASK
         return self._tokens[slot], self._requests[slot]
 
+    def over(self, second: int) -> bool:
+        """Whether nothing is left in the window at `second`, which becomes the current one."""
+        self.advance(second)
+        return self._aside is None and not any(self._tokens) and not any(self._requests)
+
     def seconds(self) -> range:
         """The seconds that are summed up, oldest first, those of clocks that run ahead included."""
         return range(self.head - self._span + 1, self.head - self._span - _KEPT + _SLOTS)
