@@ -12,7 +12,7 @@ import pytest
 from azure.data.tables.aio import TableServiceClient
 from instances import Instance, run_to_its_end
 
-from gateway.adapters.tables import PREFIX, TableStore, _day_table
+from gateway.adapters.tables import PREFIX, _day_table
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.ledger.rows import page_of
 from gateway.sharing.strict_caps import Grant, StrictCaps
