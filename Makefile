@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types fix lock locked soak bench clean
+.PHONY: help setup run test check format lint types fix infra lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,9 +30,9 @@ run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEW
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
-	@$(PYTEST) -m "not soak" --cov --cov-report=term:skip-covered
+	@$(PYTEST) -m "not soak" --ignore=tests/infra --cov --cov-report=term:skip-covered
 
-check: setup format lint types locked test ## Format, lint, types, lock and tests: what must pass
+check: setup format lint types locked infra test ## Format, lint, types, lock, templates and tests: what must pass
 
 format: $(VENV)/ready
 	@$(BIN)/ruff format --check .
@@ -46,6 +46,9 @@ types: $(VENV)/ready
 fix: $(VENV)/ready ## Format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+infra: $(VENV)/ready ## Build and lint the templates of infra/ and check what they would deploy; needs a Bicep compiler
+	@$(PYTEST) tests/infra
 
 lock: $(VENV)/ready ## Resolve requirements*.in into requirements*.txt, with hashes
 	@sh scripts/lock.sh $(BIN)

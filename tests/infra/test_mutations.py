@@ -1,0 +1,344 @@
+"""Each check is seen to fail: a fault is put into a copy of infra/, one at a time, and its check must notice."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import checks
+import pytest
+from checks import CHECKS
+from compiler import INFRA, PARAMETERS
+from world import World
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A fault: in `file`, `old` becomes `new`; `check` must fail for the deployment `parameters`."""
+
+    check: str
+    file: str
+    old: str
+    new: str
+    parameters: str = "foundry"
+
+
+M = Mutation
+REGION, STORAGE, VAULT, APP = (
+    f"modules/{name}.bicep" for name in ("region", "storage", "vault", "function-app")
+)
+OPENAI, NETWORK, ENDPOINT = (f"modules/{name}.bicep" for name in ("openai", "network", "private-endpoint"))
+
+ROLES = "roles_are_the_expected_ones_and_no_others"
+BEFORE = "roles_and_private_endpoints_come_before_the_site"
+KEYLESS = "nothing_takes_a_key_or_a_password"
+CLOSED = "nothing_is_public_that_should_not_be"
+PRIVATE = "private_endpoints_lead_to_everything_behind_the_gateway"
+FLEX = "sites_keep_the_rules_of_flex"
+NAMES = "names_are_such_as_azure_takes"
+MEMBERS = "the_configuration_names_what_exists"
+TLS = "everything_speaks_tls_1_2"
+SHAPE = "deployments_have_the_documented_shape"
+
+MUTATIONS = [
+    # Roles: another one, a wider scope, another kind of principal, one too many, one too few.
+    M(ROLES, "roles.bicep", checks.BLOB_OWNER, "b24988ac-6180-42a0-ab88-20f7382dd24c"),
+    M(ROLES, "roles.bicep", checks.SECRETS_USER, checks.SECRETS_OFFICER),
+    M(
+        ROLES,
+        STORAGE,
+        "scope: account\n  name: guid(account.id, identityId, roles.storageTable",
+        "name: guid(account.id, identityId, roles.storageTable",
+    ),
+    M(ROLES, VAULT, "principalType: 'ServicePrincipal'", "principalType: 'User'"),
+    M(ROLES, "modules/openai-role.bicep", "  scope: account\n", ""),
+    M(
+        ROLES,
+        REGION,
+        "scope: resourceGroup(account.subscriptionId, account.resourceGroup)",
+        "scope: resourceGroup()",
+        "existing-accounts",
+    ),
+    M(
+        ROLES,
+        VAULT,
+        "for person in operators:",
+        "for person in concat(operators, [{ principalId: principalId, principalType: 'User' }]):",
+    ),
+    M(
+        ROLES,
+        REGION,
+        "for account in accounts: {\n    name: 'role",
+        "for account in take(accounts, 1): {\n    name: 'role",
+        "existing-accounts",
+    ),
+    M(
+        "assignments_have_names_of_their_own",
+        STORAGE,
+        "guid(account.id, identityId, roles.storageTableDataContributor)",
+        "guid(account.id, identityId, roles.storageBlobDataOwner)",
+    ),
+    M(
+        "assignments_have_names_of_their_own",
+        "modules/openai-role.bicep",
+        "guid(account.id, identityId,",
+        "guid(account.id,",
+        "two-regions",
+    ),
+    # Order.
+    M(BEFORE, REGION, "    callAccounts\n", ""),
+    M(BEFORE, REGION, "    publishMetrics\n", ""),
+    M(BEFORE, REGION, "    accountEndpoints\n", ""),
+    M(BEFORE, REGION, "    vaultEndpoint\n", ""),
+    M("accounts_come_before_their_callers", "main.bicep", "    dependsOn: [\n      newAccounts\n    ]\n", ""),
+    # Keys.
+    M(KEYLESS, STORAGE, "allowSharedKeyAccess: false", "allowSharedKeyAccess: true"),
+    M(KEYLESS, STORAGE, "defaultToOAuthAuthentication: true", "defaultToOAuthAuthentication: false"),
+    M(KEYLESS, OPENAI, "disableLocalAuth: true", "disableLocalAuth: false"),
+    M(KEYLESS, OPENAI, "toLower(name)", "'x-${name}'"),
+    M(KEYLESS, "modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false"),
+    M(KEYLESS, VAULT, "enableRbacAuthorization: true", "enableRbacAuthorization: false"),
+    M(
+        KEYLESS,
+        APP,
+        "name: 'scm'\n    properties: {\n      allow: false",
+        "name: 'scm'\n    properties: {\n      allow: true",
+    ),
+    M(
+        KEYLESS,
+        STORAGE,
+        "output id string = account.id",
+        "output id string = account.id\noutput key string = account.listKeys().keys[0].value",
+    ),
+    # Exposure.
+    M(CLOSED, STORAGE, "allowBlobPublicAccess: false", "allowBlobPublicAccess: true"),
+    M(CLOSED, STORAGE, "allowCrossTenantReplication: false", "allowCrossTenantReplication: true"),
+    M(CLOSED, STORAGE, "publicAccess: 'None'", "publicAccess: 'Blob'"),
+    M(CLOSED, STORAGE, "private ? 'Disabled' : 'Enabled'", "'Enabled'", "private-network"),
+    M(CLOSED, VAULT, "private ? 'Deny' : 'Allow'", "'Allow'", "private-network"),
+    M(CLOSED, OPENAI, "private ? 'Disabled' : 'Enabled'", "'Enabled'", "private-network"),
+    M(CLOSED, VAULT, "bypass: 'None'", "bypass: 'AzureServices'"),
+    M(CLOSED, "main.bicep", "privateInbound: network == 'private'", "privateInbound: network == 'public'"),
+    M(PRIVATE, REGION, "groupId: 'table'", "groupId: 'queue'", "private-network"),
+    M(PRIVATE, REGION, "    'privatelink.services.ai.azure.com'\n", "", "private-network"),
+    M(
+        PRIVATE,
+        REGION,
+        "for account in privateNetwork ? accounts : []:",
+        "for account in privateNetwork ? take(accounts, 1) : []:",
+        "private-network",
+    ),
+    M(
+        PRIVATE,
+        REGION,
+        "network!.outputs.appSubnetId",
+        "network!.outputs.endpointSubnetId",
+        "private-network",
+    ),
+    M(PRIVATE, REGION, "= if (privateNetwork && privateInbound)", "= if (false)", "private-network"),
+    M(
+        "networks_are_made_for_flex",
+        NETWORK,
+        "Microsoft.App/environments",
+        "Microsoft.Web/serverFarms",
+        "private-network",
+    ),
+    M(
+        "networks_are_made_for_flex",
+        "main.bicep",
+        "place.?addressPrefix ?? '10.${index}.0.0/16'",
+        "'10.0.0.0/16'",
+        "everything",
+    ),
+    M(
+        "networks_are_made_for_flex",
+        "main.bicep",
+        "dnsResourceGroup: place.dnsResourceGroup",
+        "dnsResourceGroup: resourceGroup().name",
+        "everything",
+    ),
+    M(
+        "networks_are_made_for_flex",
+        NETWORK,
+        "for zone in zoneNames:",
+        "for zone in take(zoneNames, 3):",
+        "private-backends",
+    ),
+    M(TLS, STORAGE, "TLS1_2", "TLS1_0"),
+    M(TLS, STORAGE, "supportsHttpsTrafficOnly: true", "supportsHttpsTrafficOnly: false"),
+    M(TLS, APP, "httpsOnly: true", "httpsOnly: false"),
+    M(TLS, APP, "scmMinTlsVersion: '1.2'", "scmMinTlsVersion: '1.0'"),
+    # Flex Consumption.
+    M(FLEX, APP, "name: 'FC1'", "name: 'Y1'"),
+    M(FLEX, APP, "reserved: true", "reserved: false"),
+    M(FLEX, APP, "type: 'UserAssignedIdentity'", "type: 'SystemAssignedIdentity'"),
+    M(FLEX, STORAGE, "${containerName}'", "code'"),
+    M(FLEX, APP, "perInstanceConcurrency: perInstanceConcurrency", "perInstanceConcurrency: 1"),
+    M(FLEX, APP, "alwaysReady: alwaysReady == 0", "alwaysReady: alwaysReady == -1"),
+    M(
+        FLEX,
+        APP,
+        "KEY_VAULT_URL: keyVaultUri",
+        "KEY_VAULT_URL: keyVaultUri\n  FUNCTIONS_WORKER_RUNTIME: 'python'",
+    ),
+    M(FLEX, APP, "KEY_VAULT_URL: keyVaultUri", "KEY_VAULT_URL: keyVaultUri\n  WEBSITE_RUN_FROM_PACKAGE: '1'"),
+    M(FLEX, APP, "KEY_VAULT_URL: keyVaultUri", "KEY_VAULT_URL: keyVaultUri\n  AzureWebJobsStorage: 'x'"),
+    M(FLEX, APP, "pythonVersion == '3.12'", "pythonVersion == '3.11'", "everything"),
+    M(FLEX, APP, "http20Enabled: true", "http20Enabled: true\n      alwaysOn: true"),
+    M(
+        "zone_redundancy_is_whole_or_absent",
+        STORAGE,
+        "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'",
+        "'Standard_LRS'",
+        "everything",
+    ),
+    M(
+        "zone_redundancy_is_whole_or_absent",
+        "main.bicep",
+        "zoneRedundant ? max(alwaysReady, 2) : alwaysReady",
+        "alwaysReady",
+        "everything",
+    ),
+    # Names.
+    M(
+        NAMES,
+        "main.bicep",
+        "take(replace(base, '-', ''), 8)",
+        "take(replace(base, '-', ''), 9)",
+        "longest-prefix",
+    ),
+    M(NAMES, "main.bicep", "take(replace(base, '-', ''), 8)", "take(base, 8)", "everything"),
+    M(
+        NAMES,
+        REGION,
+        "name: 'pe-${name}-${uniqueString(account",
+        "name: 'pe-${name}-${account.name}-${uniqueString(account",
+        "longest-prefix",
+    ),
+    M(NAMES, "main.bicep", "  : toLower(prefix)", "  : prefix", "shortest-prefix"),
+    M(
+        NAMES,
+        "main.bicep",
+        "resourceGroup().id, base, compact(place.location))}'\n    addressPrefix",
+        "resourceGroup().id, base)}'\n    addressPrefix",
+        "two-regions",
+    ),
+    # The app's settings.
+    M(
+        "the_identity_is_the_one_that_has_the_roles",
+        APP,
+        "AZURE_CLIENT_ID: identityClientId",
+        "AZURE_CLIENT_ID: ''",
+    ),
+    M("the_identity_is_the_one_that_has_the_roles", APP, "Authorization=AAD;", ""),
+    M(
+        "the_identity_is_the_one_that_has_the_roles",
+        REGION,
+        "identityClientId: identity.properties.clientId\n    app",
+        "identityClientId: identity.properties.principalId\n    app",
+    ),
+    M(
+        "each_region_has_storage_and_vault_of_its_own",
+        REGION,
+        "tablesEndpoint: storage.outputs.tablesEndpoint\n    package",
+        "tablesEndpoint: storage.outputs.blobEndpoint\n    package",
+    ),
+    M(
+        "each_region_has_storage_and_vault_of_its_own",
+        "main.bicep",
+        "location: place.location\n      tags",
+        "location: resourceGroup().location\n      tags",
+        "two-regions",
+    ),
+    M(
+        "settings_hold_no_secret",
+        APP,
+        "KEY_VAULT_URL: keyVaultUri",
+        "KEY_VAULT_URL: keyVaultUri\n  OPENAI_API_KEY: 'x'",
+    ),
+    M(
+        "settings_hold_no_secret",
+        APP,
+        "TABLES_ENDPOINT: tablesEndpoint",
+        "TABLES_ENDPOINT: '@Microsoft.KeyVault(SecretUri=x)'",
+    ),
+    M(
+        "outputs_hold_no_secret",
+        "main.bicep",
+        "output endpoint string",
+        "output document string = checkedDocument\noutput endpoint string",
+    ),
+    # The vault and what is in it.
+    M("vaults_outlive_mistakes", VAULT, "enableSoftDelete: true", "enableSoftDelete: false"),
+    M(
+        "vaults_outlive_mistakes",
+        VAULT,
+        "purgeProtection ? { enablePurgeProtection: true } : {}",
+        "{ enablePurgeProtection: purgeProtection }",
+        "everything",
+    ),
+    M(
+        "vaults_outlive_mistakes",
+        "main.bicep",
+        "param purgeProtection bool = true",
+        "param purgeProtection bool = false",
+    ),
+    M(
+        "vaults_get_two_secrets_and_never_the_operators_own",
+        VAULT,
+        "name: 'gateway-clients'",
+        "name: 'gateway-config'",
+        "two-regions",
+    ),
+    M(
+        "vaults_get_two_secrets_and_never_the_operators_own",
+        VAULT,
+        "name: 'gateway-deployments'",
+        "name: 'deployments'",
+    ),
+    M("who_did_what_is_recorded", VAULT, "'AuditEvent'", "'AzurePolicyEvaluationDetails'"),
+    M("who_did_what_is_recorded", OPENAI, "category: 'RequestResponse'", "category: 'Trace'"),
+    # Deployments and the configuration made of them.
+    M(SHAPE, OPENAI, "@batchSize(1)\n", ""),
+    M(SHAPE, OPENAI, "for item in ordered:", "for item in deployments:"),
+    M(SHAPE, OPENAI, "format: 'OpenAI'", "format: 'Microsoft'"),
+    M(
+        SHAPE,
+        OPENAI,
+        "item.?versionUpgradeOption ?? 'OnceNewDefaultVersionAvailable'",
+        "item.?versionUpgradeOption",
+    ),
+    M(MEMBERS, "main.bicep", "isProvisioned(item.sku) ? 1 : 2", "2"),
+    M(MEMBERS, "main.bicep", "item.capacity * 1000", "item.capacity"),
+    M(MEMBERS, "main.bicep", "{ ptu_count: item.capacity }", "{}"),
+    M(MEMBERS, "main.bicep", "item.kind == 'AIServices' ? 'services.ai' : 'openai'", "'openai'"),
+    M(MEMBERS, "main.bicep", "accounts[index].deployments,", "take(accounts[index].deployments, 1),"),
+    M("the_gateway_accepts_the_configuration", "main.bicep", "item.capacity * 1000", "0"),
+    M("azd_finds_one_app", "main.bicep", "index == 0 ? 'gateway' : ''", "'gateway'", "two-regions"),
+]
+
+
+@pytest.mark.parametrize(
+    "mutation", MUTATIONS, ids=lambda mutation: f"{mutation.check}-{mutation.old[:30].strip()!r}"
+)
+def test_a_fault_is_noticed(compiler, tmp_path, mutation):
+    infra = tmp_path / "infra"
+    # Without the linter's rules as errors: a fault may also be bad style.
+    shutil.copytree(INFRA, infra, ignore=shutil.ignore_patterns("bicepconfig.json"))
+    parameters = tmp_path / "tests/infra/parameters" / f"{mutation.parameters}.bicepparam"
+    parameters.parent.mkdir(parents=True)
+    shutil.copy(PARAMETERS / parameters.name, parameters)
+    text = (infra / mutation.file).read_text()
+    assert mutation.old in text, "the template has changed: put the fault in anew"
+    (infra / mutation.file).write_text(text.replace(mutation.old, mutation.new))
+
+    world = World(
+        mutation.parameters, compiler.snapshot(parameters), lambda: compiler.template(infra / "main.bicep")
+    )
+
+    with pytest.raises((AssertionError, KeyError, StopIteration)):
+        getattr(checks, mutation.check)(world)
+
+
+def test_every_check_has_been_seen_to_fail():
+    assert {check.__name__ for check in CHECKS} == {mutation.check for mutation in MUTATIONS}

@@ -1,0 +1,235 @@
+"""Parameters: what is refused before anything is made, what the shipped files lead to, and what each one changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+from compiler import INFRA, PARAMETERS
+from world import World
+
+ACCOUNT = "{ kind: 'Existing', name: 'one', deployments: [{ name: 'd', sku: 'Standard', capacity: 1 }] }"
+NEW = (
+    "{ kind: 'OpenAI', location: 'norwayeast', deployments: [{ model: 'm', sku: 'Standard', capacity: 1 }] }"
+)
+
+#: Models that refuse new deployments since 2026.
+RETIRED = ("gpt-4o", "gpt-4.1", "o1", "o3-mini", "whisper", "tts")
+
+
+@pytest.fixture
+def deployed(compiler, tmp_path):
+    """The World that a parameter file's text leads to."""
+
+    def deploy(text: str, template: str = "main") -> World:
+        path = tmp_path / "some.bicepparam"
+        path.write_text(f"using '{os.path.relpath(INFRA / template, tmp_path)}.bicep'\n{text}\n")
+        return World("some", compiler.snapshot(path), dict)
+
+    return deploy
+
+
+def accounts(*entries: str) -> str:
+    return f"param accounts = [\n{chr(10).join(entries)}\n]"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"param prefix = 'my_app'\n{accounts(ACCOUNT)}", "prefix: only letters, digits and hyphens"),
+        (f"param prefix = 'app-'\n{accounts(ACCOUNT)}", "prefix: only letters, digits and hyphens"),
+        (f"param prefix = '-app'\n{accounts(ACCOUNT)}", "prefix: only letters, digits and hyphens"),
+        (f"param prefix = 'caf\u00e9'\n{accounts(ACCOUNT)}", "prefix: only letters, digits and hyphens"),
+        (
+            f"param regions = [{{ location: 'norwayeast' }}, {{ location: 'Norway East' }}]\n{accounts(ACCOUNT)}",
+            "a location stands twice",
+        ),
+        (
+            f"param network = 'private'\nparam regions = [{{ location: 'a' }}, {{ location: 'b' }}]\n{accounts(ACCOUNT)}",
+            "dnsResourceGroup of its own",
+        ),
+        (accounts(ACCOUNT, ACCOUNT), "an account stands twice"),
+        (accounts(NEW, NEW), "an account stands twice"),
+        (accounts(NEW.replace("model: 'm'", "name: 'm'")), "a new deployment needs a model"),
+        (accounts(ACCOUNT.replace("name: 'd', ", "")), "a deployment needs a model, or a name"),
+        (
+            accounts(
+                ACCOUNT.replace(
+                    "deployments: [", "deployments: [" + "{ name: 'd', sku: 'Standard', capacity: 1 }, " * 200
+                )
+            ),
+            "too many deployments for one secret",
+        ),
+    ],
+)
+def test_what_azure_would_refuse_halfway_is_refused_at_once(deployed, text, reason):
+    with pytest.raises(ValueError, match=reason):
+        deployed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"param prefix = 'a'\n{accounts(ACCOUNT)}",
+        f"param prefix = 'abcdefghijklmnopqrstu'\n{accounts(ACCOUNT)}",
+        f"param pythonVersion = '3.11'\n{accounts(ACCOUNT)}",
+        f"param instanceMemoryMB = 1024\n{accounts(ACCOUNT)}",
+        f"param maximumInstanceCount = 39\n{accounts(ACCOUNT)}",
+        f"param perInstanceConcurrency = 1001\n{accounts(ACCOUNT)}",
+        f"param settings = {{ GATEWAY_KEEPALIVE: '3' }}\n{accounts(ACCOUNT)}",
+        f"param settings = {{ OPENAI_API_KEY: 'x' }}\n{accounts(ACCOUNT)}",
+        f"param callers = {{ clients: [{{ name: 'a', keys: [{{ hash: 'sk-in-clear' }}] }}] }}\n{accounts(ACCOUNT)}",
+        accounts(ACCOUNT.replace("'Standard'", "'Free'")),
+        accounts(ACCOUNT.replace("capacity: 1", "capacity: 0")),
+        accounts(ACCOUNT.replace("kind: 'Existing'", "kind: 'SpeechServices'")),
+        "param accounts = []",
+    ],
+)
+def test_what_the_types_know_is_refused_by_the_compiler(deployed, text):
+    with pytest.raises(ValueError, match=r"Compilation failed|allowed|minimum|maximum|length"):
+        deployed(text)
+
+
+@pytest.mark.parametrize("name", ["main", "subscription"])
+def test_the_shipped_parameters_name_models_that_can_be_deployed(compiler, name):
+    world = World(name, compiler.snapshot(INFRA / f"{name}.bicepparam"), dict)
+
+    models = {
+        found["properties"]["model"]["name"] for found in world.of("CognitiveServices/accounts/deployments")
+    }
+    assert {"gpt-5.4-mini", "text-embedding-3-small"} == models
+    assert not [model for model in models if model.startswith(RETIRED)]
+
+
+def test_the_shipped_parameters_say_how_to_list_what_a_region_offers():
+    assert "az cognitiveservices model list --location" in (INFRA / "main.bicepparam").read_text()
+
+
+def test_callers_are_written_where_the_parameter_is_given_and_left_alone_otherwise(deployed):
+    clients = "param callers = { clients: [{ name: 'a', admin: true }] }"
+
+    without, given = deployed(accounts(ACCOUNT)), deployed(f"{clients}\n{accounts(ACCOUNT)}")
+
+    assert not [found for found in without.resources if found["name"].endswith("/gateway-clients")]
+    (secret,) = (found for found in given.resources if found["name"].endswith("/gateway-clients"))
+    # The parameter is secure, so the compiler keeps its value and what depends on it to itself.
+    assert "[not(equals(parameters('callers'), null()))]" == secret["condition"]
+
+
+def test_callers_are_no_part_of_the_history_of_deployments(compiler):
+    template = compiler.template(INFRA / "main.bicep")
+
+    assert "secureObject" == template["definitions"]["callersType"]["type"]
+    assert "sha256" not in json.dumps(compiler.snapshot(PARAMETERS / "two-regions.bicepparam"))
+
+
+def test_operators_may_edit_the_vault_of_each_region(deployed):
+    person = "{ principalId: '00000000-0000-0000-0000-00000000000c', principalType: 'User' }"
+    regions = "param regions = [{ location: 'norwayeast' }, { location: 'westeurope' }]"
+
+    world = deployed(f"param operators = [{person}]\n{regions}\n{accounts(ACCOUNT)}")
+
+    officers = [found for found in world.assignments if found.principal.endswith("00c")]
+    assert ["User", "User"] == [found.principal_type for found in officers]
+    assert {vault["id"] for vault in world.of("KeyVault/vaults")} == {found.scope for found in officers}
+
+
+def test_a_setting_reaches_the_app(deployed):
+    world = deployed(f"param settings = {{ GATEWAY_KEEP_ALIVE: '10' }}\n{accounts(ACCOUNT)}")
+
+    assert {"name": "GATEWAY_KEEP_ALIVE", "value": "10"} in world.sites[0]["properties"]["siteConfig"][
+        "appSettings"
+    ]
+
+
+def test_an_app_has_the_size_that_was_asked_for(world):
+    app = world("everything").sites[0]["properties"]
+
+    assert {
+        "instanceMemoryMB": 4096,
+        "maximumInstanceCount": 400,
+        # Two at least where zones are redundant.
+        "alwaysReady": [{"name": "http", "instanceCount": 2}],
+        "triggers": {"http": {"perInstanceConcurrency": 200}},
+    } == app["functionAppConfig"]["scaleAndConcurrency"]
+    assert {"allowedOrigins": ["https://chat.contoso.com"]} == app["siteConfig"]["cors"]
+
+
+def test_python_has_a_hundred_requests_at_a_time_by_default(world):
+    app = world("smallest").sites[0]["properties"]["functionAppConfig"]
+
+    assert "3.13" == app["runtime"]["version"]
+    assert {"http": {"perInstanceConcurrency": 100}} == app["scaleAndConcurrency"]["triggers"]
+
+
+def test_a_deployment_is_made_as_written(world):
+    made = {
+        found["name"]: found for found in world("everything").of("CognitiveServices/accounts/deployments")
+    }
+
+    assert {
+        "sku": {"name": "ProvisionedManaged", "capacity": 50},
+        "properties": {
+            "model": {"format": "OpenAI", "name": "gpt-5.4-mini", "version": "2026-03-17"},
+            "versionUpgradeOption": "NoAutoUpgrade",
+            "raiPolicyName": "Microsoft.DefaultV2",
+            "spilloverDeploymentName": "mini-standard",
+        },
+    } == {key: made["contoso-openai/mini-ptu"][key] for key in ("sku", "properties")}
+
+
+def test_the_configuration_is_made_of_accounts_and_deployments(world):
+    members = {
+        member["model_info"]["id"]: member for member in world("everything").configurations[0]["model_list"]
+    }
+
+    assert {
+        "model_name": "gpt-5.4-mini",
+        "litellm_params": {
+            "model": "azure/mini-standard",
+            "api_base": "https://contoso-openai.openai.azure.com",
+            "api_version": "2025-04-01-preview",
+            "order": 2,
+        },
+        "model_info": {"id": "contoso-openai/mini-standard", "mode": "chat"},
+        "tpm": 250000,
+        "rpm": 2500,
+    } == members["contoso-openai/mini-standard"]
+    assert {
+        "model_name": "speech",
+        "litellm_params": {
+            "model": "azure/tts",
+            "api_base": "https://shared-openai.cognitiveservices.azure.com",
+            "api_version": "v1",
+            "order": 2,
+        },
+        "model_info": {"id": "shared-openai/tts", "mode": "audio_speech"},
+        "tpm": 3000,
+        "rpm": 3,
+    } == members["shared-openai/tts"]
+
+
+def test_deleted_names_are_brought_back_where_that_is_asked_for(world, compiler):
+    restored = world("everything")
+
+    assert all(account["properties"]["restore"] for account in restored.of("CognitiveServices/accounts"))
+    assert all("recover" == vault["properties"]["createMode"] for vault in restored.of("KeyVault/vaults"))
+    assert not re.search(r'"restore"|createMode', world("foundry").text)
+
+
+def test_azd_makes_a_resource_group_and_the_same_in_it(compiler):
+    world = World("subscription", compiler.snapshot(INFRA / "subscription.bicepparam"), dict)
+
+    (group,) = world.of("Resources/resourceGroups")
+    assert ("rg-gateway", {"azd-env-name": "gateway"}) == (group["name"], group["tags"])
+    assert all("/resourceGroups/rg-gateway" in found["id"] for found in world.resources)
+    assert 1 == len(world.sites)
+    assert {
+        "AZURE_RESOURCE_GROUP",
+        "GATEWAY_KEY_VAULT_NAME",
+        "GATEWAY_URL",
+        "SERVICE_GATEWAY_ENDPOINTS",
+        "SERVICE_GATEWAY_NAME",
+    } == world.outputs.keys()
