@@ -12,6 +12,8 @@ from gateway.settings import SettingsError
 
 #: Seconds for a call that is not streamed: nothing but the gateway limits it on the embedded host.
 REPLY_TIMEOUT = 600.0
+#: Seconds between looks at the file of the configuration: a process of its own is never frozen.
+RELOAD_SECONDS = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     if source is not None:
         overrides["GATEWAY_CONFIG"] = source
     try:
-        settings = process.read({**os.environ, **overrides}, reply_timeout=REPLY_TIMEOUT)
+        settings = process.read(
+            {**os.environ, **overrides}, reply_timeout=REPLY_TIMEOUT, reload_seconds=RELOAD_SECONDS
+        )
         if options.command == "check":
             from gateway.cli import check  # noqa: PLC0415  `--help` needs none of it
 

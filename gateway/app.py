@@ -1,7 +1,9 @@
 """The composition root: which concrete class is used, decided in one place.
 
-One gateway per worker process, made on its first request: on Functions there is no start-up hook, and a bad
-configuration must not keep the host from listing the functions.
+What lives as long as the worker (connections, tokens, ledgers) is the `Process`. What follows from a
+configuration is a `Snapshot`, replaced as a whole when the configuration changes. Both are made on the first
+request: on Functions there is no start-up hook, and a bad configuration must not keep the host from listing
+the functions.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ import random
 import secrets
 import time
 
-from gateway import settings as process
+from gateway import settings as environment
 from gateway.adapters import tables
 from gateway.adapters.identity import EntraTokens
 from gateway.adapters.tables import TableStore
 from gateway.auth.authenticator import Authenticator
 from gateway.config.deployment import Config
-from gateway.config.load import load, read
-from gateway.config.problems import ConfigError
+from gateway.config.load import load
+from gateway.config.refresh import Refresh
+from gateway.config.sources import Document, SettingSource
 from gateway.errors import NotReady
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.gateway import Gateway
+from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
@@ -35,73 +39,99 @@ from gateway.upstream.transport import PooledTransport
 
 _log = logging.getLogger("gateway")
 
-_NO_CONFIG = "GATEWAY_CONFIG: is not set; it holds the configuration document, or the path of one"
+#: What the limits know before a configuration is loaded.
+_NOTHING = Config(models={})
 
 
-class App:
-    """A gateway and what it holds open."""
+class Process:
+    """What this process holds open and counts, and the snapshot in force."""
 
-    def __init__(self, config: Config, settings: Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._created = int(time.time())
         self._upstream = Upstream(PooledTransport())
         self._tokens = EntraTokens(time.time)
-        attempts = Attempts(
-            config, self._upstream, self._tokens, clock=time.time, silence=settings.stream_timeout
-        )
-        balancer = Balancer(config, secrets.token_hex(6), random.random)
         store = _store(settings)
         self._tables = isinstance(store, TableStore)
-        self._sharing = Replication(
-            balancer,
-            store,
-            clock=time.time,
-            random=random.random,
-            strict_fails_open=config.strict_fails_open,
+        self._balancer = Balancer(_NOTHING, secrets.token_hex(6), random.random)
+        self._sharing = Replication(self._balancer, store, clock=time.time, random=random.random)
+        self._source = SettingSource(settings.config)
+        self.refresh = Refresh(
+            self._source, self._load, self._use, every=settings.reload_seconds, clock=time.time
         )
-        models = Models(config, created=int(time.time()))
-        dispatcher = Dispatcher(config, models, attempts, balancer, self._sharing, random=random.random)
-        authenticator = Authenticator(config.master_key)
-        status = Status(authenticator, balancer, self._sharing)
-        self.gateway = Gateway(settings, authenticator, models, dispatcher, status, clock=time.time)
+        self._snapshot: Snapshot | None = None
+        status = Status(self._balancer, self._sharing, lambda: self.refresh.state)
+        self.gateway = Gateway(settings, self._current, status, clock=time.time)
 
-    def load(self) -> None:
-        """Import what a worker leaves for its first requests: for hosts that start ahead of them."""
+    def start(self) -> None:
+        """Load the configuration, and what a worker leaves for its first requests. Raises ConfigError.
+
+        For hosts that start ahead of the first request.
+        """
+        self.refresh.take(self._source.read_now())
         if self._tables:
             tables.load()
 
     async def close(self) -> None:
         """Write what the other instances should know, and close all connections."""
+        await self.refresh.close()
         await self._sharing.close()
         await self._upstream.close()
         await self._tokens.close()
 
+    async def _current(self) -> Snapshot:
+        """The snapshot for a request that begins now. Raises NotReady where none was loaded yet."""
+        self.refresh.look_if_due()
+        if self._snapshot is None:
+            await self.refresh.first_look()
+        if self._snapshot is None:
+            raise NotReady
+        return self._snapshot
+
+    def _load(self, document: Document) -> Config:
+        settings = self._settings
+        return load(document.text, settings.environ, allow_anonymous=settings.allow_anonymous)
+
+    def _use(self, config: Config) -> None:
+        """Answer requests that begin from now on by `config`; those under way end by their own snapshots."""
+        self._balancer.configure(config)
+        self._sharing.reservations.fails_open = config.strict_fails_open
+        models = Models(config, self._created)
+        attempts = Attempts(
+            config,
+            self._upstream,
+            self._tokens,
+            clock=time.time,
+            silence=self._settings.stream_timeout,
+        )
+        dispatcher = Dispatcher(config, models, attempts, self._balancer, self._sharing, random=random.random)
+        self._snapshot = Snapshot(Authenticator(config.master_key), models, dispatcher)
+
 
 class Root:
-    """The process's one App, or why there is none."""
+    """The process's one Process, or why there is none."""
 
     def __init__(self) -> None:
-        self._app: App | None = None
+        self._process: Process | None = None
         self._failed = False
 
-    def install(self, app: App) -> None:
-        """Use `app`, which a host made at its start."""
-        self._app = app
+    def install(self, process: Process) -> None:
+        """Use `process`, which a host made at its start."""
+        self._process = process
 
     def gateway(self) -> Gateway:
-        """The process's gateway, made on the first call. Raises NotReady; the log then lists the problems."""
-        if self._app is not None:
-            return self._app.gateway
-        if not self._failed:
+        """The process's gateway, made on the first call. Raises NotReady where the settings are wrong."""
+        if self._process is None and not self._failed:
             try:
-                self._app = build(process.read())
-            except (ConfigError, SettingsError) as error:
-                # Not tried again: settings change with a restart of the worker, and a flood of requests
-                # must not read a broken document once for each.
+                self._process = Process(environment.read())
+            except SettingsError as error:
+                # Not tried again: settings change with a restart of the worker.
                 self._failed = True
                 for problem in error.problems:
                     _log.error("configuration: %s", problem)
-            else:
-                return self._app.gateway
-        raise NotReady
+        if self._process is None:
+            raise NotReady
+        return self._process.gateway
 
 
 def _store(settings: Settings) -> Store:
@@ -111,16 +141,6 @@ def _store(settings: Settings) -> Store:
     if settings.storage:
         return TableStore(time.time, connection_string=settings.storage)
     return MemoryStore()
-
-
-def build(settings: Settings) -> App:
-    """An App from settings. Raises ConfigError with every problem; logs the configuration's warnings."""
-    if settings.config is None:
-        raise ConfigError([_NO_CONFIG])
-    config = load(read(settings.config), settings.environ, allow_anonymous=settings.allow_anonymous)
-    for warning in config.warnings:
-        _log.warning("configuration: %s", warning)
-    return App(config, settings)
 
 
 root = Root()

@@ -24,6 +24,11 @@ class Setting:
 
 SETTINGS = (
     Setting("GATEWAY_CONFIG", None, "The configuration: a path, or the YAML or JSON document itself."),
+    Setting(
+        "GATEWAY_RELOAD_SECONDS",
+        "0 on Functions, 5 on the embedded host",
+        "Seconds between looks at the file of the configuration; 0 for none.",
+    ),
     Setting("GATEWAY_ALLOW_ANONYMOUS", "0", "1 opens the gateway to every caller, with any key or none."),
     Setting(
         "GATEWAY_MAX_BODY_BYTES", "100000000", "Largest request body; must lie below the host's own limit."
@@ -87,6 +92,8 @@ class Settings:
     #: What os.environ/NAME in the configuration refers to.
     environ: Mapping[str, str] = field(repr=False)
     config: str | None
+    #: 0 for never.
+    reload_seconds: float
     allow_anonymous: bool
     max_body: int
     max_held: int
@@ -101,15 +108,17 @@ class Settings:
     storage: str | None = field(repr=False)
 
 
-def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220.0) -> Settings:
-    """The settings of this process (or of `environ`); `reply_timeout` is the host's default.
+def read(
+    environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220.0, reload_seconds: float = 0.0
+) -> Settings:
+    """The settings of this process (or of `environ`); the arguments are the host's defaults.
 
     Raises SettingsError with every problem.
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
 
-    def number(name: str, default: float | None = None) -> float:
+    def number(name: str, default: float | None = None, *, zero: bool = False) -> float:
         text = environ.get(name, "").strip()
         if not text:
             return float(_DEFAULTS[name] or 0) if default is None else default
@@ -117,8 +126,8 @@ def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (value > 0 and math.isfinite(value)):
-            problems.append(f"{name}: must be a number above 0")
+        if not ((value > 0 or (zero and value == 0)) and math.isfinite(value)):
+            problems.append(f"{name}: must be a number above 0{', or 0' if zero else ''}")
         return value
 
     def flag(name: str) -> bool:
@@ -130,6 +139,7 @@ def read(environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220
     values = Settings(
         environ=environ,
         config=environ.get("GATEWAY_CONFIG") or None,
+        reload_seconds=number("GATEWAY_RELOAD_SECONDS", reload_seconds, zero=True),
         allow_anonymous=flag("GATEWAY_ALLOW_ANONYMOUS"),
         max_body=_whole(number("GATEWAY_MAX_BODY_BYTES")),
         max_held=_whole(number("GATEWAY_MAX_HELD_BYTES")),

@@ -10,9 +10,10 @@ import pytest
 from support.samples import Caller, settings
 from support.scripted import Scripted, reply
 
-from gateway.app import Root, build
+from gateway.app import Process, Root
 from gateway.config.problems import ConfigError
 from gateway.errors import NotReady
+from gateway.protocol.endpoints import MODELS
 from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT
 from gateway.storage.memory import MemoryStore
@@ -26,10 +27,16 @@ def document(base="https://x.openai.azure.com", **sections):
     return json.dumps({"model_list": [{"model_name": "gpt", "litellm_params": params}], **sections})
 
 
+def started(**environ):
+    process = Process(settings(**environ))
+    process.start()
+    return process
+
+
 def test_a_configuration_becomes_a_gateway_that_answers():
     async def work():
         async with Scripted(reply(200, b'{"a":1}')) as upstream:
-            app = build(settings(config=document(upstream.url), allow_anonymous="1"))
+            app = started(config=document(upstream.url), allow_anonymous="1")
             answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
             await app.close()
             return answer.body, upstream.requests[0][0].split(b"\r\n")[0]
@@ -50,9 +57,7 @@ def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monke
 
     async def work():
         async with Scripted(reply(200, b'{"a":1}')) as upstream:
-            app = build(
-                settings(config=document(upstream.url, general_settings=general), allow_anonymous="1")
-            )
+            app = started(config=document(upstream.url, general_settings=general), allow_anonymous="1")
             answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
             await app.close()
             return answer.status, dict(answer.headers).get("retry-after")
@@ -62,24 +67,24 @@ def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monke
 
 def test_without_a_configuration_there_is_no_gateway():
     with pytest.raises(ConfigError) as caught:
-        build(settings())
+        started()
     assert [
         "GATEWAY_CONFIG: is not set; it holds the configuration document, or the path of one"
     ] == caught.value.problems
 
 
 def test_warnings_of_a_configuration_are_logged(caplog):
-    build(settings(config=document(litellm_settings={"drop_params": False}), allow_anonymous="1"))
+    started(config=document(litellm_settings={"drop_params": False}), allow_anonymous="1")
     assert [logging.WARNING] * len(caplog.records) == [record.levelno for record in caplog.records]
 
 
 @pytest.mark.parametrize(("storage", "loaded"), [(AZURITE, True), ("", False)])
 def test_a_host_with_time_loads_the_client_of_the_store_before_the_first_request(storage, loaded):
     code = (
-        "import sys; from gateway.app import build; from gateway.settings import read\n"
+        "import sys; from gateway.app import Process; from gateway.settings import read\n"
         "names = ('GATEWAY_CONFIG', 'AzureWebJobsStorage', 'GATEWAY_ALLOW_ANONYMOUS')\n"
-        "app = build(read(dict(zip(names, [*sys.argv[1:], '1']))))\n"
-        "before = 'azure.data.tables' in sys.modules; app.load()\n"
+        "app = Process(read(dict(zip(names, [*sys.argv[1:], '1']))))\n"
+        "before = 'azure.data.tables' in sys.modules; app.start()\n"
         "print(before, 'azure.data.tables' in sys.modules)"
     )
     run = subprocess.run(
@@ -90,20 +95,29 @@ def test_a_host_with_time_loads_the_client_of_the_store_before_the_first_request
 
 def test_a_bad_configuration_is_told_once_and_answered_always(monkeypatch, caplog):
     monkeypatch.setenv("GATEWAY_CONFIG", "{}")
-    root = Root()
-    for _ in range(3):
-        with pytest.raises(NotReady):
-            root.gateway()
-    lines = [record.getMessage() for record in caplog.records]
+
+    async def work():
+        gateway = Root().gateway()
+        statuses = []
+        for _ in range(3):
+            statuses.append((await gateway.handle(Request(MODELS, {}, Caller()))).status)
+            with pytest.raises(NotReady):
+                await gateway.readiness({})
+        return statuses
+
+    assert [503] * 3 == asyncio.run(work())
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert lines
     assert len(lines) == len(set(lines))
     assert all(line.startswith("configuration: ") for line in lines)
 
 
-def test_bad_settings_are_a_bad_configuration(monkeypatch, caplog):
+def test_bad_settings_are_told_once_and_answered_always(monkeypatch, caplog):
     monkeypatch.setenv("GATEWAY_KEEP_ALIVE", "x")
-    with pytest.raises(NotReady):
-        Root().gateway()
+    root = Root()
+    for _ in range(2):
+        with pytest.raises(NotReady):
+            root.gateway()
     assert ["configuration: GATEWAY_KEEP_ALIVE: must be a number above 0"] == [
         record.getMessage() for record in caplog.records
     ]
@@ -117,6 +131,6 @@ def test_the_gateway_is_made_once(monkeypatch):
 
 
 def test_a_host_may_bring_its_own():
-    app, root = build(settings(config=document(), allow_anonymous="1")), Root()
-    root.install(app)
-    assert app.gateway is root.gateway()
+    process, root = started(config=document(), allow_anonymous="1"), Root()
+    root.install(process)
+    assert process.gateway is root.gateway()

@@ -59,6 +59,8 @@ PURE = {
     "upstream.redaction",
     "upstream.verdicts",
 }
+#: In pure folders, but where something is waited for.
+WAITING = {"config.refresh", "config.sources"}
 IMPURE = {
     "asyncio",
     "random",
@@ -157,10 +159,10 @@ def test_the_core_knows_nothing_of_a_configurations_document():
     for name, tree in SOURCES.items():
         if not within(name, {"__main__", "app", "cli", "config"}):
             known = {imported for imported in ours(tree) if imported.startswith("config")}
-            assert known <= {"config.deployment"}, name
+            assert known <= {"config.deployment", "config.refresh"}, name
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if within(name, PURE)])
+@pytest.mark.parametrize("name", [name for name in SOURCES if within(name, PURE) and name not in WAITING])
 def test_pure_modules_read_no_clock_and_draw_no_numbers(name):
     tree = SOURCES[name]
     assert set() == {imported.split(".")[0] for imported in imports(tree)} & IMPURE
@@ -202,7 +204,8 @@ at_start = sorted(sys.modules)
 from gateway import app, settings
 document = {"model_list": [{"model_name": "gpt", "litellm_params": {
     "model": "azure/x", "api_base": "https://x.openai.azure.com", "api_key": "k"}}]}
-app.build(settings.read({"GATEWAY_CONFIG": json.dumps(document), "GATEWAY_ALLOW_ANONYMOUS": "1"}))
+environ = {"GATEWAY_CONFIG": json.dumps(document), "GATEWAY_ALLOW_ANONYMOUS": "1"}
+app.Process(settings.read(environ)).start()
 print(json.dumps([at_start, sorted(sys.modules)]))
 """
 

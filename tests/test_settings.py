@@ -46,6 +46,19 @@ def test_a_number_that_is_none_above_zero_is_refused(name, member, value):
     assert [f"{name}: must be a number above 0"] == caught.value.problems
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("", 5), ("0", 0), ("0.5", 0.5), ("30", 30)])
+def test_looks_at_the_configuration_may_be_switched_off(text, seconds):
+    assert seconds == read({"GATEWAY_RELOAD_SECONDS": text}, reload_seconds=5).reload_seconds
+    assert 0 == read({}).reload_seconds
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "nan", "inf"])
+def test_a_time_between_looks_is_zero_or_more(value):
+    with pytest.raises(SettingsError) as caught:
+        read({"GATEWAY_RELOAD_SECONDS": value})
+    assert ["GATEWAY_RELOAD_SECONDS: must be a number above 0, or 0"] == caught.value.problems
+
+
 def test_all_problems_are_told_at_once():
     with pytest.raises(SettingsError) as caught:
         read({"GATEWAY_KEEP_ALIVE": "x", "GATEWAY_STREAM_HOLD": "y", "GATEWAY_ALLOW_ANONYMOUS": "maybe"})
@@ -115,4 +128,4 @@ def test_the_table_lists_every_variable_that_the_code_names():
         )
     )
     assert named == {setting.name for setting in SETTINGS}
-    assert len(NUMBERS) == sum(field.type in ("int", "float") for field in fields(Settings))
+    assert len(NUMBERS) + 1 == sum(field.type in ("int", "float") for field in fields(Settings))

@@ -22,16 +22,16 @@ def run(settings: Settings, host: str, port: int) -> int:
     # What is imported lives as long as the process. Looking for garbage in it meanwhile was a fifth of the
     # imports' CPU, and looking again with each full collection afterwards would be for nothing.
     gc.disable()
-    from gateway.app import build, root  # noqa: PLC0415  garbage collection is off by now
+    from gateway.app import Process, root  # noqa: PLC0415  garbage collection is off by now
 
     # No line names threads or processes, so they are not looked up for each (Python's Logging HOWTO).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     # azure-identity and its HTTP pipeline write several lines for every token.
     logging.getLogger("azure").setLevel(logging.WARNING)
-    app = build(settings)
-    app.load()
-    root.install(app)
+    process = Process(settings)
+    process.start()
+    root.install(process)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
     from gateway.server import uvicorn_server  # noqa: PLC0415
@@ -42,7 +42,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     asgi: ASGIApp = EmbeddedHost(function_app.app.get_functions(), read_route_prefix(ROOT / "host.json"))
     if settings.cors_origins:
         asgi = _with_cors(asgi, settings.cors_origins)
-    return uvicorn_server.run(asgi, host, port, GRACE, on_stop=app.close)
+    return uvicorn_server.run(asgi, host, port, GRACE, on_stop=process.close)
 
 
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

@@ -1,14 +1,12 @@
 """A configuration document to a `Config`, or to the list of everything that is wrong with it.
 
-This is the order of the steps: text, references, sections, members, groups, access. No I/O but `read`.
+This is the order of the steps: text, references, sections, members, groups, access. No I/O.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
@@ -18,9 +16,7 @@ from gateway.config.environment import resolve
 from gateway.config.members import DraftMember, Reading, read_member
 from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_rests, warn_strict
 from gateway.config.problems import ConfigError, Problems
-from gateway.config.syntax import MAX_BYTES, TOO_LARGE, parse
-
-_SECTION = re.compile("(?:" + "|".join(TOP_LEVEL) + r")\s*:")
+from gateway.config.syntax import parse
 
 #: LiteLLM's default for `num_retries`.
 DEFAULT_RETRIES = 2
@@ -55,30 +51,6 @@ def check(
     """List the problems and the warnings of a document; it loads if there are no problems."""
     _, problems, warnings = _assemble(text, environ, allow_anonymous)
     return problems, warnings
-
-
-def read(source: str) -> str:
-    """Get the document that `source` is or names: GATEWAY_CONFIG holds a document or the path of one.
-
-    A document begins with `{` or one of its sections, or has several lines. Raises ConfigError when there is
-    no such file or it is no text; the path is not repeated, since a source may be a document gone wrong.
-    """
-    bare = source.strip()
-    if "\n" in bare or bare.startswith("{") or _SECTION.match(bare):
-        return source
-    try:
-        with FilePath(bare).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError([f"document: the file cannot be read ({error.strerror}); check its path"]) from None
-    except ValueError:
-        raise ConfigError(["document: is neither a document nor the path of one"]) from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError([TOO_LARGE])
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(["document: the file is not UTF-8 text; save it as UTF-8"]) from None
 
 
 def _assemble(

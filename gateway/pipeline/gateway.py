@@ -13,10 +13,10 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 
-from gateway.auth.authenticator import Authenticator
 from gateway.errors import GatewayError, InternalError, RateLimited, error_body
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.pipeline.endpoints import answerers
+from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
 from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
@@ -25,7 +25,6 @@ from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.json_body import parse
 from gateway.protocol.messages import ClientGone, Headers, Reply, Request
 from gateway.routing.dispatcher import Dispatcher
-from gateway.routing.models import Models
 from gateway.settings import Settings
 from gateway.telemetry import request_log as telemetry
 from gateway.telemetry.record import Record
@@ -49,21 +48,17 @@ class Gateway:
     def __init__(
         self,
         settings: Settings,
-        authenticator: Authenticator,
-        models: Models,
-        dispatcher: Dispatcher,
+        snapshot: Callable[[], Awaitable[Snapshot]],
         status: Status,
         *,
         clock: Callable[[], float],
     ) -> None:
-        """`clock` gives seconds since 1970."""
+        """`snapshot` gives the configuration in force or raises NotReady; `clock` seconds since 1970."""
         self._settings = settings
-        self._models = models
-        self._dispatcher = dispatcher
+        self._snapshot = snapshot
         self._clock = clock
-        self._authenticator = authenticator
-        self.status = status
-        self._answerers = answerers(models, status)
+        self._status = status
+        self._answerers = answerers(status)
         self._bodies = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
         )
@@ -76,23 +71,25 @@ class Gateway:
         record = Record(request_id(request.headers), request.target.name, self._clock())
         hold = self._bodies.hold()
         try:
-            client = self._authenticator.authenticate(request.headers, azure_path=request.azure_path)
+            snapshot = await self._snapshot()
+            client = snapshot.authenticator.authenticate(request.headers, azure_path=request.azure_path)
             record.client = client
             if isinstance(request.target, Endpoint):
-                return self._whole(200, [_JSON], await self._answerers[request.target](request), record)
+                own = await self._answerers[request.target](request, snapshot)
+                return self._whole(200, [_JSON], own, record)
             calls.check_media_type(request.headers)
             body = parse(await self._read(hold, request, record))
             call = calls.read(request.target, body, request.path_model)
             record.requested_model, record.stream = call.requested_model, call.stream
-            self._models.check(call, azure_path=request.azure_path)
+            snapshot.models.check(call, azure_path=request.azure_path)
             async with CancelWhenGone(request.caller):
                 if call.stream:
-                    return await self._stream(call, client, record, hold)
+                    return await self._stream(snapshot.dispatcher, call, client, record, hold)
                 deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
-                answer = await self._dispatcher.send(call, client, record, deadline)
-                return self._reply(answer, call, client, record)
+                answer = await snapshot.dispatcher.send(call, client, record, deadline)
+                return self._reply(answer, snapshot.dispatcher.limit_headers(call, client), call, record)
         except RateLimited as error:
-            limits = _used_up(self._dispatcher.limit_headers(call, client), error.type)
+            limits = _used_up(snapshot.dispatcher.limit_headers(call, client), error.type)
             headers = [_JSON, *error.headers(), *limits]
             return self._whole(error.status, headers, error_body(error), record, error.code)
         except GatewayError as error:
@@ -116,31 +113,37 @@ class Gateway:
         record.waited += self._clock() - began
         return body
 
-    async def _stream(self, call: Call, client: str, record: Record, hold: Upload) -> Reply:
+    async def readiness(self, headers: Mapping[str, str]) -> bytes:
+        """That requests are answered, and more for the holder of the master key. Raises NotReady."""
+        snapshot = await self._snapshot()
+        return self._status.readiness(snapshot.authenticator, headers)
+
+    async def _stream(
+        self, dispatcher: Dispatcher, call: Call, client: str, record: Record, hold: Upload
+    ) -> Reply:
         """A stream's reply.
 
         Its headers wait for upstream's first byte, so that a failure before it is an HTTP error, which
         clients retry; but not for longer than the platform lets a reply be silent.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
-        sending = asyncio.ensure_future(self._dispatcher.send(call, client, record, deadline))
+        sending = asyncio.ensure_future(dispatcher.send(call, client, record, deadline))
         try:
             await asyncio.wait({sending}, timeout=self._settings.stream_hold)
         except asyncio.CancelledError:
             await abandon(sending)
             raise
         if sending.done():
-            return self._reply(sending.result(), call, client, record)
+            return self._reply(sending.result(), dispatcher.limit_headers(call, client), call, record)
         # The body is still needed: it may be sent to another deployment.
         still_held = hold.handed_over()
         sending.add_done_callback(lambda _: still_held.release())
         pieces = relay_late(sending, record, call.requested_model, self._clock)
         return self._events(pieces, partial(abandon, sending), [], record, call)
 
-    def _reply(self, answer: Answer, call: Call, client: str, record: Record) -> Reply:
+    def _reply(self, answer: Answer, limits: Headers, call: Call, record: Record) -> Reply:
         """The reply that hands an answer on."""
         content_type = [] if answer.content_type is None else [("content-type", answer.content_type)]
-        limits = self._dispatcher.limit_headers(call, client)
         if answer.exchange is None:
             record.usage = answer.usage
             return self._whole(answer.status, [*content_type, *limits], answer.body, record, answer.code)

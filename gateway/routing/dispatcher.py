@@ -63,6 +63,8 @@ class Dispatcher:
         self._models = models
         self._attempts = attempts
         self._balancer = balancer
+        #: Held so that calls of this configuration end by it, whatever comes after it.
+        self._members = balancer.members
         self._sharing = sharing
         self._random = random
 

@@ -63,10 +63,9 @@ async def live(req: Request) -> Response:
 async def ready(req: Request) -> Response:
     """The configuration is loaded."""
     try:
-        gateway = root.gateway()
+        return _page(req, await root.gateway().readiness(_headers(req.scope)))
     except GatewayError as error:
         return _refused(error, req)
-    return _page(req, gateway.status.readiness(_headers(req.scope)))
 
 
 async def everything_else(req: Request) -> Response:

@@ -58,17 +58,13 @@ class Replication:
         clock: Callable[[], float],
         random: Callable[[], float],
         pool: str = "",
-        strict_fails_open: bool = True,
     ) -> None:
-        """`clock` gives seconds since 1970; instances of one `pool` share their counts.
-
-        `strict_fails_open`: whether calls under a strict cap pass while the store does not answer.
-        """
+        """`clock` gives seconds since 1970; instances of one `pool` share their counts."""
         self._balancer = balancer
         self._partition = "u" + pool
         self._rollup_partition = "s" + pool
         self.storage = GuardedStore(store, clock)
-        self.reservations = StrictCaps(self.storage, random, prefix="c" + pool, fails_open=strict_fails_open)
+        self.reservations = StrictCaps(self.storage, random, prefix="c" + pool)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
         self._seen = -math.inf

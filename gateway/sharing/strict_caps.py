@@ -59,14 +59,13 @@ class Grant:
 class StrictCaps:
     """The places of this instance's calls in strict caps."""
 
-    def __init__(
-        self, storage: GuardedStore, random: Callable[[], float], *, prefix: str, fails_open: bool
-    ) -> None:
+    def __init__(self, storage: GuardedStore, random: Callable[[], float], *, prefix: str) -> None:
         """Cells are named `prefix` + the cap's key."""
         self._storage = storage
         self._random = random
         self._prefix = prefix
-        self._fails_open = fails_open
+        #: Whether calls pass while the store cannot say; the configuration decides.
+        self.fails_open = True
         self._queues: dict[str, _Queue] = {}
 
     @property
@@ -140,10 +139,10 @@ class StrictCaps:
                     place = waiting.result()
                     self.release(Grant((place,) if isinstance(place, CapPlace) else ()))
                 raise
-            if answer is not None or not self._fails_open:
+            if answer is not None or not self.fails_open:
                 waiting.cancel()
             # Otherwise the call is sent without waiting, and its place is still reserved.
-        if answer is None and not self._fails_open:
+        if answer is None and not self.fails_open:
             return Wait(CLOSED_RETRY, asked=False)
         return answer
 

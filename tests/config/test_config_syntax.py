@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import yaml_events
-from gateway.config.load import ConfigError, load, read
+from gateway.config.load import ConfigError, load
 from gateway.config.problems import Problems
+from gateway.config.sources import read_text
 from gateway.config.syntax import MAX_BYTES, parse
 
 
@@ -196,11 +197,11 @@ def test_a_path_is_read_and_a_document_is_taken_as_it_is(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(text)
 
-    assert text == read(str(file))
-    assert text == read(f" {file}\n")
-    assert text == read(text)
-    assert "a: 1\nb: 2" == read("a: 1\nb: 2")
-    assert "model_list: []" == read("model_list: []")
+    assert text == read_text(str(file))
+    assert text == read_text(f" {file}\n")
+    assert text == read_text(text)
+    assert "a: 1\nb: 2" == read_text("a: 1\nb: 2")
+    assert "model_list: []" == read_text("model_list: []")
 
 
 def test_an_unreadable_source_is_refused_without_repeating_it(tmp_path):
@@ -217,7 +218,7 @@ def test_an_unreadable_source_is_refused_without_repeating_it(tmp_path):
     }
     for source, expected in sources.items():
         with pytest.raises(ConfigError) as raised:
-            read(source)
+            read_text(source)
         assert [expected] == raised.value.problems
 
 

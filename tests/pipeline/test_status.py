@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
-from support.assembled import Assembled
+from support.assembled import CONFIGURED, Assembled
 from support.samples import config, deployment
 
 from gateway.auth.authenticator import Authenticator
@@ -46,14 +47,19 @@ class Bench:
             config(*self.group, master_key=key), None, clock=lambda: NOW, store=store, instance=instance
         )
         self.balancer = self.parts.balancer
-        self.status = Status(Authenticator(key), self.balancer, self.parts.sharing)
+        self.authenticator = Authenticator(key)
+        self.configuration = CONFIGURED
+        self.status = Status(self.balancer, self.parts.sharing, lambda: self.configuration)
 
     def call(self, outcome, *, tried=("b",), tokens=50):
         choice = self.balancer.choose(self.group, Estimate(tokens, 0), tried, NOW)
         self.balancer.settle(self.balancer.reserve(choice, NOW), outcome, NOW + 0.25)
 
-    def deployments(self):
-        return json.loads(asyncio.run(self.status.deployments(KEY)))
+    def deployments(self, headers=KEY):
+        return json.loads(asyncio.run(self.status.deployments(self.authenticator, headers)))
+
+    def readiness(self, headers=KEY):
+        return json.loads(self.status.readiness(self.authenticator, headers))
 
     async def write(self):
         shared = self.parts.sharing.call()
@@ -94,7 +100,7 @@ def test_what_others_did_is_looked_up_first():
         store = MemoryStore()
         idle, busy = Bench(store=store), Bench(store=store, instance="bbbbbb")
         await busy.write()
-        first, _ = json.loads(await idle.status.deployments(KEY))["data"]
+        first, _ = json.loads(await idle.status.deployments(idle.authenticator, KEY))["data"]
         return first["charged_requests"]
 
     assert 1 == asyncio.run(work())
@@ -115,24 +121,34 @@ def test_a_rest_is_listed_with_its_end_and_reason_and_the_last_error():
 @pytest.mark.parametrize("headers", [{}, WRONG])
 def test_the_deployments_are_for_the_master_key_only(headers):
     with pytest.raises(Unauthorized):
-        asyncio.run(Bench().status.deployments(headers))
+        asyncio.run(Bench().deployments(headers))
 
 
 def test_where_nobody_needs_a_key_nobody_sees_the_deployments():
     bench = Bench(key=None)
 
     with pytest.raises(Unauthorized):
-        asyncio.run(bench.status.deployments(KEY))
-    assert {"status": "ok"} == json.loads(bench.status.readiness(KEY))
+        asyncio.run(bench.deployments())
+    assert {"status": "ok"} == bench.readiness()
 
 
 @pytest.mark.parametrize("headers", [{}, WRONG])
 def test_anybody_may_know_that_the_gateway_is_ready_and_no_more(headers):
-    assert {"status": "ok"} == json.loads(Bench().status.readiness(headers))
+    assert {"status": "ok"} == Bench().readiness(headers)
 
 
 def test_the_master_key_sees_how_the_store_is_doing():
-    assert {"status": "ok", "storage": HEALTHY} == json.loads(Bench().status.readiness(KEY))
+    assert HEALTHY == Bench().readiness()["storage"]
+
+
+def test_the_master_key_sees_how_the_configuration_is_doing():
+    bench = Bench()
+    current = {"version": "version-1", "loaded_at": "2023-11-14T22:13:20.000Z"}
+
+    assert current | {"healthy": True, "reason": None} == bench.readiness()["configuration"]
+    bench.configuration = replace(CONFIGURED, problems=("a.b: is wrong", "c: is missing"))
+    refused = {"healthy": False, "reason": "a.b: is wrong\nc: is missing"}
+    assert current | refused == bench.readiness()["configuration"]
 
 
 def test_a_store_that_fails_is_told_with_its_reason_and_since_when_until_it_is_back():
@@ -140,24 +156,19 @@ def test_a_store_that_fails_is_told_with_its_reason_and_since_when_until_it_is_b
         store = Broken()
         bench = Bench(store=store)
         await bench.write()
-        failing = json.loads(bench.status.readiness(KEY))
+        failing = bench.readiness()
         store.down = False
         await bench.parts.sharing.close()  # writes what is left
-        return failing, json.loads(bench.status.readiness(KEY))
+        return failing, bench.readiness()
 
     failing, healed = asyncio.run(work())
+    assert ("ok", "ok") == (failing["status"], healed["status"])
     assert {
-        "status": "ok",
-        "storage": {
-            "healthy": False,
-            "reason": "down",
-            "failing_since": "2023-11-14T22:13:20.000Z",
-            "operations": {"write": 1},
-            "failures": {"down": 1},
-            "instances": 1,
-        },
-    } == failing
-    assert {
-        "status": "ok",
-        "storage": HEALTHY | {"operations": {"write": 2}, "failures": {"down": 1}},
-    } == healed
+        "healthy": False,
+        "reason": "down",
+        "failing_since": "2023-11-14T22:13:20.000Z",
+        "operations": {"write": 1},
+        "failures": {"down": 1},
+        "instances": 1,
+    } == failing["storage"]
+    assert HEALTHY | {"operations": {"write": 2}, "failures": {"down": 1}} == healed["storage"]

@@ -59,12 +59,9 @@ class Instance:
         self.balancer = Balancer(self.config, name, lambda: 0.5)
         self.now = NOW
         self.sharing = Replication(
-            self.balancer,
-            store or MemoryStore(),
-            clock=lambda: self.now,
-            random=lambda: 0.5,
-            strict_fails_open=fails_open,
+            self.balancer, store or MemoryStore(), clock=lambda: self.now, random=lambda: 0.5
         )
+        self.sharing.reservations.fails_open = fails_open
 
     async def opened(self, **body):
         """An account that is admitted."""

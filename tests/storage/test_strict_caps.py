@@ -26,7 +26,9 @@ def _need(key: str, rpm: int | None = 20, tpm: int | None = None, tokens: int = 
 
 
 def _reservations(store, *, fails_open: bool = True, clock=time.time) -> StrictCaps:
-    return StrictCaps(GuardedStore(store, clock), random.Random(1).random, prefix="c", fails_open=fails_open)
+    caps = StrictCaps(GuardedStore(store, clock), random.Random(1).random, prefix="c")
+    caps.fails_open = fails_open
+    return caps
 
 
 @pytest.fixture
@@ -215,9 +217,7 @@ def test_of_50_instances_that_meet_at_a_distant_row_no_more_pass_than_the_cap_al
     async def check():
         store = _Distant()
         crowd = [
-            StrictCaps(
-                GuardedStore(store, time.time), random.Random(number).random, prefix="c", fails_open=True
-            )
+            StrictCaps(GuardedStore(store, time.time), random.Random(number).random, prefix="c")
             for number in range(50)
         ]
         return await asyncio.gather(*(each.reserve([_need(key, rpm=40)]) for each in crowd))

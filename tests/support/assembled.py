@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from gateway.auth.authenticator import Authenticator
+from gateway.config.refresh import ConfigurationState
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.gateway import Gateway
+from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.upstream.attempts import Attempts
+
+#: A configuration that is as new as its source.
+CONFIGURED = ConfigurationState("version-1", 1_700_000_000.0, ())
 
 
 class Assembled:
@@ -40,8 +45,10 @@ class Assembled:
 
     def gateway(self, settings, dispatcher=None):
         """The pipeline in front of it."""
-        authenticator = Authenticator(self.config.master_key)
-        status = Status(authenticator, self.balancer, self.sharing)
-        return Gateway(
-            settings, authenticator, self.models, dispatcher or self.dispatcher, status, clock=self.clock
-        )
+        snapshot = Snapshot(Authenticator(self.config.master_key), self.models, dispatcher or self.dispatcher)
+
+        async def current():
+            return snapshot
+
+        status = Status(self.balancer, self.sharing, lambda: CONFIGURED)
+        return Gateway(settings, current, status, clock=self.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from gateway.config.deployment import ClientLimits, Config, Deployment
 from gateway.limits.balancing import notes as notes_of
@@ -11,6 +12,7 @@ from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.balancing.choosing import Chooser
 from gateway.limits.balancing.counting import Counting, Reservation
 from gateway.limits.balancing.member import Member
+from gateway.limits.balancing.members import Members
 from gateway.limits.balancing.report import DeploymentState, Remaining
 from gateway.limits.caps.clients import Admission, Clients, Refusal, tokens_of
 from gateway.limits.ledger.rows import Row
@@ -31,15 +33,31 @@ class Balancer:
 
     def __init__(self, config: Config, instance: str, random: Callable[[], float]) -> None:
         """`instance` is 6 to 16 of 0-9a-z, another one for every process; `random` gives [0, 1)."""
-        deployments = [deployment for group in config.models.values() for deployment in group]
-        self._shares_cooldowns = not config.disable_cooldowns
         self._view = View(instance)
-        self._members = {each.id: Member(each, config, self._view) for each in deployments}
-        self._lengths = {name: AnswerLengths() for name in {each.model_name for each in deployments}}
-        self._chooser = Chooser(self._members, random, by_weights=config.shuffle)
+        self._members = Members()
+        self._lengths: dict[str, AnswerLengths] = {}
+        self._chooser = Chooser(self._members, random)
         self._counting = Counting(config, self._members, self._lengths, self._view)
         self._clients = Clients(self._view)
         self._second = 0
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take over another configuration, whose members keep their state by id.
+
+        Calls that began before go on: a member that is left out now is theirs as long as they hold `members`.
+        """
+        self._members.configure(config, self._view)
+        for name in config.models:
+            self._lengths.setdefault(name, AnswerLengths())
+        self._chooser.by_weights = config.shuffle
+        self._counting.config = config
+        self._shares_cooldowns = not config.disable_cooldowns
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of the configuration in force, in its order."""
+        return tuple(self._members.values())
 
     # Choosing and counting
 
@@ -68,7 +86,12 @@ class Balancer:
         if group and not able:
             back = min(self._members[each.id].back_at(operation) for each in group)
             return Choice(None, ChoiceReason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
-        return self._chooser.choose(able, tokens, tried, now, last_resorts)
+        choice = self._chooser.choose(able, tokens, tried, now, last_resorts)
+        for each in able:
+            if choice.deployment is not None and each.id == choice.deployment.id:
+                # The request's own, which a later configuration may have changed.
+                return choice if each is choice.deployment else replace(choice, deployment=each)
+        return choice
 
     def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
         """Count a call of `operation` that is about to be sent to the chosen deployment."""

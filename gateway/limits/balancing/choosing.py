@@ -33,13 +33,11 @@ _OVERFLOW_LEAST = 0.05
 class Chooser:
     """Chooses among the members of a group."""
 
-    def __init__(
-        self, members: Mapping[str, Member], random: Callable[[], float], *, by_weights: bool
-    ) -> None:
-        """`by_weights`: whatever was used (`simple-shuffle`)."""
+    def __init__(self, members: Mapping[str, Member], random: Callable[[], float]) -> None:
         self._members = members
         self._random = random
-        self._by_weights = by_weights
+        #: Whatever was used (`simple-shuffle`).
+        self.by_weights = False
 
     def choose(
         self, group: Sequence[Deployment], tokens: int, tried: Collection[str], now: float, last_resorts: int
@@ -65,7 +63,7 @@ class Chooser:
                 fitting, lowest = [member], member.order
             elif member.order == lowest:
                 fitting.append(member)
-        if self._by_weights:
+        if self.by_weights:
             return self._shuffle(ready, group, tried, tokens, now)
         if fitting:
             return _chosen(draw(fitting, self._random), ChoiceReason.ROOM, tokens, now)

@@ -166,6 +166,14 @@ class CircuitBreaker:
         self.cooldown = None
         self._probing = None
 
+    def clear(self) -> None:
+        """End the cooldown without a call: its reason is gone, whatever other instances still tell."""
+        if self.cooldown is not None:
+            self._ended = self.cooldown.issued
+        self.cooldown = None
+        self._probing = None
+        self._well_since, self._lasted = -math.inf, 0.0
+
     def unknown(self) -> None:
         """The probe ended without a verdict: the next call is one."""
         self._probing = None

@@ -10,7 +10,7 @@ from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.balancing.cooldown import CircuitBreaker, CooldownReason
 from gateway.limits.balancing.health import FIRST_COOLDOWN, OPERATOR_COOLDOWN
 from gateway.limits.balancing.member import Member
-from gateway.limits.caps.cap import CapEntry
+from gateway.limits.caps.cap import Cap, CapEntry
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.answer_lengths import AnswerLengths
@@ -44,16 +44,18 @@ class Reservation:
     tokens: int
     at: float
     probe: bool
+    cap: Cap | None
     place: CapEntry | None
     strict: StrictNeed | None
     operation: str
+    generation: int
     answered: bool = False
     open: bool = True
 
     def granted(self, times: Mapping[str, float]) -> None:
         """The strict row counts the call at `times`, by its key."""
-        if self.strict is not None and self.strict.key in times and self.place and self.member.cap:
-            self.member.cap.granted(self.place, times[self.strict.key])
+        if self.strict is not None and self.strict.key in times and self.place and self.cap:
+            self.cap.granted(self.place, times[self.strict.key])
 
     def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
         """The tokens by which the call's use differs from what it reserved in a strict row."""
@@ -67,7 +69,8 @@ class Counting:
     def __init__(
         self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, AnswerLengths], view: View
     ) -> None:
-        self._config = config
+        #: What holds for all deployments.
+        self.config = config
         self._members = members
         self._lengths = lengths
         self._view = view
@@ -82,8 +85,20 @@ class Counting:
         probe = choice.reason is ChoiceReason.PROBE and member.breaker.probed(now)
         if breaker := member.operation_breakers.get(operation):
             breaker.probed(now)
-        place = None if member.cap is None else member.cap.reserve(choice.tokens, now)
-        return Reservation(member, choice.reason, choice.tokens, now, probe, place, choice.strict, operation)
+        cap = member.cap
+        place = None if cap is None else cap.reserve(choice.tokens, now)
+        return Reservation(
+            member,
+            choice.reason,
+            choice.tokens,
+            now,
+            probe,
+            cap,
+            place,
+            choice.strict,
+            operation,
+            member.generation,
+        )
 
     def answered(self, reservation: Reservation, limits: RateLimits | None, now: float) -> None:
         """The head of a good reply is there. Only the first time counts."""
@@ -91,6 +106,8 @@ class Counting:
             return
         reservation.answered = True
         member = reservation.member
+        if reservation.generation != member.generation:
+            return
         member.timed(now - reservation.at)
         if reservation.probe:
             member.breaker.succeeded(now)
@@ -108,34 +125,42 @@ class Counting:
         if not reservation.open:
             return
         reservation.open = False
-        member = reservation.member
-        result = outcome.result
+        member, result = reservation.member, outcome.result
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
-            member.health.succeeded()
-            if breaker := member.operation_breakers.get(reservation.operation):
-                breaker.succeeded(now)
-        else:
-            if outcome.error is not None:
-                member.last_error = outcome.error
-            if result is Result.LIMITED:
-                self._limited(reservation, outcome, now)
-            elif result is Result.OPERATION:
-                self._unable(reservation, now)
-            elif result is not Result.ABORTED:
-                self._failed(reservation, result, now)
-            elif reservation.answered:
-                member.health.succeeded()
-            elif reservation.probe:
-                member.breaker.unknown()
+        if reservation.generation == member.generation:
+            self._learn(reservation, outcome, now)
         if result in _GIVEN_BACK and not reservation.answered:
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if outcome.completion is not None and result is Result.SUCCESS:
-            self._lengths[member.deployment.model_name].observe(outcome.completion)
-        if reservation.place is not None and member.cap is not None:
-            member.cap.settle(reservation.place, final_tokens(outcome, reservation.place.tokens))
+            lengths = self._lengths.get(member.deployment.model_name)
+            if lengths is not None:
+                lengths.observe(outcome.completion)
+        if reservation.place is not None and reservation.cap is not None:
+            reservation.cap.settle(reservation.place, final_tokens(outcome, reservation.place.tokens))
         elif result in {Result.SUCCESS, Result.ABORTED}:
             self._record(member, final_tokens(outcome, 0), now)
+
+    def _learn(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
+        """What the end of a call says about the deployment."""
+        member, result = reservation.member, outcome.result
+        if result in {Result.SUCCESS, Result.CALLER}:
+            member.health.succeeded()
+            if breaker := member.operation_breakers.get(reservation.operation):
+                breaker.succeeded(now)
+            return
+        if outcome.error is not None:
+            member.last_error = outcome.error
+        if result is Result.LIMITED:
+            self._limited(reservation, outcome, now)
+        elif result is Result.OPERATION:
+            self._unable(reservation, now)
+        elif result is not Result.ABORTED:
+            self._failed(reservation, result, now)
+        elif reservation.answered:
+            member.health.succeeded()
+        elif reservation.probe:
+            member.breaker.unknown()
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""
@@ -147,8 +172,8 @@ class Counting:
         self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if reservation.probe:
             member.breaker.unknown()
-        if reservation.place is not None and member.cap is not None:
-            member.cap.withdraw(reservation.place)
+        if reservation.place is not None and reservation.cap is not None:
+            reservation.cap.withdraw(reservation.place)
 
     def _charge(self, member: Member, second: int, tokens: int, requests: int) -> None:
         """Count what upstream's limiter counts."""
@@ -192,7 +217,7 @@ class Counting:
         member = reservation.member
         if reservation.probe:
             member.breaker.unknown()
-        if not self._config.disable_cooldowns:
+        if not self.config.disable_cooldowns:
             breaker = member.operation_breakers.setdefault(reservation.operation, CircuitBreaker())
             breaker.trip(self._length(member, OPERATOR_COOLDOWN), "operator", 0, now)
             self._view.touch()
@@ -218,13 +243,13 @@ class Counting:
         """The configured length of a rest, else `seconds`."""
         configured = member.deployment.cooldown_time
         if configured is None:
-            configured = self._config.cooldown_time
+            configured = self.config.cooldown_time
         return seconds if configured is None else cooldown_seconds(configured or COOLDOWN_SHORTEST)
 
     def _cool_down(
         self, member: Member, seconds: float, reason: CooldownReason, size: int, now: float
     ) -> None:
-        if self._config.disable_cooldowns:
+        if self.config.disable_cooldowns:
             return
         member.breaker.trip(seconds, reason, size, now)
         self._view.touch()

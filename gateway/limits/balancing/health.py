@@ -22,11 +22,11 @@ _AHEAD = 5.0
 class Health:
     """Successes and failures of one deployment, as one instance sees them."""
 
-    __slots__ = ("_allowed", "_calls", "_failures", "_rate")
+    __slots__ = ("_calls", "_failures", "_rate", "allowed_fails")
 
-    def __init__(self, allowed_fails: int | None) -> None:
-        """`allowed_fails` failures a minute are forgiven; None judges by the error rate."""
-        self._allowed = allowed_fails
+    def __init__(self, allowed_fails: int | None = None) -> None:
+        #: Failures a minute that are forgiven; None judges by the error rate.
+        self.allowed_fails = allowed_fails
         self._calls = 0
         self._rate = 0.0
         self._failures: deque[float] = deque()
@@ -40,14 +40,14 @@ class Health:
         """A call failed. Returns whether that was one too many."""
         self._calls += 1
         self._rate += _WEIGHT * (1 - self._rate)
-        if self._allowed is None:
+        if self.allowed_fails is None:
             return self._calls >= _CALLS and self._rate > _RATE
         while self._failures and self._failures[-1] > now + _AHEAD:
             self._failures.pop()
         self._failures.append(now)
         while self._failures[0] <= now - _MINUTE:
             self._failures.popleft()
-        return len(self._failures) > self._allowed
+        return len(self._failures) > self.allowed_fails
 
     def reset(self) -> None:
         """Begin anew, after a rest."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from gateway.config.deployment import Config, Deployment
-from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown
+from gateway.limits.balancing.cooldown import LIMITS, CircuitBreaker, Cooldown
 from gateway.limits.balancing.health import Health
 from gateway.limits.balancing.window import MINUTE, Window, reset_before
 from gateway.limits.caps.cap import Cap
@@ -40,13 +42,16 @@ class Member:
     """State of one deployment in one instance."""
 
     __slots__ = (
+        "__weakref__",
         "_renews",
+        "_view",
         "breaker",
         "cap",
         "charge",
         "charge_key",
         "deployment",
         "fits",
+        "generation",
         "health",
         "last_error",
         "latency",
@@ -72,9 +77,12 @@ class Member:
 
     def __init__(self, deployment: Deployment, config: Config, view: View) -> None:
         self.deployment = deployment
-        self.order = deployment.order
-        self.weight = deployment.weight
-        self.ptu = deployment.ptu
+        #: Changes when calls that were sent before say nothing about those that are sent from now on.
+        self.generation = 0
+        self.order = 0
+        self.weight: float | None = None
+        self.ptu = False
+        self._view = view
         self.charge_key = CHARGE + deployment.id
         self.usage_key = USAGE + deployment.id
         self.charge = view.ring(self.charge_key)
@@ -83,15 +91,11 @@ class Member:
         #: Tokens that others are likely to have charged since their last rows.
         self.unseen = 0.0
         self.cap: Cap | None = None
-        if config.capped and (deployment.rpm or deployment.tpm):
-            rpm, tpm = deployment.rpm or None, deployment.tpm or None
-            self.cap = Cap(self.usage_key, rpm, tpm, view, strict=deployment.strict)
         self.breaker = CircuitBreaker()
         #: Rests of single operations, which it was found not to serve: Azure knows no such path, or not in
         #: that api-version. That is no reason to rest for the others.
         self.operation_breakers: dict[str, CircuitBreaker] = {}
-        allowed = config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
-        self.health = Health(allowed)
+        self.health = Health()
         self.window = Window()
         #: How tries beyond the known room end: 1 as far as known they are answered.
         self.overflow = 1.0
@@ -111,7 +115,58 @@ class Member:
         self.fits = False
         self.score = 0.0
         self.used = 0.0
+        self.configure(deployment, config)
+
+    def configure(self, deployment: Deployment, config: Config) -> None:
+        """Take over what a configuration says. What was counted and learnt stays, as far as it still holds.
+
+        Of another upstream under the same id nothing is known. Another credential, or another form of the
+        same upstream's address, may mend what only the operator could.
+        """
+        before, self.deployment = self.deployment, deployment
+        self.order = deployment.order
+        self.weight = deployment.weight
+        if _upstream(deployment) != _upstream(before):
+            self._forget_upstream()
+        elif (deployment.targets, deployment.credential) != (before.targets, before.credential):
+            self._forget_faults()
+        if config.disable_cooldowns:
+            self.breaker.clear()
+            self.operation_breakers.clear()
+        self.ptu = deployment.ptu or (self.limits is not None and self.limits.provisioned)
+        self.health.allowed_fails = (
+            config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
+        )
+        rpm, tpm = deployment.rpm or None, deployment.tpm or None
+        if not config.capped or (rpm is None and tpm is None):
+            self.cap = None
+        elif self.cap is None:
+            self.cap = Cap(self.usage_key, rpm, tpm, self._view, strict=deployment.strict)
+        else:
+            self.cap.change(rpm, tpm, strict=deployment.strict)
         self._set_limits()
+
+    def _forget_faults(self) -> None:
+        """What failed so far may work from now on; limits are what they were."""
+        self.generation += 1
+        cooldown = self.breaker.cooldown
+        if cooldown is not None and cooldown.reason not in LIMITS:
+            self.breaker.clear()
+        self.operation_breakers.clear()
+        self.health.reset()
+
+    def _forget_upstream(self) -> None:
+        self.generation += 1
+        self.breaker.clear()
+        self.breaker.limited_at = -math.inf
+        self.operation_breakers.clear()
+        self.health.reset()
+        self.window = Window()
+        self.overflow = 1.0
+        self.observed.clear()
+        self.untold.clear()
+        self.last_error = self.latency = self.limits = None
+        self._renews = 0.0
 
     def learn_limits(self, limits: RateLimits) -> None:
         """Take over the limits that a reply names. A configured one holds where upstream's is not lower."""
@@ -307,6 +362,12 @@ class Member:
         if breaker.cooldown is None:
             self.overflow = 1.0
         return True
+
+
+def _upstream(deployment: Deployment) -> tuple[str, str, set[str]]:
+    """What has a limiter and a health of its own: a deployment, or an account's model, behind hosts."""
+    hosts = {target.url.split("/", 3)[2] for target in deployment.targets.values()}
+    return deployment.provider, deployment.name, hosts
 
 
 def _lower(configured: int | None, named: int | None) -> int:

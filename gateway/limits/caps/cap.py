@@ -68,6 +68,10 @@ class Cap:
         self._tokens = 0
         self._requests = 0
 
+    def change(self, rpm: int | None, tpm: int | None, *, strict: bool) -> None:
+        """Allow another number from now on. What was used stays counted."""
+        self.rpm, self.tpm, self.strict = rpm, tpm, strict
+
     @property
     def key(self) -> str:
         """The ledger's key."""

@@ -68,7 +68,8 @@ class Clients:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._caps: dict[tuple[str, str], Cap] = {}
+        #: By client and model ("" for all): the cap, and the limit that it was last given.
+        self._caps: dict[tuple[str, str], tuple[Cap, Limit]] = {}
 
     def caps(self, client: str, model: str, limits: ClientLimits | None) -> list[tuple[Scope, Cap]]:
         """The caps that a call of `model` must respect."""
@@ -83,13 +84,17 @@ class Clients:
         for scope, name, limit in scopes:
             if limit is None or (limit.rpm is None and limit.tpm is None):
                 continue
-            cap = self._caps.get((client, name))
-            if cap is None:
-                key = _CLIENT + short(client) + (":" + short(name) if name else "")
-                cap = Cap(key, limit.rpm, limit.tpm, self._view, strict=limit.strict)
-                self._caps[client, name] = cap
+            cap, given = self._caps.get((client, name)) or (self._new(client, name, limit), limit)
+            if given is not limit:
+                # Another configuration's. Its own requests and those of the one before may still alternate.
+                cap.change(limit.rpm, limit.tpm, strict=limit.strict)
+            self._caps[client, name] = cap, limit
             found.append((scope, cap))
         return found
+
+    def _new(self, client: str, name: str, limit: Limit) -> Cap:
+        key = _CLIENT + short(client) + (":" + short(name) if name else "")
+        return Cap(key, limit.rpm, limit.tpm, self._view, strict=limit.strict)
 
     def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
         """Whether this instance must hear of the others before it admits more."""
