@@ -77,7 +77,7 @@ class Operation:
     name: str
     #: Path below the base URL, the same at OpenAI and behind Azure's deployment path.
     path: str
-    #: Azure's name, as its own errors write it.
+    #: How errors name it: as Azure's own do, where Azure offers it.
     azure_name: str
     #: The providers whose members serve it.
     providers: frozenset[str]

@@ -77,7 +77,9 @@ def _completion(operation: Operation, body: Mapping[str, Any]) -> int | None:
     for name in operation.completion_fields:
         longest = _count(body.get(name))
         if longest is not None:
-            choices = max((_count(body.get(each)) or 1 for each in operation.choices_fields), default=1)
+            choices = 1
+            for each in operation.choices_fields:
+                choices = max(choices, _count(body.get(each)) or 1)
             return min(longest * choices, _LARGEST)
     return None
 
