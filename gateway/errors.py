@@ -144,10 +144,13 @@ class RateLimited(GatewayError):
         """`retryable` False: the same request will not pass later either."""
         super().__init__(message, retry_after=retry_after)
         self.retryable = retryable
+        #: The x-ratelimit headers, attached where the limits are known.
+        self.limits: list[tuple[str, str]] = []
 
     def headers(self) -> list[tuple[str, str]]:
-        """Both retry headers, and a word for the clients that would come again in vain."""
-        return super().headers() if self.retryable else [*super().headers(), ("x-should-retry", "false")]
+        """Both retry headers, x-should-retry for clients that would come again in vain, and the limits."""
+        final = [] if self.retryable else [("x-should-retry", "false")]
+        return [*super().headers(), *final, *self.limits]
 
 
 class TokenRateLimited(RateLimited):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from support.assembled import reply_to
 from support.samples import Caller, settings
 from support.scripted import Scripted, reply
 
@@ -37,7 +38,9 @@ def test_a_configuration_becomes_a_gateway_that_answers():
     async def work():
         async with Scripted(reply(200, b'{"a":1}')) as upstream:
             app = started(config=document(upstream.url), allow_anonymous="1")
-            answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
+            answer = await reply_to(
+                app.gateway, Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}']))
+            )
             await app.close()
             return answer.body, upstream.requests[0][0].split(b"\r\n")[0]
 
@@ -58,7 +61,9 @@ def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monke
     async def work():
         async with Scripted(reply(200, b'{"a":1}')) as upstream:
             app = started(config=document(upstream.url, general_settings=general), allow_anonymous="1")
-            answer = await app.gateway.handle(Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}'])))
+            answer = await reply_to(
+                app.gateway, Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}']))
+            )
             await app.close()
             return answer.status, dict(answer.headers).get("retry-after")
 
@@ -100,7 +105,7 @@ def test_a_bad_configuration_is_told_once_and_answered_always(monkeypatch, caplo
         gateway = Root().gateway()
         statuses = []
         for _ in range(3):
-            statuses.append((await gateway.handle(Request(MODELS, {}, Caller()))).status)
+            statuses.append((await reply_to(gateway, Request(MODELS, {}, Caller()))).status)
             with pytest.raises(NotReady):
                 await gateway.readiness({})
         return statuses

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
 from gateway.protocol.messages import Request
 
-#: Bytes a second that an upload must make on the whole: the pause between two pieces alone would let a body
-#: of single bytes hold its place for weeks.
+#: Average bytes a second that an upload must make. A limit on the pause between two pieces alone would let a
+#: body of single bytes hold its place for weeks.
 SLOWEST_UPLOAD = 1024
 
 
@@ -28,13 +29,19 @@ class UploadLimits:
 
 
 class Upload:
-    """The bytes of one request's body, counted until released."""
+    """The bytes of one request's body, counted until released. As a context it releases them at its end."""
 
-    __slots__ = ("_bodies", "_size")
+    __slots__ = ("_limits", "_size")
 
-    def __init__(self, bodies: UploadLimits) -> None:
-        self._bodies = bodies
+    def __init__(self, limits: UploadLimits) -> None:
+        self._limits = limits
         self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     async def read(self, request: Request) -> bytes:
         """The whole body.
@@ -50,7 +57,7 @@ class Upload:
             self._grow(int(declared))
         chunks = []
         size = 0
-        patience = self._bodies.upload_timeout
+        patience = self._limits.upload_timeout
         now = asyncio.get_running_loop().time
         began = now()
         try:
@@ -67,20 +74,20 @@ class Upload:
 
     def handed_over(self) -> Upload:
         """A reservation of the same bytes under a new owner; releasing this one then does nothing."""
-        successor = Upload(self._bodies)
+        successor = Upload(self._limits)
         successor._size, self._size = self._size, 0
         return successor
 
     def release(self) -> None:
         """Give the bytes back. More than once does no harm."""
-        self._bodies.held -= self._size
+        self._limits.held -= self._size
         self._size = 0
 
     def _grow(self, size: int) -> None:
-        bodies = self._bodies
-        if size > bodies.max_body:
-            raise PayloadTooLarge(f"The request body is larger than {bodies.max_body} bytes.")
-        if bodies.held - self._size + size > bodies.max_held:
+        limits = self._limits
+        if size > limits.max_body:
+            raise PayloadTooLarge(f"The request body is larger than {limits.max_body} bytes.")
+        if limits.held - self._size + size > limits.max_held:
             raise Overloaded(retry_after=1)
-        bodies.held += size - self._size
+        limits.held += size - self._size
         self._size = size

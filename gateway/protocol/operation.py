@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.protocol.sse import KEEP_ALIVE, is_done, is_error
-from gateway.protocol.usage import Usage, UsageFields
+from gateway.protocol.usage import NO_USAGE, Usage, UsageFields
 
 #: Newest dated api-version that is generally available (Microsoft publishes none after it).
 DEFAULT_API_VERSION = "2024-10-21"
@@ -113,4 +113,4 @@ class Operation:
 
     def usage(self, body: bytes) -> Usage:
         """The usage that a whole reply reports."""
-        return Usage() if self.usage_fields is None else self.usage_fields.read_reply(body)
+        return NO_USAGE if self.usage_fields is None else self.usage_fields.read_reply(body)

@@ -14,12 +14,16 @@ _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _decoder = json.JSONDecoder()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call; None where upstream did not say."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+
+
+#: Upstream said nothing.
+NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,9 @@ class UsageFields:
                 try:
                     return self.read(_decoder.raw_decode(text)[0])
                 except (ValueError, RecursionError):
-                    return Usage()
+                    return NO_USAGE
             position = body.rfind(b'"usage"', 0, position)
-        return Usage()
+        return NO_USAGE
 
 
 def _count(value: Any) -> int | None:

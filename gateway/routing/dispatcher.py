@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from gateway.config.deployment import Config, Deployment
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, RateLimited
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import estimate, with_defaults
@@ -32,7 +32,7 @@ from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
-from gateway.upstream.replies import Answer
+from gateway.upstream.replies import Answer, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
@@ -68,40 +68,39 @@ class Dispatcher:
         self._sharing = sharing
         self._random = random
 
-    async def send(self, call: Call, client: str, record: Record, deadline: float) -> Answer:
-        """The first answer that comes before `deadline` (in the loop's time).
-
-        An answer with a stream still to be relayed comes with its account open: whoever relays it closes
-        it. Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
-        """
-        limits = self._config.client_limits
-        account = Account(
+    def account(self, call: Call) -> Account:
+        """The account of `call`. Enter it, and send within."""
+        return Account(
             self._balancer,
             self._sharing,
             operation=call.operation.name,
-            capped=self._config.capped or limits is not None,
+            capped=self._config.capped or self._config.client_limits is not None,
         )
-        progress = Progress(
-            call,
-            estimate(call.operation, call.body.values),
-            account,
-            record,
-            deadline,
-            waiting_left=self._config.max_wait,
-        )
+
+    async def send(
+        self, call: Call, client: str, account: Account, record: Record, deadline: float
+    ) -> Answer:
+        """The first answer that comes before `deadline` (in the loop's time).
+
+        A whole answer closes `account`. A streamed one leaves it open: whoever relays the answer closes both.
+        Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
+        """
+        tokens = estimate(call.operation, call.body.values)
+        wait = self._config.max_wait
+        progress = Progress(call, tokens, account, record, deadline, waiting_left=wait)
         try:
-            if limits is not None:
-                await account.admit(client, call, limits)
+            if self._config.client_limits is not None:
+                await account.admit(client, call, self._config.client_limits)
             answer = await self._answer(progress)
-        except BaseException as error:
-            result = progress.failure if isinstance(error, GatewayError) else Result.ABORTED
-            await account.close(Outcome(result))
+        except GatewayError as error:
+            if isinstance(error, RateLimited):
+                error.limits = _used_up(self.limit_headers(call, client), error.type)
+            await account.close(Outcome(progress.failure))
             raise
-        if answer.exchange is None:
+        if isinstance(answer, WholeAnswer):
             await account.close(answer.outcome())
         else:
             account.answered(answer.limits)
-            answer.account = account
         return answer
 
     def limit_headers(self, call: Call, client: str) -> Headers:
@@ -146,7 +145,7 @@ class Dispatcher:
             "context_length_exceeded": fallbacks.context_window,
             "content_filter": fallbacks.content_policy,
         }
-        if answer.status != 400 or answer.code not in special:
+        if not isinstance(answer, WholeAnswer) or answer.status != 400 or answer.code not in special:
             return answer
         progress.account.settle(answer.outcome())
         for name in special[answer.code].get(call.requested_model, ())[: fallbacks.most]:
@@ -238,3 +237,12 @@ class Dispatcher:
             failed.code,
         )
         return None
+
+
+def _used_up(limits: Headers, kind: str) -> Headers:
+    """The headers of `limits` with nothing left of `kind`, which is "requests" or "tokens".
+
+    What a ledger has left is no use to the client while all deployments rest, or a cap of its own is full.
+    """
+    remaining = f"x-ratelimit-remaining-{kind}"
+    return [(name, "0" if name == remaining else value) for name, value in limits]

@@ -6,21 +6,23 @@ Knows Starlette's request and ASGI messages; every rule of the gateway is elsewh
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 
 from starlette.types import Scope
 
 from gateway.app import root
-from gateway.errors import GatewayError, MethodNotAllowed, NotFound
-from gateway.pipeline.gateway import refuse, request_id
+from gateway.errors import MethodNotAllowed, NotFound
+from gateway.pipeline.ending import answered, begin
+from gateway.pipeline.replies import json_reply
 from gateway.protocol.endpoints import Endpoint
-from gateway.protocol.messages import ClientGone, Reply
+from gateway.protocol.messages import Reply
 from gateway.protocol.messages import Request as Call
 from gateway.protocol.operation import Operation
 from gateway.server.functions import Request, Response
 from gateway.server.responses import GatewayResponse, HttpCaller
 from gateway.server.routes import Route, allowed_methods
-from gateway.telemetry.request_log import CLIENT_CLOSED_REQUEST
+from gateway.telemetry.record import Record
 
 _RESPONSES = re.compile(r"/responses(/|\Z)", re.IGNORECASE)
 
@@ -36,51 +38,63 @@ def handler(route: Route) -> Handler:
 
 def _handled(target: Operation | Endpoint, *, azure_path: bool) -> Handler:
     async def handle(req: Request) -> Response:
-        connection = HttpCaller(req.receive)
+        caller = HttpCaller(req.receive)
         headers = _headers(req.scope)
         model = req.path_params.get("model")
         if model is not None:
             # The hosts decode a path but for its encoded slashes.
             model = model.replace("%2F", "/").replace("%2f", "/")
-        call = Call(target, headers, connection, model, azure_path)
-        try:
-            reply = await root.gateway().handle(call)
-        except GatewayError as error:
-            reply = refuse(error, headers)
-        except ClientGone:
-            # Nobody reads this, but the worker needs an answer.
-            reply = Reply(CLIENT_CLOSED_REQUEST, [], b"")
-        return GatewayResponse(reply, connection)
+        call = Call(target, headers, caller, model, azure_path)
+        record = begin(target.name, headers, time.time())
+        return GatewayResponse(await answered(record, _call(call, record), time.time), caller)
 
     return handle
 
 
+async def _call(call: Call, record: Record) -> Reply:
+    return await root.gateway().handle(call, record)
+
+
 async def live(req: Request) -> Response:
     """The process answers."""
-    return _page(req)
+    return await _page(req, _live())
 
 
 async def ready(req: Request) -> Response:
     """The configuration is loaded."""
-    try:
-        return _page(req, await root.gateway().readiness(_headers(req.scope)))
-    except GatewayError as error:
-        return _refused(error, req)
+    return await _page(req, _ready(_headers(req.scope)))
 
 
 async def everything_else(req: Request) -> Response:
     """What no other route takes: unknown paths and wrong methods."""
-    path = req.scope["path"]
-    error: GatewayError = NotFound(f"Invalid URL ({req.method} {path})")
+    record = begin(None, _headers(req.scope), time.time())
+    return GatewayResponse(await answered(record, _refuse(req.method, req.scope["path"]), time.time))
+
+
+async def _live() -> Reply:
+    return json_reply(b'{"status":"ok"}')
+
+
+async def _ready(headers: dict[str, str]) -> Reply:
+    return json_reply(await root.gateway().readiness(headers))
+
+
+async def _refuse(method: str, path: str) -> Reply:
     if _RESPONSES.search(path):
         # Several clients call this API unless told otherwise, so the answer tells them what to do.
-        error = NotFound(
+        raise NotFound(
             "The Responses API is not available on this gateway. Use the Chat Completions API "
             "(POST /v1/chat/completions); most clients have an option for it."
         )
-    elif allowed := ", ".join(allowed_methods(path)):
-        error = MethodNotAllowed(f"Not allowed to {req.method} on {path}; use {allowed}.", allow=allowed)
-    return _refused(error, req)
+    if allowed := ", ".join(allowed_methods(path)):
+        raise MethodNotAllowed(f"Not allowed to {method} on {path}; use {allowed}.", allow=allowed)
+    raise NotFound(f"Invalid URL ({method} {path})")
+
+
+async def _page(req: Request, reply: Awaitable[Reply]) -> Response:
+    """A page that is open to all. It gets no log line: probes every few seconds would be most of the log."""
+    record = begin(None, _headers(req.scope), time.time())
+    return GatewayResponse(await answered(record, reply, time.time, logged=False))
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -90,13 +104,3 @@ def _headers(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-def _page(req: Request, body: bytes = b'{"status":"ok"}') -> Response:
-    """A page that is open to all."""
-    identity = ("x-request-id", request_id(_headers(req.scope)))
-    return GatewayResponse(Reply(200, [("content-type", "application/json"), identity], body))
-
-
-def _refused(error: GatewayError, req: Request) -> Response:
-    return GatewayResponse(refuse(error, _headers(req.scope)))

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import traceback
-import uuid
 from collections.abc import Awaitable
 
 from starlette.requests import ClientDisconnect
@@ -18,6 +17,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError, InternalError, error_body
+from gateway.pipeline.ending import new_request_id
+from gateway.pipeline.replies import error_reply
 
 logger = logging.getLogger("gateway.hosting")
 
@@ -83,17 +84,11 @@ def error_headers(
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an error reply, as ASGI wants them."""
     pairs = [
-        ("content-type", "application/json"),
+        *error_reply(error).headers,
         ("content-length", str(len(body))),
         ("x-request-id", request_id or new_request_id()),
-        *error.headers(),
     ]
     return [(name.encode(), value.encode()) for name, value in pairs]
-
-
-def new_request_id() -> str:
-    """An id for replies that no handler gave one."""
-    return f"req_{uuid.uuid4().hex}"
 
 
 def log_failure(error: BaseException, request_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Self
 
 from gateway.config.deployment import ClientLimits
 from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
@@ -12,15 +13,18 @@ from gateway.limits.balancing.choice import Choice
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.caps.strict_row import LATE, StrictNeed
 from gateway.limits.tokens.estimate import fine_estimate
-from gateway.limits.tokens.outcome import Outcome
+from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import Kind, RateLimits, Wait
 from gateway.protocol.calls import Call
-from gateway.sharing.replication import Replication
-from gateway.sharing.strict_caps import Grant
+from gateway.sharing.replication import Replication, SharedCall
+from gateway.sharing.strict_caps import NO_PLACES, Grant
 
 
 class Account:
-    """One call's account. Whoever opens it closes it."""
+    """One call's account: an async context in which the call counts as one in flight.
+
+    The context closes the account at its end, unless it was handed over to whoever closes it later.
+    """
 
     def __init__(self, balancer: Balancer, sharing: Replication, *, operation: str, capped: bool) -> None:
         """`capped`: caps decide, which hold across instances as well as the view is fresh.
@@ -29,16 +33,30 @@ class Account:
         """
         self._balancer = balancer
         self._sharing = sharing
-        self._shared = sharing.call()
         self._operation = operation
         self._capped = capped
         self._admission: Admission | None = None
-        self._admission_grant = Grant()
+        self._admission_grant = NO_PLACES
         self._reservation: Reservation | None = None
-        self._reservation_grant = Grant()
+        self._reservation_grant = NO_PLACES
         self._sent = False
         #: What strict caps get that need not be asked any more: the store has not answered this call.
         self._unasked: Grant | Wait | None = None
+        self._shared: SharedCall
+        self._handed_over = False
+
+    async def __aenter__(self) -> Self:
+        self._shared = self._sharing.call()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._handed_over:
+            await self.close(Outcome(Result.ABORTED))
+
+    def handed_over(self) -> Self:
+        """Itself, and its context leaves it open: who takes it closes it."""
+        self._handed_over = True
+        return self
 
     async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
         """Reserve the call in its client's caps. Raises RateLimited."""
@@ -97,7 +115,7 @@ class Account:
     async def _places(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
         """Places in strict caps. A call waits once at most for a store that does not answer."""
         if not needs:
-            return Grant()
+            return NO_PLACES
         if self._unasked is not None:
             return self._unasked
         answer = await self._sharing.reservations.reserve(needs)

@@ -56,6 +56,10 @@ class Grant:
         return {place.key: place.at for place in self.places}
 
 
+#: The grant of a call that needs no place.
+NO_PLACES = Grant()
+
+
 class StrictCaps:
     """The places of this instance's calls in strict caps."""
 
@@ -87,7 +91,7 @@ class StrictCaps:
 
     async def _reserve_all(self, needs: Sequence[StrictNeed]) -> Grant | Wait:
         if not needs:
-            return Grant()
+            return NO_PLACES
         tries = [asyncio.create_task(self._reserve(need)) for need in needs]
         try:
             answers = await asyncio.gather(*tries)

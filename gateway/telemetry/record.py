@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gateway.protocol.usage import Usage
+from gateway.protocol.usage import NO_USAGE, Usage
 
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of one request: all of it goes into one log line. Times in seconds."""
+    """What is remembered of one request: all of it goes into one log line. Times are in seconds."""
 
     request_id: str
-    operation: str
+    #: Name of the operation or endpoint; None for a request that is none of them.
+    operation: str | None
     started: float
     client: str | None = None
     requested_model: str | None = None
@@ -20,7 +21,7 @@ class Record:
     stream: bool = False
     status: int = 0
     error_code: str | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     attempts: int = 0
     #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, for a retry.
     waited: float = 0.0

@@ -16,7 +16,7 @@ from gateway.upstream import credentials
 from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, TokenProvider
 from gateway.upstream.outgoing import outgoing
-from gateway.upstream.replies import Answer, receive
+from gateway.upstream.replies import Answer, StreamedAnswer, receive
 from gateway.upstream.verdicts import AttemptFailed
 
 
@@ -68,7 +68,7 @@ class Attempts:
             raise AttemptFailed(Outcome(Result.OPERATOR, error="no token"), code="no token") from error
         finally:
             record.waited += loop.time() - started
-            if exchange is not None and (answer is None or answer.exchange is None):
+            if exchange is not None and not isinstance(answer, StreamedAnswer):
                 await exchange.close()
         return answer
 

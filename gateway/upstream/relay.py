@@ -1,9 +1,8 @@
-"""Relaying what upstream sends while it arrives. Knows the order of bytes and when a stream is over."""
+"""Relaying an answer while it arrives. Knows the order of bytes, and when a stream is over."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
@@ -12,53 +11,31 @@ from gateway.protocol.sse import error_event, event_data, is_error, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import TooSlow, Unreachable
 from gateway.upstream.redaction import redacted
-from gateway.upstream.replies import Answer
+from gateway.upstream.replies import BytesAnswer, EventsAnswer, StreamedAnswer
 
-#: Bytes of an event beside its text, filter results included; most events bring a token.
+#: Bytes of an event beside its text, filter results included. Most events bring one token.
 FRAME = 1000
 
 BROKEN = "The model's upstream service broke off in the middle of its answer."
+SILENT = "The model's upstream service fell silent in the middle of its answer."
 
 
-class Relay:
-    """A reply's body while it is relayed. `finish` runs once: at its end, or when it is closed before."""
-
-    def __init__(self, pieces: AsyncGenerator[bytes], finish: Callable[[], Awaitable[None]]) -> None:
-        """`finish` releases what upstream holds, and records the request."""
-        self._pieces = pieces
-        self._finish = finish
-        self._closed = False
-
-    def __aiter__(self) -> Relay:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            # Before the client sees the end: after it the host may freeze this process.
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        """End the relay."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._pieces.aclose()
-        finally:
-            await self._finish()
+def relay(answer: StreamedAnswer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
+    """The bytes that the client gets of `answer`. Raises Truncated as `relay_bytes` does."""
+    if isinstance(answer, EventsAnswer):
+        return relay_events(answer, record, requested_model)
+    if isinstance(answer, BytesAnswer):
+        return relay_bytes(answer, record)
+    raise TypeError(f"{type(answer).__name__} has no relay")
 
 
-async def relay_bytes(answer: Answer, record: Record) -> AsyncGenerator[bytes]:
+async def relay_bytes(answer: BytesAnswer, record: Record) -> AsyncGenerator[bytes]:
     """A binary body. Raises Truncated when upstream breaks off."""
-    exchange = answer.exchange
-    piece = answer.body
+    piece = answer.first
     try:
         while piece:
             yield piece
-            piece = b"" if exchange is None else await exchange.piece()
+            piece = await answer.exchange.piece()
     except (Unreachable, TooSlow) as error:
         record.error_code = UpstreamFailed.default_code
         answer.result = Result.FAILED
@@ -66,44 +43,27 @@ async def relay_bytes(answer: Answer, record: Record) -> AsyncGenerator[bytes]:
     answer.result = Result.SUCCESS
 
 
-async def relay_events(answer: Answer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
+async def relay_events(answer: EventsAnswer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
     """An event stream: whole events as they arrive.
 
     An upstream that breaks off, falls silent or ends without `[DONE]` and finish_reason ends here in an
     error event, so that no client takes half an answer for a whole one.
     """
     exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
-    if exchange is None or splitter is None or tap is None:
-        raise TypeError("not an event stream")
-
-    def passed(events: list[bytes]) -> bytes:
-        sent = []
-        for event in events:
-            visible = tap.watch(event)
-            if tap.failed and is_error(event):
-                record.error_code = record.error_code or "upstream_error"
-                data = redacted(event_data(event), answer.deployment, requested_model)
-                visible = error_event(data or error_body(UpstreamFailed()))
-            sent.append(visible)
-            answer.relayed += 1 + max(0, len(event) - FRAME) // 4
-        if tap.usage is not None:
-            answer.usage = record.usage = tap.usage
-        return b"".join(sent)
-
     problem: GatewayError | None = None
-    if first := passed(answer.events):
+    if first := _passed(answer.events, answer, record, requested_model):
         yield first
     try:
         while piece := await exchange.piece():
-            if sent := passed(splitter.feed(piece)):
+            if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
     except Unreachable:
         problem = UpstreamFailed(BROKEN)
     except TooSlow:
-        problem = UpstreamTimeout("The model's upstream service fell silent in the middle of its answer.")
+        problem = UpstreamTimeout(SILENT)
     else:
         rest = splitter.rest()
-        if is_whole(rest) and (sent := passed([rest])):
+        if is_whole(rest) and (sent := _passed([rest], answer, record, requested_model)):
             yield sent if tap.complete else sent + b"\n\n"
         if not tap.complete:
             problem = UpstreamFailed(BROKEN)
@@ -114,28 +74,18 @@ async def relay_events(answer: Answer, record: Record, requested_model: str) -> 
         yield error_event(error_body(problem))
 
 
-async def relay_late(
-    sending: asyncio.Future[Answer], record: Record, requested_model: str, clock: Callable[[], float]
-) -> AsyncGenerator[bytes]:
-    """An event stream whose headers went out before upstream answered: now every failure is an event."""
-    try:
-        answer = await sending
-    except GatewayError as error:
-        record.error_code = error.code
-        yield error_event(error_body(error))
-        return
-    record.first_byte = clock()
-    if answer.exchange is None:
-        record.error_code = answer.code
-        yield error_event(answer.body)
-        return
-    async for piece in relay_events(answer, record, requested_model):
-        yield piece
-
-
-async def abandon(sending: asyncio.Future[Answer]) -> None:
-    """Close what `sending` has brought, or will not bring any more."""
-    if not sending.done():
-        sending.cancel()
-    elif not sending.cancelled() and sending.exception() is None:
-        await sending.result().close()
+def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested_model: str) -> bytes:
+    """What the client gets of `events`; notes in `answer` and `record` what they say."""
+    tap = answer.tap
+    sent = []
+    for event in events:
+        visible = tap.watch(event)
+        if tap.failed and is_error(event):
+            record.error_code = record.error_code or "upstream_error"
+            data = redacted(event_data(event), answer.deployment, requested_model)
+            visible = error_event(data or error_body(UpstreamFailed()))
+        sent.append(visible)
+        answer.relayed += 1 + max(0, len(event) - FRAME) // 4
+    if tap.usage is not None:
+        answer.usage = record.usage = tap.usage
+    return b"".join(sent)

@@ -1,13 +1,13 @@
-"""Receiving a reply: told apart into answers, and rejections that another deployment may make good.
+"""What is an answer: replies that answer a call, told apart from those that another deployment may make good.
 
-Waits for as much as must be known before a client is answered: the whole of a JSON reply, the first
-event of a stream, the first bytes of anything else.
+Waits for as much as must be known before a client is answered: the whole of a JSON reply, the first event of
+a stream, the first bytes of anything else. Knows neither limits nor the client.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.deployment import Deployment
@@ -15,69 +15,107 @@ from gateway.errors import BadRequest, error_body
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol.calls import Call
-from gateway.protocol.operation import Streaming
+from gateway.protocol.operation import Operation, Streaming
 from gateway.protocol.sse import EventSplitter, event_json, is_error, is_whole
 from gateway.protocol.stream_tap import StreamTap
-from gateway.protocol.usage import Usage
-from gateway.sharing.account import Account
+from gateway.protocol.usage import NO_USAGE, Usage
 from gateway.upstream.client import Exchange
 from gateway.upstream.redaction import redacted
 from gateway.upstream.verdicts import error_code, no_answer, rejection
 
 _REFUSED = "The model's upstream service refused the request."
-#: What is neither audio nor a stream, although it came with a 200: an error, or a page of something between.
+#: Content types that are neither audio nor a stream under a 200: an error, or a page of something between.
 _PAGES = {"application/json", "text/html"}
 #: How a stream that ends badly is told to the operator.
 _BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
 
 
-@dataclass(slots=True)
-class Answer:
-    """What the client gets: a whole body, or an exchange to be relayed from its first piece on."""
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """An answer that was read to its end: a JSON reply, or a refusal of the caller's mistake."""
 
     status: int
+    body: bytes
     content_type: str | None
     deployment: Deployment
-    body: bytes = b""
-    usage: Usage = field(default_factory=Usage)
+    #: The code of a refusal.
     code: str | None = None
-    #: The declared length of a body that is relayed, in bytes.
-    length: str | None = None
-    #: The rest of a stream; None for a whole body. Whoever takes the answer closes it.
-    exchange: Exchange | None = None
-    #: For an event stream: what was read of it so far.
-    events: list[bytes] = field(default_factory=list)
-    splitter: EventSplitter | None = None
-    tap: StreamTap | None = None
+    usage: Usage = NO_USAGE
     #: What upstream says of its limits.
     limits: RateLimits | None = None
-    #: How it ended; a stream whose relay was left before its end was aborted.
-    result: Result = Result.SUCCESS
-    #: Tokens of a stream that were relayed so far, about: one for each event, more for long ones.
-    relayed: int = 0
-    #: What is owed until the end of a stream.
-    account: Account | None = None
 
     def outcome(self) -> Outcome:
         """What the ledgers learn of it."""
-        usage = self.usage
-        result = Result.CALLER if self.status >= 400 else self.result
         return Outcome(
-            result,
-            usage.prompt_tokens,
-            usage.completion_tokens,
+            Result.CALLER if self.status >= 400 else Result.SUCCESS,
+            self.usage.prompt_tokens,
+            self.usage.completion_tokens,
             limits=self.limits,
-            error=_BROKEN_OFF.get(result),
-            began=self.exchange is not None,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamedAnswer:
+    """An answer that is relayed while it arrives. Whoever takes it closes it.
+
+    The relay notes here how far it has come.
+    """
+
+    exchange: Exchange
+    deployment: Deployment
+    content_type: str | None
+    limits: RateLimits | None
+    #: How it ended. A stream that is left before its end was aborted.
+    result: Result = Result.ABORTED
+    usage: Usage = NO_USAGE
+    #: Tokens that were relayed so far, about: one for each event, more for long ones.
+    relayed: int = 0
+
+    @property
+    def status(self) -> int:
+        """Upstream's status."""
+        return self.exchange.status
+
+    def outcome(self) -> Outcome:
+        """What the ledgers learn of it."""
+        return Outcome(
+            self.result,
+            self.usage.prompt_tokens,
+            self.usage.completion_tokens,
+            limits=self.limits,
+            error=_BROKEN_OFF.get(self.result),
+            began=True,
             relayed=self.relayed,
         )
 
     async def close(self) -> None:
-        """Release upstream's connection, or cut it, and pay what is owed."""
-        if self.exchange is not None:
-            await self.exchange.close()
-        if self.account is not None:
-            await self.account.close(self.outcome())
+        """Release upstream's connection; cut it when the reply was not read to its end."""
+        await self.exchange.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class EventsAnswer(StreamedAnswer):
+    """A stream of server-sent events, read up to its first event."""
+
+    #: What was read so far: whole events, and in the splitter a part of one.
+    events: list[bytes]
+    splitter: EventSplitter
+    tap: StreamTap
+
+
+@dataclass(slots=True, kw_only=True)
+class BytesAnswer(StreamedAnswer):
+    """A body that is copied as it comes, read up to its first bytes."""
+
+    first: bytes
+
+    @property
+    def length(self) -> str | None:
+        """The length that upstream declared, in bytes."""
+        return self.exchange.headers.get("content-length")
+
+
+Answer = WholeAnswer | StreamedAnswer
 
 
 async def receive(
@@ -87,98 +125,156 @@ async def receive(
 
     Raises AttemptFailed, and Unreachable or TooSlow as reading does.
     """
-    content_type = exchange.headers.get("content-type")
-    if content_type is not None and not content_type.isascii():
-        # No header of ours can carry it, and it says nothing.
-        content_type = None
-    answer = Answer(exchange.status, content_type, deployment, limits=read_limits(exchange.headers))
-    operation = call.operation
     if not 200 <= exchange.status < 300:
-        body = await exchange.read()
-        if failure := rejection(exchange.status, exchange.headers, body, now):
-            raise failure
-        _refuse(answer, body, call)
-        answer.code = error_code(body)
-    elif call.streaming is not None:
-        answer.tap = StreamTap(call.streaming, hide_usage=hide_usage)
-        await _start_events(answer, exchange, call, call.streaming)
-    elif operation.whole_reply:
-        body = await exchange.read()
-        if not operation.is_answer(body):
-            raise no_answer(exchange.status, "no answer")
-        answer.usage = operation.usage(body)
-        answer.body = operation.repaired(body)
-    else:
-        if _media_type(content_type) in _PAGES:
-            raise no_answer(exchange.status, "no answer")
-        answer.body = await exchange.piece()
-        if not operation.is_answer(answer.body):
-            raise no_answer(exchange.status, "no answer")
-        answer.length = exchange.headers.get("content-length")
-        answer.exchange = exchange
-        answer.result = Result.ABORTED
-    return answer
+        return await _refusal(exchange, call, deployment, now)
+    if call.streaming is not None:
+        tap = StreamTap(call.streaming, hide_usage=hide_usage)
+        return await _events(exchange, call, deployment, call.streaming, tap)
+    if call.operation.whole_reply:
+        return await _whole(exchange, call.operation, deployment)
+    return await _bytes(exchange, call.operation, deployment)
 
 
-async def _start_events(answer: Answer, exchange: Exchange, call: Call, streaming: Streaming) -> None:
-    """Read a stream up to its first event, so that a failure before it can still be an HTTP error."""
-    # Any other type is given the benefit of the doubt: clients do not look at it either.
-    if _media_type(answer.content_type) in _PAGES:
+async def _refusal(exchange: Exchange, call: Call, deployment: Deployment, now: float) -> WholeAnswer:
+    """The refusal of the caller's mistake."""
+    body = await exchange.read()
+    if failure := rejection(exchange.status, exchange.headers, body, now):
+        raise failure
+    return _refused(exchange, body, call, deployment, status=exchange.status, code=error_code(body))
+
+
+async def _whole(exchange: Exchange, operation: Operation, deployment: Deployment) -> WholeAnswer:
+    """A reply that is read as a whole."""
+    body = await exchange.read()
+    if not operation.is_answer(body):
+        raise no_answer(exchange.status, "no answer")
+    return WholeAnswer(
+        exchange.status,
+        operation.repaired(body),
+        _content_type(exchange),
+        deployment,
+        usage=operation.usage(body),
+        limits=read_limits(exchange.headers),
+    )
+
+
+async def _bytes(exchange: Exchange, operation: Operation, deployment: Deployment) -> BytesAnswer:
+    """A reply that is copied as it comes, up to its first piece."""
+    content_type = _content_type(exchange)
+    if _media_type(content_type) in _PAGES:
+        raise no_answer(exchange.status, "no answer")
+    first = await exchange.piece()
+    if not operation.is_answer(first):
+        raise no_answer(exchange.status, "no answer")
+    return BytesAnswer(
+        exchange=exchange,
+        deployment=deployment,
+        content_type=content_type,
+        limits=read_limits(exchange.headers),
+        first=first,
+    )
+
+
+async def _events(
+    exchange: Exchange, call: Call, deployment: Deployment, streaming: Streaming, tap: StreamTap
+) -> Answer:
+    """A stream up to its first event, so that a failure before it can still be an HTTP error."""
+    content_type = _content_type(exchange)
+    # Any other type is given the benefit of the doubt. Clients do not look at it either.
+    if _media_type(content_type) in _PAGES:
         raise no_answer(exchange.status, "no stream")
     splitter = EventSplitter()
+    events, first = await _head(exchange, splitter)
+    if is_error(first):
+        return _first_error(first, exchange, call, deployment)
+    if not streaming.is_answer(first):
+        raise no_answer(exchange.status, "empty")
+    return EventsAnswer(
+        exchange=exchange,
+        deployment=deployment,
+        content_type=content_type,
+        limits=read_limits(exchange.headers),
+        events=events,
+        splitter=splitter,
+        tap=tap,
+    )
+
+
+async def _head(exchange: Exchange, splitter: EventSplitter) -> tuple[list[bytes], bytes]:
+    """What a stream begins with, and the first event that says something."""
     events: list[bytes] = []
     first = b""
     while not first:
         piece = await exchange.piece()
         events += splitter.feed(piece)
-        # A comment (some send them to keep a connection open) says nothing yet.
+        # A comment says nothing yet. Some servers send them to keep a connection open.
         first = next((event for event in events if not event.startswith(b":")), b"")
         if not piece and not first:
             first = splitter.rest()
             if not is_whole(first):
                 raise no_answer(exchange.status, "empty")
-    if is_error(first):
-        _raise_first_error(first, exchange, answer, call)
-        return
-    if not streaming.is_answer(first):
-        raise no_answer(exchange.status, "empty")
-    answer.events = events
-    answer.splitter = splitter
-    answer.exchange = exchange
-    answer.result = Result.ABORTED
+    return events, first
 
 
-def _raise_first_error(event: bytes, exchange: Exchange, answer: Answer, call: Call) -> None:
-    """A stream that begins with an error never began: answer it, or reject it, as the HTTP error it is."""
+def _first_error(event: bytes, exchange: Exchange, call: Call, deployment: Deployment) -> WholeAnswer:
+    """A stream that begins with an error never began: its error is an HTTP error, or moves on."""
     error: Any = event_json(event).get("error")
     details = error if isinstance(error, dict) else {}
     code = details.get("code") if isinstance(details.get("code"), str) else None
     if details.get("type") != "invalid_request_error" and code != "content_filter":
         raise no_answer(exchange.status, code)
-    answer.status = 400
-    answer.content_type = "application/json"
-    answer.code = code
-    _refuse(answer, json.dumps({"error": error}).encode(), call)
+    body = json.dumps({"error": error}).encode()
+    return _refused(exchange, body, call, deployment, status=400, code=code, content_type="application/json")
 
 
-def _refuse(answer: Answer, body: bytes, call: Call) -> None:
-    """Answer with upstream's refusal as it came, put into OpenAI's shape where it has another.
+def _refused(
+    exchange: Exchange,
+    body: bytes,
+    call: Call,
+    deployment: Deployment,
+    *,
+    status: int,
+    code: str | None,
+    content_type: str | None = None,
+) -> WholeAnswer:
+    """The answer that passes a refusal on, in OpenAI's shape.
 
-    Clients find the message in that shape only; the sentence of another one is kept where there is one.
+    Clients find the message in that shape only. Of another shape the sentence is kept where there is one.
     """
-    answer.body = redacted(body, answer.deployment, call.requested_model)
+    passed = redacted(body, deployment, call.requested_model)
+    content_type = content_type or _content_type(exchange)
+    if not _is_error(passed):
+        passed, content_type = error_body(BadRequest(_sentence(passed))), "application/json"
+    limits = read_limits(exchange.headers)
+    return WholeAnswer(status, passed, content_type, deployment, code=code, limits=limits)
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether `body` is an error in OpenAI's shape."""
+    error = _object(body).get("error")
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
+def _sentence(body: bytes) -> str:
+    """The sentence in an error of another shape, else our own."""
+    values = _object(body)
+    sentences = (values.get(key) for key in ("message", "detail", "error"))
+    return next((sentence for sentence in sentences if isinstance(sentence, str)), _REFUSED)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`; empty where there is none."""
     try:
-        value = json.loads(answer.body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
-        value = None
-    refusal = value if isinstance(value, dict) else {}
-    error = refusal.get("error")
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return
-    sentences = (refusal.get(key) for key in ("message", "detail", "error"))
-    message = next((sentence for sentence in sentences if isinstance(sentence, str)), _REFUSED)
-    answer.body = error_body(BadRequest(message))
-    answer.content_type = "application/json"
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _content_type(exchange: Exchange) -> str | None:
+    """Upstream's content type; None where no header of ours can carry it."""
+    content_type = exchange.headers.get("content-type")
+    return content_type if content_type is None or content_type.isascii() else None
 
 
 def _media_type(content_type: str | None) -> str:

@@ -50,6 +50,8 @@ def test_every_request_is_logged_once_with_what_happened(gateway, pool):
         ("/v1/models", None, {"gen_ai.operation.name": "models", "status": 200, "attempts": 0}),
         ("/v1/chat/completions", b"{", {"status": 400, "attempts": 0, "deployment": None}),
         ("/v1/chat/completions", {"model": "none"}, {"status": 404, "error": "model_not_found"}),
+        ("/v1/chat/completions", None, {"status": 405, "error": "method_not_allowed", "client": None}),
+        ("/v1/nothing", None, {"status": 404, "error": "unknown_url", "gen_ai.operation.name": None}),
     ],
 )
 def test_requests_that_never_reach_upstream_are_logged_too(gateway, path, body, expected):
@@ -57,6 +59,16 @@ def test_requests_that_never_reach_upstream_are_logged_too(gateway, path, body, 
 
     (line,) = gateway.lines(answer.headers["x-request-id"])
     assert expected == {name: line[name] for name in expected}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_probes_are_not_logged(gateway, path):
+    probe = call(gateway.port, "GET", path, headers={"x-request-id": "probe-4413"})
+    other = call(gateway.port, "GET", "/v1/models")
+
+    assert (200, "probe-4413") == (probe.status, probe.headers["x-request-id"])
+    assert gateway.lines(other.headers["x-request-id"])
+    assert "probe-4413" not in gateway.log()
 
 
 def test_a_stream_is_logged_when_it_is_over(gateway, pool):

@@ -61,6 +61,19 @@ def test_every_route_but_liveness_answers_503_not_ready(unready):
         assert "secret" not in answer.body.decode()
 
 
+def test_a_request_that_comes_too_early_is_logged(unready):
+    gateway, _ = unready
+
+    answer = call(gateway.port, "GET", "/v1/models")
+
+    (line,) = gateway.lines(answer.headers["x-request-id"])
+    assert (503, "gateway_not_ready", "models") == (
+        line["status"],
+        line["error"],
+        line["gen_ai.operation.name"],
+    )
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/health/liveliness"])
 def test_liveness_stays_200(unready, path):
     gateway, _ = unready

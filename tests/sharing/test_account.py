@@ -1,6 +1,7 @@
 """What one call owes, and that it is paid once: to the deployment, to the client's caps, to the store."""
 
 import asyncio
+import contextlib
 
 import pytest
 from support.samples import call, config, deployment
@@ -66,6 +67,8 @@ class Instance:
     async def opened(self, **body):
         """An account that is admitted."""
         account = Account(self.balancer, self.sharing, operation="chat", capped=self.capped)
+        # The tests close it, or leave a call in flight.
+        await account.__aenter__()
         if self.config.client_limits is not None:
             await account.admit("master", call(**body), self.config.client_limits)
         return account
@@ -123,6 +126,42 @@ def test_a_second_end_changes_nothing():
         return instance.used, instance.left
 
     assert ((42, 1), (9, 958)) == run(work, limits=ClientLimits(Limit(rpm=10, tpm=1000)))
+
+
+def test_a_call_counts_as_in_flight_within_its_context_only():
+    async def work(instance):
+        account = Account(instance.balancer, instance.sharing, operation="chat", capped=False)
+        before = instance.sharing._in_flight
+        with contextlib.suppress(KeyError):
+            async with account:
+                during = instance.sharing._in_flight
+                raise KeyError
+        return before, during, instance.sharing._in_flight
+
+    assert (0, 1, 0) == run(work)
+
+
+def test_a_call_that_breaks_off_within_its_context_is_settled_as_aborted():
+    async def work(instance):
+        with contextlib.suppress(KeyError):
+            async with Account(instance.balancer, instance.sharing, operation="chat", capped=True) as account:
+                await instance.reserved(account)
+                raise KeyError
+        return instance.used
+
+    assert (50, 1) == run(work, tpm=1000)
+
+
+def test_a_call_that_was_handed_over_is_left_open():
+    async def work(instance):
+        async with Account(instance.balancer, instance.sharing, operation="chat", capped=False) as account:
+            await instance.reserved(account)
+            kept = account.handed_over()
+        during = instance.sharing._in_flight, instance.used
+        await kept.close(USED)
+        return during, instance.sharing._in_flight, instance.used
+
+    assert ((1, (0, 0)), 0, (42, 1)) == run(work)
 
 
 def test_what_a_refused_try_was_charged_is_given_back():
@@ -216,7 +255,8 @@ def test_a_strict_cap_of_another_instance_refuses_and_takes_nothing():
 
     async def work(instance):
         # Its view is fresh, and does not show what the other does now.
-        await Account(instance.balancer, instance.sharing, operation="chat", capped=True).refreshed()
+        async with Account(instance.balancer, instance.sharing, operation="chat", capped=True) as account:
+            await account.refreshed()
         other = Instance(limits=instance.config.client_limits, store=store, name="bbbbbb")
         first = await other.opened()
         await other.reserved(first)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.auth.authenticator import Authenticator
 from gateway.config.refresh import ConfigurationState
 from gateway.limits.balancing.balancer import Balancer
+from gateway.pipeline.ending import answered, begin
 from gateway.pipeline.gateway import Gateway
 from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
@@ -13,6 +16,14 @@ from gateway.routing.models import Models
 from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.upstream.attempts import Attempts
+from gateway.upstream.replies import StreamedAnswer
+
+
+async def reply_to(gateway, request, *, clock=lambda: 100.0):
+    """The reply to a request, errors included, as the hosts' handlers get it."""
+    record = begin(request.target.name, request.headers, clock())
+    return await answered(record, gateway.handle(request, record), clock)
+
 
 #: A configuration that is as new as its source.
 CONFIGURED = ConfigurationState("version-1", 1_700_000_000.0, ())
@@ -42,6 +53,16 @@ class Assembled:
         self.dispatcher = Dispatcher(
             config, self.models, attempts, self.balancer, self.sharing, random=random
         )
+
+    async def sent(self, call, record, seconds):
+        """The answer to a call of the master's; a streamed one is closed as one whose client has left."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        async with self.dispatcher.account(call) as account:
+            answer = await self.dispatcher.send(call, "master", account, record, deadline)
+            if isinstance(answer, StreamedAnswer):
+                await answer.close()
+                await account.close(answer.outcome())
+            return answer
 
     def gateway(self, settings, dispatcher=None):
         """The pipeline in front of it."""

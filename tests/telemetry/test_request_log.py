@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from support.assembled import Assembled
+from support.assembled import Assembled, reply_to
 from support.samples import Caller, config, deployment, settings
 from support.scripted import Scripted, reply
 
@@ -121,7 +121,7 @@ def test_no_log_tells_prompts_answers_keys_or_places(caplog, script):
                 {"model": "gpt", "messages": [{"role": "user", "content": "the-prompt"}]}
             ).encode()
             headers = {"authorization": "Bearer the-client-key"}
-            await gateway.handle(Request(CHAT, headers, Caller([body])))
+            await reply_to(gateway, Request(CHAT, headers, Caller([body])))
             await pool.close()
 
     asyncio.run(handle())
@@ -134,15 +134,15 @@ def test_no_log_tells_prompts_answers_keys_or_places(caplog, script):
 
 def test_a_defect_is_logged_by_kind_and_place_only(caplog):
     class Broken:
-        async def send(self, *_):
+        def account(self, _):
             raise RuntimeError("the-prompt")
 
     async def handle():
         gateway = Assembled(config(deployment()), None, clock=lambda: 100.0).gateway(settings(), Broken())
         body = b'{"model":"gpt","messages":["the-prompt"]}'
-        return await gateway.handle(Request(CHAT, {"x-request-id": "r1"}, Caller([body])))
+        return await reply_to(gateway, Request(CHAT, {"x-request-id": "r1"}, Caller([body])))
 
     reply_ = asyncio.run(handle())
     assert (500, True) == (reply_.status, b"internal_error" in reply_.body)
     assert "the-prompt" not in caplog.text
-    assert "request r1: RuntimeError < send:" in caplog.text
+    assert "request r1: RuntimeError < account:" in caplog.text

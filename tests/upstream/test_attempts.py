@@ -14,6 +14,7 @@ from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
+from gateway.upstream.replies import StreamedAnswer
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 from simulator.testing import closed_port
@@ -61,7 +62,8 @@ def tried(*script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, me
             deadline = asyncio.get_running_loop().time() + seconds
             try:
                 made = await attempts.make(target, one or call(), record, deadline)
-                await made.close()
+                if isinstance(made, StreamedAnswer):
+                    await made.close()
             except AttemptFailed as failure:
                 made = Failed(failure.outcome, failure.status, failure.code)
             await pool.close()

@@ -7,7 +7,6 @@ import pytest
 from support.samples import call, deployment
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
-from gateway.errors import BadRequest, RateLimited, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
 from gateway.protocol.operations import SPEECH
@@ -15,8 +14,8 @@ from gateway.protocol.sse import DONE, event_json
 from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
-from gateway.upstream.relay import BROKEN, FRAME, Relay, abandon, relay_bytes, relay_events, relay_late
-from gateway.upstream.replies import Answer, receive
+from gateway.upstream.relay import BROKEN, FRAME, relay
+from gateway.upstream.replies import receive
 from gateway.upstream.transport import PooledTransport
 
 STREAMED = call(stream=True)
@@ -31,7 +30,7 @@ LAST = event(choices=[{"delta": {}, "finish_reason": "stop"}])
 COST = event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 4})
 
 
-def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, late=False):
+def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED):
     """(pieces, record, what broke it) of one reply."""
 
     async def work():
@@ -41,15 +40,7 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, late=False):
             exchange = await pool.post(server.url, {}, b"{}", silence=silence)
             try:
                 answer = await receive(exchange, one, deployment(), hide_usage=hide_usage, now=0.0)
-                if late:
-                    sending = asyncio.get_running_loop().create_future()
-                    sending.set_result(answer)
-                    source = relay_late(sending, record, "gpt", lambda: 7.0)
-                elif answer.splitter is None:
-                    source = relay_bytes(answer, record)
-                else:
-                    source = relay_events(answer, record, "gpt")
-                pieces = [piece async for piece in source]
+                pieces = [piece async for piece in relay(answer, record, "gpt")]
             finally:
                 await exchange.close()
                 await pool.close()
@@ -65,7 +56,7 @@ def test_what_a_client_got_that_left_is_counted():
             pool = Upstream(PooledTransport())
             exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
             answer = await receive(exchange, STREAMED, deployment(), hide_usage=False, now=0.0)
-            source = relay_events(answer, Record("r", "chat", 0.0), "gpt")
+            source = relay(answer, Record("r", "chat", 0.0), "gpt")
             got = b""
             while got.count(b"data:") < 3:
                 got += await anext(source)
@@ -190,132 +181,3 @@ def test_speech_that_breaks_off_is_truncated(how):
     step = then(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nabc", how)
     with pytest.raises(Truncated):
         relayed(step, one=call(SPEECH), silence=0.15)
-
-
-def test_a_late_stream_is_relayed_like_any_other():
-    pieces, record = relayed(stream(FIRST, LAST, DONE), late=True)
-    assert (FIRST + LAST + DONE, 7.0) == (b"".join(pieces), record.first_byte)
-
-
-def late(result):
-    """(pieces, record) of a late stream whose sending ended in `result`."""
-
-    async def work():
-        sending, record = asyncio.get_running_loop().create_future(), Record("r", "chat", 0.0)
-        if isinstance(result, Exception):
-            sending.set_exception(result)
-        else:
-            sending.set_result(result)
-        return [piece async for piece in relay_late(sending, record, "gpt", lambda: 7.0)], record
-
-    return asyncio.run(work())
-
-
-def test_a_failure_after_the_headers_is_an_event():
-    error = RateLimited("slow", retry_after=7)
-    pieces, record = late(error)
-    assert ([b"data: " + error_body(error) + b"\n\n"], "rate_limit_exceeded") == (pieces, record.error_code)
-
-
-def test_a_refusal_after_the_headers_is_one_event_even_over_several_lines():
-    body = b'{\n  "error": {\r\n    "code": "content_filter"\n  }\n}\n'
-    (piece,), record = late(Answer(400, "application/json", deployment(), body, code="content_filter"))
-    assert ({"error": {"code": "content_filter"}}, "content_filter") == (event_json(piece), record.error_code)
-    assert 1 == piece.count(b"\n\n")
-
-
-class Closable:
-    closed = 0
-
-    async def close(self):
-        self.closed += 1
-
-
-def test_abandoning_closes_what_has_come():
-    async def work():
-        sending, exchange = asyncio.get_running_loop().create_future(), Closable()
-        sending.set_result(Answer(200, None, deployment(), exchange=exchange))
-        await abandon(sending)
-        return exchange.closed
-
-    assert 1 == asyncio.run(work())
-
-
-def test_abandoning_ends_what_is_under_way():
-    async def work():
-        sending = asyncio.ensure_future(asyncio.sleep(60))
-        await asyncio.sleep(0)
-        await abandon(sending)
-        await asyncio.wait({sending})
-        return sending.cancelled()
-
-    assert asyncio.run(work())
-
-
-@pytest.mark.parametrize(
-    "result", [BadRequest("x"), Answer(400, None, deployment())], ids=["error", "whole answer"]
-)
-def test_abandoning_what_needs_no_closing_does_nothing(result):
-    async def work():
-        sending = asyncio.get_running_loop().create_future()
-        if isinstance(result, Exception):
-            sending.set_exception(result)
-        else:
-            sending.set_result(result)
-        await abandon(sending)
-
-    asyncio.run(work())
-
-
-def test_abandoning_what_was_cancelled_does_nothing():
-    async def work():
-        sending = asyncio.get_running_loop().create_future()
-        sending.cancel()
-        await abandon(sending)
-
-    asyncio.run(work())
-
-
-def relay(pieces, log):
-    async def finish():
-        log.append("finish")
-
-    return Relay(pieces, finish)
-
-
-async def numbers():
-    yield b"1"
-    yield b"2"
-
-
-def test_a_relay_is_tidied_up_once():
-    async def work():
-        log = []
-        one = relay(numbers(), log)
-        pieces = [piece async for piece in one]
-        await one.aclose()
-        await one.aclose()
-        return pieces, log
-
-    assert ([b"1", b"2"], ["finish"]) == asyncio.run(work())
-
-
-def test_a_relay_nobody_reads_is_tidied_up_too():
-    async def work():
-        log = []
-        await relay(numbers(), log).aclose()
-        return log
-
-    assert ["finish"] == asyncio.run(work())
-
-
-def test_a_relay_has_finished_before_its_reader_sees_the_end():
-    async def work():
-        log = []
-        one = relay(numbers(), log)
-        pieces = [await anext(one), await anext(one)]
-        assert [] == log
-        assert await anext(one, None) is None
-        return pieces, log
-
-    assert ([b"1", b"2"], ["finish"]) == asyncio.run(work())

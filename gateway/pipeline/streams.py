@@ -1,0 +1,134 @@
+"""The bodies of streamed replies. `aclose` is the one end of a stream: of its call, and of its request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from gateway.errors import GatewayError, error_body
+from gateway.pipeline.ending import finish
+from gateway.protocol.sse import error_event
+from gateway.sharing.account import Account
+from gateway.telemetry.record import Record
+from gateway.upstream.relay import relay
+from gateway.upstream.replies import StreamedAnswer, WholeAnswer
+
+
+class AnswerStream:
+    """A reply's body that relays an answer. Owns the answer's connection and the call's account."""
+
+    __slots__ = ("_account", "_clock", "_record", "answer", "pieces")
+
+    def __init__(
+        self,
+        answer: StreamedAnswer,
+        account: Account,
+        record: Record,
+        requested_model: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """`account` is open and belongs to this stream from now on."""
+        self.answer = answer
+        self._account: Account | None = account
+        self._record = record
+        self._clock = clock
+        #: What the client gets. Only one reads it.
+        self.pieces = relay(answer, record, requested_model)
+
+    def __aiter__(self) -> AnswerStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self.pieces)
+        except StopAsyncIteration:
+            # Before the client sees the end: after it the host may freeze this process.
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """End the call, then the request. More than once does no harm."""
+        if self._account is not None:
+            try:
+                await self.abandon()
+            finally:
+                finish(self._record, self._clock())
+
+    async def abandon(self) -> None:
+        """End the call whose reply nobody gets; the request ends elsewhere."""
+        account, self._account = self._account, None
+        if account is None:
+            return
+        try:
+            await self.pieces.aclose()
+        finally:
+            try:
+                await self.answer.close()
+            finally:
+                await account.close(self.answer.outcome())
+
+
+#: A call that is being sent.
+Sending = asyncio.Future[WholeAnswer | AnswerStream]
+
+
+class LateStream:
+    """A reply's body whose headers went out before upstream answered: every failure is an event now."""
+
+    __slots__ = ("_clock", "_closed", "_pieces", "_record", "_sending")
+
+    def __init__(self, sending: Sending, record: Record, clock: Callable[[], float]) -> None:
+        self._sending = sending
+        self._record = record
+        self._clock = clock
+        self._pieces = self._relayed()
+        self._closed = False
+
+    def __aiter__(self) -> LateStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """End the call, then the request. More than once does no harm."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._pieces.aclose()
+            await abandon(self._sending)
+        finally:
+            finish(self._record, self._clock())
+
+    async def _relayed(self) -> AsyncGenerator[bytes]:
+        record = self._record
+        try:
+            answer = await self._sending
+        except GatewayError as error:
+            record.error_code = error.code
+            yield error_event(error_body(error))
+            return
+        if isinstance(answer, WholeAnswer):
+            record.error_code = answer.code
+            record.usage = answer.usage
+            yield error_event(answer.body)
+            return
+        async for piece in answer.pieces:
+            yield piece
+
+
+async def abandon(sending: Sending) -> None:
+    """End a call that is being sent, or the stream that it has brought."""
+    if not sending.done():
+        sending.cancel()
+        await asyncio.wait({sending})
+    if sending.cancelled() or sending.exception() is not None:
+        return
+    answer = sending.result()
+    if isinstance(answer, AnswerStream):
+        await answer.abandon()
