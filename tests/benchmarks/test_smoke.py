@@ -44,6 +44,16 @@ def test_a_quick_run_measures_cold_start_memory_and_the_functions_runtime(quick_
     assert (0, 3) == (done.returncode, done.stdout.count("### ")), done.stderr
 
 
+def test_a_streamed_call_keeps_fewer_than_18_objects_of_ours_alive():
+    command = [sys.executable, "-m", "benchmarks.objects"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()]
+    (total,) = [[int(cell) for cell in row[1:]] for row in cells if row[0].strip() == "all"]
+    made, alive = total
+    assert alive < 18 <= made
+
+
 def test_an_unknown_measure_is_refused():
     done = run_quickly("speed")
     assert (2, True) == (done.returncode, "unknown: speed" in done.stderr)
