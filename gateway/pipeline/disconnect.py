@@ -1,4 +1,4 @@
-"""Ending work whose caller has left."""
+"""Cancels work whose caller has left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CancelWhenGone:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._caller.watch(None)
-        # A cancellation from elsewhere (a host that shuts down) must stay one.
+        # A cancellation from elsewhere, as by a host that shuts down, stays a cancellation.
         if self._gone and kind is asyncio.CancelledError and self._task and self._task.uncancel() == 0:
             raise ClientGone from error
 

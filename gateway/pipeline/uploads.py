@@ -1,4 +1,4 @@
-"""Reading request bodies within bounds: one body's size, and all bodies held at one time."""
+"""Reads request bodies within two bounds: the size of one body, and of all that are held at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UploadLimits:
         self.held = 0
 
     def hold(self) -> Upload:
-        """A new, empty reservation; release it when the body is no longer needed."""
+        """A new upload that holds nothing yet. Release it when its body is no longer needed."""
         return Upload(self)
 
 
@@ -73,7 +73,7 @@ class Upload:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def handed_over(self) -> Upload:
-        """A reservation of the same bytes under a new owner; releasing this one then does nothing."""
+        """The same bytes under a new owner. Releasing this upload does nothing afterwards."""
         successor = Upload(self._limits)
         successor._size, self._size = self._size, 0
         return successor

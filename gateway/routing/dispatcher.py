@@ -1,15 +1,15 @@
-"""Sending one call: deployments are tried one after the other until one answers.
+"""Sends one call: tries deployments one after the other until one answers.
 
-Knows which failures move on and how often; knows neither the client nor how replies are relayed. Which
-deployment is next is `gateway/limits`'s to say. The rule, in one place:
-* another deployment is tried, each at most once and four of one model in all, after a connection error, 408,
-  429, 5xx, a reply that is none, and what only the operator can mend (401, 403, 404, a wrong api-version);
-* after a time-out at most one more, for the first may have been answered, and billed;
-* when a model's own deployments cannot answer, its fallbacks are tried at once, in their order; a prompt
-  that is too long or blocked goes to the fallbacks for that, where there are any;
-* where only one could be tried, it is tried again after a connection error, 408 or 5xx, up to `num_retries`
-  times, with backoff; where the configuration lets calls wait for room, all are tried when there is some;
-* nothing is tried again once a byte of an answer is there, nor after the caller's own mistake.
+Knows which failures move on and how often. Knows neither the client nor how replies are relayed.
+`gateway/limits` says which deployment is next. The rule, in one place:
+* Another deployment is tried after a connection error, 408, 429, 5xx, a reply that is no answer, and what
+  only the operator can mend (401, 403, 404, a wrong api-version). Each is tried once, four of a model in all.
+* After a time-out one more is tried at most: upstream may have answered the first, and billed it.
+* When no deployment of a model can answer, its fallbacks are tried at once, in their order. A prompt that is
+  too long or blocked goes to the fallbacks for that.
+* A lone deployment is tried again after a connection error, 408 or 5xx, up to `num_retries` times, with
+  backoff. Where the configuration lets calls wait for room, all are tried again when there is some.
+* Nothing is tried after the first byte of an answer, nor after the caller's own mistake.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Dispatcher:
         return answer
 
     def limit_headers(self, call: Call, client: str) -> Headers:
-        """What the client has left of its own limits or, where it has none, everybody of the model's."""
+        """What the client has left of its own limits; of the model's limits where it has none."""
         now = self._sharing.now()
         model, limits = call.requested_model, self._config.client_limits
         remaining = None
@@ -134,7 +134,7 @@ class Dispatcher:
         fallbacks = self._config.fallbacks
         model = call.requested_model
         others = fallbacks.general.get(model, fallbacks.default)[: fallbacks.most]
-        # A default is often one of the models that it stands in for.
+        # A default fallback may be the requested model itself.
         groups = (self._models.able(name, call.operation) for name in dict.fromkeys((model, *others)))
         return [group for group in groups if group]
 
@@ -197,7 +197,7 @@ class Dispatcher:
         return choice
 
     def _pause(self, progress: Progress) -> float | None:
-        """Seconds after which all may be tried again; None when that has no use, or takes too long."""
+        """Seconds after which all may be tried again; None when that is of no use, or takes too long."""
         room_in = None if progress.room is None else max(progress.room.seconds, WAIT_SHORTEST)
         if room_in is not None and room_in <= progress.waiting_left:
             pause = room_in
@@ -206,7 +206,7 @@ class Dispatcher:
             last = progress.failures[-1]
             backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
             pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
-            # It may rest by now, because of this call and others.
+            # This call and others may have begun its cooldown.
             pause = max(pause, progress.healthy_in or 0.0)
             if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
                 return None

@@ -26,7 +26,7 @@ class Progress:
     estimate: Estimate
     account: Account
     record: Record
-    #: When it must have begun to be answered, in the loop's time.
+    #: When the answer must have begun, in the loop's time.
     deadline: float
     #: Seconds that it may still wait for room.
     waiting_left: float
@@ -34,16 +34,17 @@ class Progress:
     retries: int = 0
     #: Deployments of the requested model and its fallbacks.
     members: int = 0
-    #: Ids of those that were tried since all could be, and of those that were tried at all.
+    #: Ids of the deployments tried since the last pause, and of all that were tried.
     tried: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     failures: list[AttemptFailed] = field(default_factory=list)
-    #: Tries at deployments that rest.
+    #: Attempts at deployments in a cooldown.
     last_resorts: int = 0
-    #: How long until a deployment at its limit has room again, and seconds until one that failed is back.
+    #: The shortest wait until a deployment at its limit has room.
     room: Wait | None = None
     #: Whether some deployment without room has it again within the longest wait that a client is told.
     retryable: bool = False
+    #: Seconds until a deployment that failed is back.
     healthy_in: float | None = None
 
     @property
@@ -53,7 +54,7 @@ class Progress:
 
     @property
     def failure(self) -> Result:
-        """How a request ended that nobody answered: after a time-out upstream may have worked for it."""
+        """How an unanswered request ended. After a time-out upstream may have worked for it."""
         return Result.TIMEOUT if self._timeouts else Result.FAILED
 
     @property
@@ -61,7 +62,7 @@ class Progress:
         return sum(failed.result is Result.TIMEOUT for failed in self.failures)
 
     def note(self, choice: Choice) -> None:
-        """Remember when somebody may answer, from a choice that found nobody."""
+        """Remember the wait that a choice without a deployment names."""
         wait = choice.wait
         if choice.reason in _ROOM:
             self.retryable = self.retryable or choice.retryable
@@ -79,12 +80,12 @@ class Progress:
 
 
 def error_of(progress: Progress) -> GatewayError:
-    """What the client is told when nobody answered. A limit comes first: waiting helps then."""
+    """The client's error when no deployment answered. A limit comes first, for then waiting helps."""
     limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
     room = progress.room
     if limits or room is not None:
         waits = [outcome.retry_after or 0.0 for outcome in limits]
-        # Whether there is no other deployment that might take the call.
+        # No deployment is left that might take the call.
         all_said_so = len(limits) >= progress.members
         named = min(filter(None, waits), default=None) if all_said_so else None
         kinds = {outcome.kind for outcome in limits}
@@ -92,7 +93,7 @@ def error_of(progress: Progress) -> GatewayError:
             progress.call.requested_model,
             named if room is None else room.seconds,
             (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
-            # Such waits are named for a request that is too large by itself.
+            # Azure names so long a wait for a request that exceeds the limit by itself.
             retryable=not (all_said_so and min(waits) > COOLDOWN_LONGEST)
             and (room is None or progress.retryable),
         )

@@ -1,6 +1,6 @@
-"""One try of one deployment: an answer, or how it failed.
+"""One attempt: a call of one deployment, which brings an answer or fails.
 
-Knows credentials, time-outs and what counts as an answer; knows nothing of other deployments.
+Knows credentials and time-outs. Does not know other deployments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.upstream.verdicts import AttemptFailed
 
 
 class Attempts:
-    """Makes tries."""
+    """Makes attempts."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Attempts:
         clock: Callable[[], float],
         silence: float,
     ) -> None:
-        """`clock` gives seconds since 1970; `silence` is the longest silence within a reply, in seconds."""
+        """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds."""
         self._config = config
         self._upstream = upstream
         self._tokens = tokens
@@ -40,7 +40,7 @@ class Attempts:
         self._silence = silence
 
     async def make(self, deployment: Deployment, call: Call, record: Record, deadline: float) -> Answer:
-        """Call `deployment` once. The caller's own mistakes are answers, too.
+        """Call `deployment` once. A refusal of the caller's own mistake is an answer, too.
 
         `deadline` is in the loop's time. Raises AttemptFailed.
         """
@@ -73,7 +73,7 @@ class Attempts:
         return answer
 
     async def _post(self, deployment: Deployment, target: Target, body: bytes, record: Record) -> Exchange:
-        """Send, and once more with a new token where the first was refused: it may have been revoked."""
+        """Send; send once more with a new token where a token was refused, for it may have been revoked."""
         headers = await credentials.headers(deployment, self._tokens)
         exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
         identity = credentials.renewable(deployment)
@@ -86,7 +86,7 @@ class Attempts:
         return await self._upstream.post(target.url, headers, body, silence=self._silence)
 
     def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
-        """When a try of `deployment` ends, in the loop's time."""
+        """When an attempt at `deployment` times out, in the loop's time."""
         config = self._config
         seconds = deployment.timeout or config.timeout
         if call.stream:

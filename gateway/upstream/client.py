@@ -1,7 +1,7 @@
 """One HTTP exchange with an upstream. The only module that knows the HTTP client's interface.
 
-Requests go straight to the transport: what httpx's client adds (cookies, redirects, auth flows, a
-log line per request) is not wanted here, and costs more than the rest of an exchange.
+Requests go to the transport directly. httpx's client would add cookies, redirects, auth flows and a log line
+for each request. None of it is wanted here, and it costs more CPU than the rest of an exchange.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _HEADERS = [
 
 
 class Unreachable(Exception):
-    """No reply came, or not the whole of one; by itself: no connection came about."""
+    """No whole reply came. Raised as this class itself, no connection was made."""
 
 
 class Torn(Unreachable):
-    """The connection broke after the request was on its way: upstream may have charged it."""
+    """The connection broke after the request was sent. Upstream may have charged it."""
 
 
 class TooSlow(Exception):
-    """The reply, or its next piece, did not come in time."""
+    """The reply or its next piece did not come in time."""
 
 
 class Exchange:
-    """A reply whose body has not been read yet. Close it in every case."""
+    """A reply whose body has not been read yet. Whoever gets it closes it."""
 
     __slots__ = ("_pieces", "_response", "headers", "status")
 
@@ -44,11 +44,11 @@ class Exchange:
         self._response = response
         self._pieces: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         self.status = response.status_code
-        #: Names in lower case. A dict, because httpx looks through all of them for each that is asked for.
+        #: Names in lower case. A dict, because httpx's Headers looks through all names for each lookup.
         self.headers = _joined(response.headers.raw)
 
     async def piece(self) -> bytes:
-        """The next piece of the body as it arrives; empty at its end.
+        """The next piece of the body as it arrives; empty at the body's end.
 
         Raises Torn when the connection breaks, TooSlow when nothing comes.
         """
@@ -67,7 +67,7 @@ class Exchange:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def close(self) -> None:
-        """Release the connection; cut it when the reply was not read to its end."""
+        """Release the connection; close it when the reply was not read to its end."""
         await self._response.aclose()
 
 
@@ -78,7 +78,7 @@ class Upstream:
         self._transport = transport
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, silence: float) -> Exchange:
-        """Send a JSON body; returns when the reply's headers are there.
+        """Send a JSON body and return the reply when its headers have come.
 
         `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow.
         """
@@ -107,7 +107,7 @@ class Upstream:
 
 
 def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name; those that are repeated are joined, as RFC 9110 section 5.3 allows."""
+    """Headers by name. Repeated ones are joined, as RFC 9110 section 5.3 allows."""
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.lower().decode("latin-1"), value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""The one header with which a deployment is called. Knows header forms, not where tokens come from."""
+"""The headers that authenticate a call of a deployment. Knows their forms, not where tokens come from."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gateway.config.deployment import ApiKey, ClientSecret, DefaultIdentity, Dep
 
 
 class IdentityFailed(Exception):
-    """No token could be had for an identity."""
+    """No token could be fetched for an identity."""
 
 
 class TokenProvider(Protocol):
     """Entra tokens by identity."""
 
     async def token(self, identity: ClientSecret | DefaultIdentity) -> str:
-        """A token that is good now. Raises IdentityFailed."""
+        """A token that is valid now. Raises IdentityFailed."""
 
     def discard(self, identity: ClientSecret | DefaultIdentity, value: str) -> None:
         """Forget a token that was refused."""
@@ -42,6 +42,6 @@ async def headers(deployment: Deployment, tokens: TokenProvider) -> dict[str, st
 
 
 def renewable(deployment: Deployment) -> ClientSecret | DefaultIdentity | None:
-    """The identity whose token can be fetched anew after a 401; None for keys and given tokens."""
+    """The identity whose token can be fetched again after a 401; None for keys and given tokens."""
     credential = deployment.credential
     return credential if isinstance(credential, ClientSecret | DefaultIdentity) else None

@@ -18,11 +18,11 @@ class Outgoing:
 
 
 def outgoing(call: Call, deployment: Deployment, target: Target) -> Outgoing:
-    """The body that `deployment` gets: the client's bytes, but for what must differ.
+    """The body that `deployment` gets: the client's bytes with three changes.
 
-    That is the model where the body names the deployment; where the client is silent, those request
-    defaults of the configuration that the operation knows; and in streams the wish for usage, without
-    which nobody would learn what they cost.
+    The model is replaced where the body names the deployment. Request defaults of the configuration are
+    added where the client sent none and the operation knows the field. Streams are asked for their usage,
+    for without it nobody would learn what they cost.
     """
     changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
     hide_usage = False

@@ -1,6 +1,6 @@
-"""Cuts what would tell of our topology out of upstream's error bodies, and nothing else. Pure.
+"""Removes the operator's topology from upstream's error bodies. Pure.
 
-Everything outside of what is cut stays as upstream wrote it, byte for byte.
+All other bytes stay as upstream wrote them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 from gateway.config.deployment import Deployment
 
 _CALLSTACK = "callstack"
-#: A string of a JSON text; with the colon behind it, where it is a key.
+#: A string of a JSON text, and the colon behind it where the string is a key.
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:\s*)?')
 _COMMA = re.compile(r"\s*,\s*")
 
 _decoder = json.JSONDecoder()
-#: What is looked for, and the template that takes its place.
+#: What is searched for, and the template that replaces it.
 Pattern = tuple[re.Pattern[str], str]
 
 
 def redacted(body: bytes, deployment: Deployment, requested_model: str) -> bytes:
-    """`body` without call stacks; hosts in its texts become "upstream", the deployment the requested model.
+    """`body` without call stacks. Hosts become "upstream", the deployment becomes the requested model.
 
-    Empty where something must go and the body is no JSON.
+    Empty where something must be removed and the body is no JSON.
     """
     hosts = {urlsplit(target.url).netloc.lower() for target in deployment.targets.values()}
     lowered = body.lower()
@@ -47,7 +47,7 @@ def redacted(body: bytes, deployment: Deployment, requested_model: str) -> bytes
 
 
 def _without_callstacks(text: str) -> str:
-    """`text` (JSON) without its call stacks, each taken out with the one comma that goes with it."""
+    """`text` (JSON) without the members that hold call stacks."""
     position = 0
     while match := _STRING.search(text, position):
         position = match.end()
@@ -65,7 +65,7 @@ def _without_callstacks(text: str) -> str:
 
 
 def _rename(text: str, patterns: Sequence[Pattern]) -> str:
-    """`text` (JSON) with `patterns` replaced in its string values; keys are the protocol's own."""
+    """`text` (JSON) with `patterns` replaced in its string values. Keys stay: they are the protocol's own."""
 
     def renamed(match: re.Match[str]) -> str:
         if match[2] is not None:

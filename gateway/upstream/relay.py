@@ -46,8 +46,8 @@ async def relay_bytes(answer: BytesAnswer, record: Record) -> AsyncGenerator[byt
 async def relay_events(answer: EventsAnswer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
     """An event stream: whole events as they arrive.
 
-    An upstream that breaks off, falls silent or ends without `[DONE]` and finish_reason ends here in an
-    error event, so that no client takes half an answer for a whole one.
+    The stream ends in an error event when upstream breaks off, falls silent, or ends without `[DONE]` and
+    finish_reason. So no client takes half an answer for a whole one.
     """
     exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
     problem: GatewayError | None = None

@@ -1,7 +1,7 @@
-"""What is an answer: replies that answer a call, told apart from those that another deployment may make good.
+"""What is an answer: a reply either answers a call, or fails and another deployment is tried.
 
-Waits for as much as must be known before a client is answered: the whole of a JSON reply, the first event of
-a stream, the first bytes of anything else. Knows neither limits nor the client.
+Reads as much as must be known before the client gets anything: the whole of a JSON reply, the first event of
+a stream, the first bytes of any other body. Does not know the client.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.upstream.redaction import redacted
 from gateway.upstream.verdicts import error_code, no_answer, rejection
 
 _REFUSED = "The model's upstream service refused the request."
-#: Content types that are neither audio nor a stream under a 200: an error, or a page of something between.
+#: Content types that are neither audio nor a stream: an error under a 200, or the page of a proxy.
 _PAGES = {"application/json", "text/html"}
 #: How a stream that ends badly is told to the operator.
 _BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
@@ -159,7 +159,7 @@ async def _whole(exchange: Exchange, operation: Operation, deployment: Deploymen
 
 
 async def _bytes(exchange: Exchange, operation: Operation, deployment: Deployment) -> BytesAnswer:
-    """A reply that is copied as it comes, up to its first piece."""
+    """A reply that is copied as it comes, read up to its first piece."""
     content_type = _content_type(exchange)
     if _media_type(content_type) in _PAGES:
         raise no_answer(exchange.status, "no answer")
@@ -178,9 +178,9 @@ async def _bytes(exchange: Exchange, operation: Operation, deployment: Deploymen
 async def _events(
     exchange: Exchange, call: Call, deployment: Deployment, streaming: Streaming, tap: StreamTap
 ) -> Answer:
-    """A stream up to its first event, so that a failure before it can still be an HTTP error."""
+    """A stream, read up to its first event: a failure before that can still be an HTTP error."""
     content_type = _content_type(exchange)
-    # Any other type is given the benefit of the doubt. Clients do not look at it either.
+    # Any other type is taken for a stream. Clients do not look at the type either.
     if _media_type(content_type) in _PAGES:
         raise no_answer(exchange.status, "no stream")
     splitter = EventSplitter()
@@ -201,13 +201,13 @@ async def _events(
 
 
 async def _head(exchange: Exchange, splitter: EventSplitter) -> tuple[list[bytes], bytes]:
-    """What a stream begins with, and the first event that says something."""
+    """All events that were read, and the first of them that is no comment."""
     events: list[bytes] = []
     first = b""
     while not first:
         piece = await exchange.piece()
         events += splitter.feed(piece)
-        # A comment says nothing yet. Some servers send them to keep a connection open.
+        # Some servers send comments to keep a connection open.
         first = next((event for event in events if not event.startswith(b":")), b"")
         if not piece and not first:
             first = splitter.rest()
@@ -217,7 +217,7 @@ async def _head(exchange: Exchange, splitter: EventSplitter) -> tuple[list[bytes
 
 
 def _first_error(event: bytes, exchange: Exchange, call: Call, deployment: Deployment) -> WholeAnswer:
-    """A stream that begins with an error never began: its error is an HTTP error, or moves on."""
+    """The HTTP error that answers a stream which begins with the caller's error. Raises AttemptFailed."""
     error: Any = event_json(event).get("error")
     details = error if isinstance(error, dict) else {}
     code = details.get("code") if isinstance(details.get("code"), str) else None
@@ -239,7 +239,7 @@ def _refused(
 ) -> WholeAnswer:
     """The answer that passes a refusal on, in OpenAI's shape.
 
-    Clients find the message in that shape only. Of another shape the sentence is kept where there is one.
+    Clients find the message in that shape only. Of a body of another shape its sentence is kept.
     """
     passed = redacted(body, deployment, call.requested_model)
     content_type = content_type or _content_type(exchange)
