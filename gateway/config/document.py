@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -157,6 +158,10 @@ _NEVER_BLANK = frozenset(
 #: Names at the top of the document.
 TOP_LEVEL = ("model_list", "router_settings", "litellm_settings", "general_settings")
 
+#: Problems of a document that get the nearest name, and characters of a key that are compared.
+_HINTS = 50
+_KEY_SHOWN = 64
+
 S = TypeVar("S", bound=Section)
 
 
@@ -200,15 +205,23 @@ def read_section(
             if value is not None and _is_default(key, value, here, problems):
                 defaults[key] = value
         else:
-            problems.add(here, unknown(key, known_names(model)))
+            problems.add(here, unknown(key, known_names(model), problems))
     return _build(model, kept, path, problems), defaults
 
 
-def unknown(key: str, known: set[str]) -> str:
-    """Word the problem of an unknown key: the nearest known name, else the section that has it."""
+@lru_cache(maxsize=256)
+def _nearest(key: str, known: frozenset[str]) -> str | None:
     near = difflib.get_close_matches(key, sorted(known), n=1)
-    if near:
-        return f"unknown key, did you mean {near[0]}?"
+    return near[0] if near else None
+
+
+def unknown(key: str, known: set[str], problems: Problems) -> str:
+    """Word the problem of an unknown key: the nearest known name, else the section that has it.
+
+    The search is slow, so only the first problems of a document get it: nobody reads thousands.
+    """
+    if problems.count < _HINTS and (near := _nearest(key[:_KEY_SHOWN], frozenset(known))):
+        return f"unknown key, did you mean {near}?"
     # A section where the key has an effect is the better advice.
     owners = [name for model, name in _SECTIONS.items() if key in model.model_fields]
     owners += [name for model, name in _SECTIONS.items() if key in known_names(model)]

@@ -19,7 +19,8 @@ PREFIX = "os.environ/"
 PLACEHOLDER = "unset"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_NUMBER = re.compile(r"(-?\d{1,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+#: Without leading zeros: YAML and people differ on what 0600 means.
+_NUMBER = re.compile(r"(-?(?:0|[1-9]\d{0,29}))(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 #: Keys whose text from the environment is meant as a number, beside the request defaults.
 _NUMBER_KEYS = NUMBER_FIELDS | frozenset(

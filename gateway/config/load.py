@@ -15,7 +15,7 @@ from gateway.config.document import TOP_LEVEL, General, Library, RouterSettings,
 from gateway.config.environment import resolve
 from gateway.config.members import DraftMember, Reading, read_member
 from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_rests, warn_strict
-from gateway.config.problems import ConfigError, Problems
+from gateway.config.problems import MAX_PROBLEMS, ConfigError, Problems
 from gateway.config.syntax import parse
 
 #: LiteLLM's default for `num_retries`.
@@ -67,7 +67,7 @@ def _assemble(
         return None, problems.sentences(), []
     for key in tree:
         if key not in TOP_LEVEL:
-            problems.add((key,), unknown(key, set(TOP_LEVEL)))
+            problems.add((key,), unknown(key, set(TOP_LEVEL), problems))
     reading = Reading(environ, problems, warnings=[], unused={})
     models = _read_models(tree.get("model_list"), reading)
     unused = reading.unused
@@ -122,6 +122,9 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
         if not isinstance(entry, dict):
             reading.problems.add(("model_list", index), "must be a mapping of keys to values")
             continue
+        if reading.problems.count > MAX_PROBLEMS:
+            reading.problems.add(("model_list",), f"is read up to entry {index} only: too much is wrong")
+            break
         member = read_member(entry, ("model_list", index), reading)
         groups.setdefault(member.deployment.model_name, []).append(member)
     _check_ids(groups, reading.problems)

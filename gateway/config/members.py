@@ -5,6 +5,7 @@ Knows how the keys of an entry work together; single values were checked in `doc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,18 @@ from gateway.protocol.operation import Operation
 from gateway.protocol.operations import OPERATIONS
 
 _PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
+
+#: Azure's rule for the name of a deployment.
+_DEPLOYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+#: What LiteLLM writes between the provider and the deployment.
+_ROUTES = frozenset(("o_series", "gpt5_series", "responses", "speech", "assistants", "mai", "common_cloud"))
+#: How OpenAI's models are called. Anything else without a prefix is another provider's, whose key must not go
+#: to OpenAI.
+_OPENAI_MODEL = re.compile(
+    r"(gpt|chatgpt|o\d|text-(embedding|moderation|davinci|curie|babbage|ada)|davinci|babbage|whisper|tts|dall-e|"
+    r"omni-moderation|computer-use|codex|sora|ft:)",
+    re.ASCII,
+)
 
 #: What `model_info.mode` narrows a member to.
 _MODES: Mapping[str, Operation] = {mode: operation for operation in OPERATIONS for mode in operation.modes}
@@ -112,9 +125,25 @@ def _split_model(model: str | None, path: Path, problems: Problems) -> tuple[Pro
         )
     elif prefix in _PROVIDERS and rest in ("", ".", ".."):
         problems.add(path, f"names no deployment or model after {prefix}/")
-    elif provider != "openai" and name.startswith("o_series/"):
-        problems.add(path, "the o_series/ form is not supported yet; write the deployment's name alone")
+    elif provider != "openai" and not _DEPLOYMENT.fullmatch(name):
+        problems.add(path, _not_a_deployment(name))
+    elif not slash and not _OPENAI_MODEL.match(name):
+        problems.add(
+            path,
+            "is no OpenAI model that is known here; write openai/<model> if it is one, azure/<deployment> "
+            "for Azure (a server that speaks OpenAI's protocol: openai/<model> with its api_base)",
+        )
     return provider, name
+
+
+def _not_a_deployment(name: str) -> str:
+    """Word what is wrong with the deployment's name of an Azure member."""
+    route, slash, _ = name.partition("/")
+    if slash and route in _ROUTES:
+        return f"the {route}/ form is not supported yet; write the deployment's name alone"
+    if "*" in name:
+        return "wildcards are not supported yet; write one entry for each deployment"
+    return "must name a deployment in letters, digits, -, _ and . only"
 
 
 def _served(provider: Provider, mode: str | None, path: Path, problems: Problems) -> tuple[Operation, ...]:
@@ -144,6 +173,10 @@ def _openai_targets(
     if params.api_version is not None:
         reading.warnings.append(f"{render(path)}.api_version: has no effect for an OpenAI member")
     base = _base(params, path, reading.problems) or urls.OPENAI_BASE
+    try:
+        base = urls.openai_base(base)
+    except ValueError as error:
+        reading.problems.add((*path, "api_base"), str(error))
     return {operation.name: urls.openai_target(base, operation) for operation in operations}
 
 
@@ -157,7 +190,15 @@ def _azure_targets(
         reading.problems.add((*path, "api_base"), "is missing; write the resource's address, https://...")
     if base is None:
         return {}
-    version = params.api_version
+    try:
+        base, named = urls.azure_base(base)
+    except ValueError as error:
+        reading.problems.add((*path, "api_base"), str(error))
+        return {}
+    version = params.api_version or named
+    if version is not None and not is_version(version):
+        reading.problems.add((*path, "api_base"), "names an api-version that is none; cut it at the ?")
+        return {}
     if version is None:
         # Empty means unset: shells and app settings often leave such a variable behind.
         version = reading.environ.get("AZURE_API_VERSION", "").strip() or None

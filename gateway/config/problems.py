@@ -13,6 +13,10 @@ Path = tuple[str | int, ...]
 
 #: Levels of nesting that are still a configuration.
 MAX_DEPTH = 50
+#: Values that a document may hold, once its aliases are written out.
+MAX_VALUES = 100_000
+#: Problems after which reading entries has no use.
+MAX_PROBLEMS = 1000
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 
@@ -49,6 +53,11 @@ class Problems:
     def sentences(self) -> list[str]:
         """Return all problems as `path: text`, in the order found."""
         return [f"{render(path)}: {text}" for path, text in self._found.items()]
+
+    @property
+    def count(self) -> int:
+        """How many there are so far."""
+        return len(self._found)
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from gateway.config.problems import MAX_DEPTH, ConfigError, Path, Problems
+from gateway.config.problems import MAX_DEPTH, MAX_VALUES, ConfigError, Path, Problems
 
 #: The largest document, in UTF-8 bytes: thousands of deployments fit.
 MAX_BYTES = 1_000_000
@@ -49,7 +49,9 @@ def parse(text: str, problems: Problems) -> Any:
             # ValueError: an integer of thousands of digits.
             raise ConfigError(["document: is nested too deeply or holds an absurd number"]) from None
         else:
-            _report_repeated(tree, (), problems)
+            values = _report_repeated(tree, (), problems)
+            if values > MAX_VALUES:
+                raise ConfigError([f"document: holds more than {MAX_VALUES} values"])
             return tree
     # Imported here because a JSON configuration needs no YAML parser at cold start.
     from gateway.config import yaml_events  # noqa: PLC0415
@@ -71,15 +73,17 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def _report_repeated(tree: Any, path: Path, problems: Problems) -> None:
-    """Add a problem for every key that a JSON object of the tree names twice."""
+def _report_repeated(tree: Any, path: Path, problems: Problems) -> int:
+    """Add a problem for each key that a JSON object names twice. Returns the number of values."""
+    count = 1
     if len(path) > MAX_DEPTH:
-        return  # what lies deeper is refused when references are resolved
+        return count  # what lies deeper is refused when references are resolved
     if isinstance(tree, dict):
         for key in tree.repeated if isinstance(tree, Members) else ():
             problems.add((*path, key), "is given twice in one object; keep one")
         for key, value in tree.items():
-            _report_repeated(value, (*path, key), problems)
+            count += _report_repeated(value, (*path, key), problems)
     elif isinstance(tree, list):
         for index, value in enumerate(tree):
-            _report_repeated(value, (*path, index), problems)
+            count += _report_repeated(value, (*path, index), problems)
+    return count

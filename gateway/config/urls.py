@@ -22,6 +22,19 @@ V1_VERSIONS = frozenset(("v1", "latest", "preview"))
 #: First dated version that knows `stream_options.include_usage` (as 2024-09-01-preview, then GA 2024-10-21).
 STREAM_USAGE_SINCE = "2024-09-01"
 
+_QUERY = "?api-version="
+_API_VERSION = re.compile(r"api-version=([A-Za-z0-9-]{1,40})", re.ASCII)
+#: Hosts of web pages that people copy an address from.
+_PORTALS = frozenset(
+    ("portal.azure.com", "oai.azure.com", "ai.azure.com", "ml.azure.com", "platform.openai.com")
+)
+#: Ends of addresses of other APIs of a resource.
+_FOREIGN = re.compile(
+    r"(/models|/anthropic(/v1)?|/api/projects(/[^/]*)?|/openai/(v1/)?(assistants|threads|responses|realtime)|"
+    r"(?<!/openai)/v1|/chat)$",
+    re.IGNORECASE,
+)
+
 _FORM = "write it as https://HOST or https://HOST/PATH"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+", re.ASCII)
@@ -35,6 +48,7 @@ def check_base(base: str) -> str:
     if not _VISIBLE.fullmatch(base):
         # urlsplit() drops tabs and line breaks, so they are looked for before it.
         raise ValueError(f"holds spaces, line breaks or characters outside ASCII; {_FORM}")
+    base, version = _without_version(base)
     if any(mark in base for mark in "?#"):
         raise ValueError("must have no query or fragment; cut the address at the ? or #")
     if "@" in base.split("://", 1)[-1].split("/", 1)[0]:
@@ -54,13 +68,57 @@ def check_base(base: str) -> str:
         raise ValueError("must begin with https://; http:// is allowed for 127.0.0.1, ::1 and localhost only")
     if any(unquote(segment) in (".", "..") for segment in parts.path.split("/")):
         raise ValueError("must have no . or .. in its path")
-    if any(parts.path.rstrip("/").endswith("/" + operation.path) for operation in OPERATIONS):
+    if host.lower() in _PORTALS:
         raise ValueError(
-            "must end before the operation; cut chat/completions, embeddings or the like off its end"
+            "is the address of a portal; write the resource's own, https://NAME.openai.azure.com"
         )
-    if parts.path.rstrip("/").endswith("/openai/deployments"):
+    base = _without_operation(base.rstrip("/"))
+    if base.endswith("/openai/deployments"):
         raise ValueError("must name a deployment after /openai/deployments/, or end before /openai")
-    return base.rstrip("/")
+    return f"{base}{_QUERY}{version}" if version else base
+
+
+def _without_version(base: str) -> tuple[str, str]:
+    """Split an address as Azure's portal shows it, with `?api-version=...` at its end."""
+    address, mark, query = base.partition("?")
+    match = _API_VERSION.fullmatch(query)
+    return (address, match[1]) if mark and match else (base, "")
+
+
+def _without_operation(base: str) -> str:
+    """Cut the operation off a whole URL: chat/completions, embeddings and the like."""
+    for path in sorted((operation.path for operation in OPERATIONS), key=len, reverse=True):
+        if base.lower().endswith("/" + path):
+            return base[: -len(path) - 1].rstrip("/")
+    return base
+
+
+def azure_base(base: str) -> tuple[str, str | None]:
+    """Split what `check_base` returned for an Azure member: its address, and the version that it names.
+
+    Raises ValueError for an address of something else than Azure OpenAI's API.
+    """
+    address, _, version = base.partition(_QUERY)
+    path = urlsplit(address).path
+    if path.endswith("/openai"):
+        # The portal shows it so; what follows is ours to write.
+        address = address.removesuffix("/openai")
+    elif (match := _FOREIGN.search(path)) is not None:
+        raise ValueError(
+            f"ends in {match[0]}, which is no part of Azure OpenAI's API; write the resource's address, "
+            "https://NAME.openai.azure.com or https://NAME.services.ai.azure.com"
+        )
+    return address, version or None
+
+
+def openai_base(base: str) -> str:
+    """Check what `check_base` returned for an OpenAI member. Raises ValueError."""
+    if _QUERY in base:
+        raise ValueError("must have no query; cut the address at the ?")
+    parts = urlsplit(base)
+    if (parts.hostname or "").lower() == "api.openai.com" and not parts.path:
+        return base + "/v1"
+    return base
 
 
 def is_loopback(host: str) -> bool:

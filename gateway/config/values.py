@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from gateway.config import urls
+from gateway.config.references import is_unresolved
 
 #: More than any quota; keeps sums and shares of limits within what a float holds exactly.
 _MOST = 10**12
@@ -26,9 +27,20 @@ def _filled(text: str) -> str:
     return text
 
 
+def _resolved(text: str) -> str:
+    """Any text but a reference that nothing has resolved."""
+    _filled(text)
+    if is_unresolved(text):
+        raise ValueError(
+            "is a reference that nothing has resolved, or a word for no value; write os.environ/NAME to read "
+            "an environment variable, or the value itself"
+        )
+    return text
+
+
 def _header_safe(text: str) -> str:
     """Keys and tokens travel in headers, where anything but printable ASCII is lost or dangerous."""
-    _filled(text)
+    _resolved(text)
     if not _PRINTABLE.fullmatch(text):
         raise ValueError(
             "holds spaces, line breaks or other characters that no header may carry; remove them"
@@ -90,5 +102,5 @@ Base = Annotated[str, AfterValidator(urls.check_base)]
 Version = Annotated[str, AfterValidator(_version)]
 Token = Annotated[str, AfterValidator(_token)]
 Tenant = Annotated[str, AfterValidator(_tenant)]
-Filled = Annotated[str, AfterValidator(_filled)]
+Filled = Annotated[str, AfterValidator(_resolved)]
 Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]

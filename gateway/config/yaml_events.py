@@ -6,6 +6,7 @@ refused, so no text ever names a type; dates stay text, because in this document
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +16,13 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
-from gateway.config.problems import MAX_DEPTH, ConfigError, Path, Problems
-
-#: Values a document may hold once its aliases are written out.
-MAX_VALUES = 100_000
+from gateway.config.problems import MAX_DEPTH, MAX_VALUES, ConfigError, Path, Problems
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+#: 0600 is 384 in YAML 1.1, 10:30 is 630.
+_AMBIGUOUS = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 _AS_TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 
 
@@ -108,6 +109,13 @@ class _Reader:
         tag = self._tag(event)
         if tag in _AS_TEXT or event.tag is not None:
             return event.value
+        if tag in _NUMBERS and _AMBIGUOUS.fullmatch(event.value):
+            self.problems.add(
+                path,
+                "is a number that YAML reads in base 8 or 60"
+                f"{_where(event.start_mark)}; write it without leading zeros and colons, or in quotes",
+            )
+            return None
         try:
             return self.constructor.construct_object(ScalarNode(tag, event.value))
         except (ValueError, TypeError, yaml.YAMLError):

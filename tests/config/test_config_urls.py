@@ -127,7 +127,14 @@ def test_https_anywhere_and_http_on_this_machine_are_accepted(base):
         ("https://h/%zz", "is not a valid URL"),
         ("https://h\\@x", "must not hold a user name"),
         ("https://user:secret@h", "must not hold a user name"),
-        ("https://h/?api-version=1", "must have no query"),
+        ("https://h/?api-version=1&x=2", "must have no query"),
+        ("https://h/?api-version=1", "names an api-version that is none"),
+        ("https://portal.azure.com/x", "is the address of a portal"),
+        ("https://h/models", "ends in /models"),
+        ("https://h/models/", "ends in /models"),
+        ("https://h.services.ai.azure.com/anthropic", "ends in /anthropic"),
+        ("https://h.services.ai.azure.com/api/projects/p", "ends in /api/projects/p"),
+        ("https://h/openai/v1/responses", "ends in /openai/v1/responses"),
         ("https://h/#x", "must have no query"),
         ("https://h/a b", "holds spaces"),
         ("https://h\n", "holds spaces"),
@@ -135,8 +142,8 @@ def test_https_anywhere_and_http_on_this_machine_are_accepted(base):
         ("  ", "is empty"),
         ("https://h/a/../b", "must have no . or .."),
         ("https://h/a/%2e%2e/b", "must have no . or .."),
-        ("https://h/v1/chat/completions", "must end before the operation"),
-        ("https://h/v1/audio/speech/", "must end before the operation"),
+        ("https://h/v1/chat/completions", "ends in /v1"),
+        ("https://h/v1/audio/speech/", "ends in /v1"),
         ("https://h/openai/deployments/", "must name a deployment"),
     ],
 )
@@ -195,3 +202,44 @@ def test_any_text_is_a_base_or_a_value_error_and_a_base_gives_urls_on_its_own_ho
     assert url.startswith(base + "/")
     assert 1 == url.count("?")
     assert url.isascii()
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        (f"{R}/openai", f"{R}/openai/deployments/dep/chat/completions?api-version=2024-10-21"),
+        (f"{R}/openai/", f"{R}/openai/deployments/dep/chat/completions?api-version=2024-10-21"),
+        (f"{WRITTEN}/chat/completions", f"{WRITTEN}/chat/completions?api-version=2024-10-21"),
+        (f"{WRITTEN}/Chat/Completions/", f"{WRITTEN}/chat/completions?api-version=2024-10-21"),
+        (
+            f"{WRITTEN}/chat/completions?api-version=2025-01-01-preview",
+            f"{WRITTEN}/chat/completions?api-version=2025-01-01-preview",
+        ),
+        (
+            f"{WRITTEN}?api-version=2025-01-01-preview",
+            f"{WRITTEN}/chat/completions?api-version=2025-01-01-preview",
+        ),
+        (
+            f"{R}?api-version=2023-05-15",
+            f"{R}/openai/deployments/dep/chat/completions?api-version=2023-05-15",
+        ),
+        (f"{R}/openai/v1/chat/completions", f"{R}/openai/v1/chat/completions"),
+        (f"{R}/openai/v1/", f"{R}/openai/v1/chat/completions"),
+    ],
+)
+def test_an_address_as_the_portal_shows_it_is_cut_to_what_is_needed(base, expected):
+    assert expected == member({"api_base": base}).targets["chat"].url
+
+
+def test_the_version_of_the_entry_wins_over_that_of_its_address():
+    base = f"{WRITTEN}/chat/completions?api-version=2025-01-01-preview"
+    target = member({"api_base": base, "api_version": "2024-10-21"}).targets["chat"]
+    assert f"{WRITTEN}/chat/completions?api-version=2024-10-21" == target.url
+
+
+@pytest.mark.parametrize(
+    "base", ["https://api.openai.com", "https://api.openai.com/", "https://api.openai.com/v1"]
+)
+def test_openais_address_may_lack_its_v1(base):
+    found = member({"model": "openai/gpt-4o", "api_base": base})
+    assert "https://api.openai.com/v1/chat/completions" == found.targets["chat"].url

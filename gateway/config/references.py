@@ -1,0 +1,31 @@
+"""Texts that stand for a value which something else should have put in, and did not. Pure.
+
+As a credential such a text would be worse than none: it would go upstream as a key, and as the master key it
+would let in whoever sends it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FORMS = (
+    re.compile(r"@Microsoft\.KeyVault\(.*", re.IGNORECASE | re.DOTALL),
+    # Shells, pipelines, templates: $X, ${X}, ${{ x }}, $(X), {{ x }}, {x}, %X%, <x>, [x], #{x}#
+    re.compile(r"\$[A-Za-z_]\w*|\$[({].*[)}]|\{+.*\}+|%\w+%|<.*>|\[.*\]|#\{.*\}#?", re.ASCII | re.DOTALL),
+    # Code: os.environ["X"], os.environ.get(...), os.getenv(...), process.env.X, env.X, env(X)
+    re.compile(r"(os\.|process\.)?(environ|getenv|env)\b\s*[.(\[/:].*", re.IGNORECASE | re.DOTALL),
+    # Schemes of other tools.
+    re.compile(
+        r"(env|environ|environment|secret|secrets|secretref|vault|keyvault|akv|kv|ref\+\w+|aws_sm|gcp_sm|"
+        r"arn:aws:secretsmanager|projects)(:|//?).*",
+        re.IGNORECASE | re.DOTALL,
+    ),
+    re.compile(r"!?(env|secret|vault)\s.*", re.IGNORECASE | re.DOTALL),
+    re.compile(r"none|null|nil|undefined|nan|true|false|change_?me|todo|x{3,}|\*+|\.{3}", re.IGNORECASE),
+)
+
+
+def is_unresolved(text: str) -> bool:
+    """Tell whether `text` is a reference in some notation, or a word for nothing, rather than a value."""
+    stripped = text.strip().strip("\"'")
+    return any(form.fullmatch(stripped) for form in _FORMS)
