@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve` and `python -m gateway check`."""
+"""The command line, `python -m gateway`: serve, check, keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
     checking = commands.add_parser("check", help="list what is wrong with a configuration")
     checking.add_argument("file", metavar="FILE")
     checking.add_argument("--allow-anonymous", action="store_true", help="as for serve")
+    keys = commands.add_parser("keys", help="make a key for a client, or hash one")
+    actions = keys.add_subparsers(dest="action", required=True)
+    making = actions.add_parser("new", help="print a new key, once, and its hash for the configuration")
+    making.add_argument("--client", metavar="NAME", required=True, help="the client's name in `clients`")
+    actions.add_parser("hash", help="print the hash of the key on standard input")
     options = parser.parse_args(arguments)
+    if options.command == "keys":
+        return _keys(options)
     overrides = {}
     if options.allow_anonymous:
         overrides["GATEWAY_ALLOW_ANONYMOUS"] = "1"
@@ -51,6 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
 
         return serve.run(settings, options.host, options.port)
     except (ConfigError, SettingsError) as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
+        return 1
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from gateway.cli import keys  # noqa: PLC0415  `--help` needs none of it
+
+    try:
+        return keys.new(options.client) if options.action == "new" else keys.hash_key()
+    except ConfigError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 1
 

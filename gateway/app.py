@@ -15,9 +15,11 @@ import time
 
 from gateway import settings as environment
 from gateway.adapters import tables
+from gateway.adapters.entra_keys import EntraSigningKeys
 from gateway.adapters.identity import EntraTokens
 from gateway.adapters.tables import TableStore
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entra import TokenVerifier
 from gateway.config.deployment import Config
 from gateway.config.load import load
 from gateway.config.refresh import Refresh
@@ -51,6 +53,10 @@ class Process:
         self._created = int(time.time())
         self._upstream = Upstream(PooledTransport())
         self._tokens = EntraTokens(time.time)
+        self._signing_keys = EntraSigningKeys(
+            time.time, authority=settings.authority, verify=settings.ca_bundle
+        )
+        self._verifier = TokenVerifier(self._signing_keys)
         store = _store(settings)
         self._tables = isinstance(store, TableStore)
         self._balancer = Balancer(_NOTHING, secrets.token_hex(6), random.random)
@@ -78,6 +84,7 @@ class Process:
         await self._sharing.close()
         await self._upstream.close()
         await self._tokens.close()
+        await self._signing_keys.close()
 
     async def _current(self) -> Snapshot:
         """The snapshot for a request that begins now. Raises NotReady where none was loaded yet."""
@@ -105,7 +112,7 @@ class Process:
             silence=self._settings.stream_timeout,
         )
         dispatcher = Dispatcher(config, models, attempts, self._balancer, self._sharing, random=random.random)
-        self._snapshot = Snapshot(Authenticator(config.master_key), models, dispatcher)
+        self._snapshot = Snapshot(Authenticator(config, self._verifier), models, dispatcher)
 
 
 class Root:

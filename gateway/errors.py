@@ -3,6 +3,7 @@
     GatewayError                  status  code                       type
     * BadRequest                  400     (given per case)           invalid_request_error
     * Unauthorized                401     invalid_api_key or none    invalid_request_error
+    * Forbidden                   403     permission_denied          invalid_request_error
     * NotFound                    404     unknown_url                invalid_request_error
       x ModelNotFound             404     model_not_found            invalid_request_error
     * MethodNotAllowed            405     method_not_allowed         invalid_request_error
@@ -15,6 +16,7 @@
     * UpstreamFailed              502     upstream_error             server_error
     * NotReady                    503     gateway_not_ready          server_error
     * Overloaded                  503     gateway_overloaded         server_error
+    * IdentityUnavailable         503     identity_unavailable       server_error
     * UpstreamUnavailable         503     upstream_unavailable       server_error
     * UpstreamTimeout             504     upstream_timeout           server_error
 
@@ -75,6 +77,14 @@ class Unauthorized(GatewayError):
 
     status = 401
     type = "invalid_request_error"
+
+
+class Forbidden(GatewayError):
+    """A caller that is known, but may not do this."""
+
+    status = 403
+    type = "invalid_request_error"
+    default_code = "permission_denied"
 
 
 class NotFound(GatewayError):
@@ -188,6 +198,14 @@ class Overloaded(GatewayError):
     status = 503
     default_code = "gateway_overloaded"
     default_message = "The gateway holds too many large requests at the moment. Please retry shortly."
+
+
+class IdentityUnavailable(GatewayError):
+    """A token cannot be checked: the keys of its tenant could not be had yet."""
+
+    status = 503
+    default_code = "identity_unavailable"
+    default_message = "The gateway cannot verify tokens at the moment. Please retry shortly."
 
 
 class UpstreamUnavailable(GatewayError):

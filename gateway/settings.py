@@ -68,6 +68,17 @@ SETTINGS = (
         "The same by connection string, where TABLES_ENDPOINT is not set. Without either, limits are counted "
         "in this process's memory.",
     ),
+    Setting(
+        "AZURE_AUTHORITY_HOST",
+        "https://login.microsoftonline.com",
+        "Where Entra ID is, for own tokens and those of callers: other clouds have other addresses.",
+    ),
+    Setting(
+        "REQUESTS_CA_BUNDLE",
+        None,
+        "A file of certificates to trust, for Entra ID and its identities, the vault and upstreams; where "
+        "SSL_CERT_FILE is set, that one counts.",
+    ),
     Setting("AZURE_API_VERSION", None, "The api-version of deployments whose configuration names none."),
     Setting("OPENAI_API_KEY", None, "The key of OpenAI members whose configuration names none."),
 )
@@ -106,6 +117,10 @@ class Settings:
     tables_endpoint: str | None
     #: A connection string.
     storage: str | None = field(repr=False)
+    #: Where Entra ID is.
+    authority: str
+    #: A file of certificates to trust in place of the system's; None where OpenSSL finds its own.
+    ca_bundle: str | None
 
 
 def read(
@@ -151,6 +166,10 @@ def read(
         cors_origins=tuple(filter(None, map(str.strip, environ.get("GATEWAY_CORS_ORIGINS", "").split(",")))),
         tables_endpoint=environ.get("TABLES_ENDPOINT", "").strip() or None,
         storage=environ.get("AzureWebJobsStorage", "").strip() or None,
+        authority=environ.get("AZURE_AUTHORITY_HOST", "").strip() or str(_DEFAULTS["AZURE_AUTHORITY_HOST"]),
+        ca_bundle=None
+        if environ.get("SSL_CERT_FILE")
+        else environ.get("REQUESTS_CA_BUNDLE", "").strip() or None,
     )
     if values.tables_endpoint and not values.tables_endpoint.startswith("https://"):
         problems.append("TABLES_ENDPOINT: must be an https:// address, since a token is sent to it")

@@ -124,7 +124,8 @@ def test_the_table_lists_every_variable_that_the_code_names():
     code = "".join(path.read_text() for path in (Path(settings.__file__).parent).rglob("*.py"))
     named = set(
         re.findall(
-            r'"(GATEWAY_[A-Z_]+|AZURE_API_VERSION|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"', code
+            r'"(GATEWAY_[A-Z_]+|AZURE_API_VERSION|AZURE_AUTHORITY_HOST|REQUESTS_CA_BUNDLE|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"',
+            code,
         )
     )
     assert named == {setting.name for setting in SETTINGS}

@@ -10,7 +10,8 @@ from benchmarks.limits.steer import Instance, configuration
 from benchmarks.limits.storage import Storage
 from benchmarks.limits.traffic import SimCall, trace
 from benchmarks.limits.world import EPOCH, Scenario, World
-from gateway.config.deployment import ClientLimits, Deployment, Limit
+from gateway.config.access import ClientLimits, Limit
+from gateway.config.deployment import Deployment
 from gateway.limits.caps.clients import Refusal
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gateway.config.access import ClientLimits, ClientSpec, EntraSpec
+
 Provider = Literal["azure", "azure_text", "openai"]
 
 #: Scope of the Entra token that Azure OpenAI accepts on dated and v1 paths alike.
@@ -97,24 +99,6 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """Requests and tokens per minute that an operator allows; None is no limit."""
-
-    rpm: int | None = None
-    tpm: int | None = None
-    #: Exact across instances, at the price of a storage round trip for every call.
-    strict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """What one client may use: in all, and of single models."""
-
-    total: Limit = field(default_factory=Limit)
-    models: Mapping[str, Limit] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Fallbacks:
     """Other models to try when a model's own deployments cannot answer, in order."""
 
@@ -135,7 +119,7 @@ class Config:
 
     #: Requested model -> its deployments, in document order.
     models: Mapping[str, tuple[Deployment, ...]]
-    #: The key clients authenticate with; None when `allow_anonymous`.
+    #: The key of the operator; None when `allow_anonymous`, or where others may call.
     master_key: str | None = field(default=None, repr=False)
     allow_anonymous: bool = False
     #: Retries of a lone deployment.
@@ -157,6 +141,9 @@ class Config:
     max_wait: float = 0.0
     #: Limits of the client that the master key is.
     client_limits: ClientLimits | None = None
+    #: Who else may call: by key, and by token of Entra ID.
+    clients: tuple[ClientSpec, ...] = ()
+    entra: EntraSpec | None = None
     #: Whether calls under a strict cap pass while the storage does not answer.
     strict_fails_open: bool = True
     #: One sentence for each accepted key that has no effect.

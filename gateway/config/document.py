@@ -140,6 +140,44 @@ class ClientLimit(Section):
     models: dict[str, Any] | None = None
 
 
+class ClientEntry(Section):
+    """One entry of `clients`."""
+
+    name: Name | None = None
+    keys: list[Any] | None = None
+    models: list[Name] | None = None
+    limits: dict[str, Any] | None = None
+    shadow: bool | None = None
+    admin: bool | None = None
+
+
+class KeyEntry(Section):
+    """One entry of a client's `keys` that is more than a hash."""
+
+    hash: str | None = None
+    expires: str | None = None
+
+
+class EntraSection(Section):
+    """`entra`."""
+
+    tenant_id: str | None = None
+    audience: Any = None
+    clients: list[Any] | None = None
+    pseudonym_key: Filled | None = None
+
+
+class EntraEntry(Section):
+    """One entry of `entra.clients`."""
+
+    client: Name | None = None
+    app_ids: list[str] | None = None
+    roles: list[str] | None = None
+    groups: list[str] | None = None
+    admin: bool | None = None
+    per_user: bool | None = None
+
+
 _SECTIONS: Mapping[type[Section], str] = {
     ModelEntry: "model_list",
     RouterSettings: "router_settings",
@@ -148,15 +186,28 @@ _SECTIONS: Mapping[type[Section], str] = {
     ClientLimit: "client_limits",
     Params: "litellm_params",
     Info: "model_info",
+    ClientEntry: "clients",
+    KeyEntry: "clients.keys",
+    EntraSection: "entra",
+    EntraEntry: "entra.clients",
 }
 
 #: Keys for which "nothing" is no answer: a blank one would quietly choose another credential or none.
 _NEVER_BLANK = frozenset(
-    ("api_key", "azure_ad_token", "tenant_id", "client_id", "client_secret", "master_key", "azure_scope")
+    (
+        "api_key",
+        "azure_ad_token",
+        "tenant_id",
+        "client_id",
+        "client_secret",
+        "master_key",
+        "azure_scope",
+        "pseudonym_key",
+    )
 )
 
 #: Names at the top of the document.
-TOP_LEVEL = ("model_list", "router_settings", "litellm_settings", "general_settings")
+TOP_LEVEL = ("model_list", "clients", "entra", "router_settings", "litellm_settings", "general_settings")
 
 #: Problems of a document that get the nearest name, and characters of a key that are compared.
 _HINTS = 50
@@ -254,6 +305,7 @@ _TEXTS = {
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false; write it without quotes",
     "dict_type": "must be a mapping of keys to values",
+    "list_type": "must be a list",
 }
 
 

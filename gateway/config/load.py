@@ -10,11 +10,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from gateway.config.clients import read_access, warn_access
 from gateway.config.deployment import Config, Deployment
 from gateway.config.document import TOP_LEVEL, General, Library, RouterSettings, read_section, unknown
 from gateway.config.environment import resolve
 from gateway.config.members import DraftMember, Reading, read_member
-from gateway.config.policy import read_client_limits, read_fallbacks, read_strategy, warn_rests, warn_strict
+from gateway.config.policy import read_fallbacks, read_limits, read_strategy, warn_rests, warn_strict
 from gateway.config.problems import MAX_PROBLEMS, ConfigError, Problems
 from gateway.config.syntax import parse
 
@@ -22,6 +23,7 @@ from gateway.config.syntax import parse
 DEFAULT_RETRIES = 2
 
 _MASTER_KEY = ("general_settings", "master_key")
+_CLIENT_LIMITS = ("general_settings", "client_limits")
 _ALLOW_ANONYMOUS = ("general_settings", "allow_anonymous")
 
 _CLOSED = (
@@ -81,12 +83,20 @@ def _assemble(
     warn_strict(deployments, reading.warnings, capped=capped)
     warn_rests(deployments, router, library, reading.warnings)
     fallbacks = read_fallbacks(router, library, models, problems)
-    client_limits = read_client_limits(general, models, problems, unused)
+    client_limits = read_limits(general.client_limits, _CLIENT_LIMITS, models, problems, unused)
+    access = read_access(tree, models, general.master_key, problems, unused)
+    warn_access(access, models, reading.warnings)
     anonymous = opened or general.allow_anonymous is True
-    if general.master_key is None and not anonymous and not problems.has(_ALLOW_ANONYMOUS):
+    keyed = {
+        _MASTER_KEY: general.master_key is not None,
+        ("clients",): tree.get("clients") is not None,
+        ("entra",): tree.get("entra") is not None,
+    }
+    if not any(keyed.values()) and not anonymous and not problems.has(_ALLOW_ANONYMOUS):
         problems.add(_MASTER_KEY, _CLOSED)
-    elif general.master_key is not None and anonymous:
-        problems.add(_MASTER_KEY, _BOTH)
+    for path, given in keyed.items():
+        if given and anonymous:
+            problems.add(path, _BOTH)
     warnings = [*reading.warnings, *_describe_unused(unused)]
     if problems:
         return None, problems.sentences(), warnings
@@ -106,6 +116,8 @@ def _assemble(
         fallbacks=fallbacks,
         max_wait=router.max_wait or 0.0,
         client_limits=client_limits,
+        clients=access.clients,
+        entra=access.entra,
         strict_fails_open=general.strict_fails_open is not False,
         warnings=tuple(warnings),
     )

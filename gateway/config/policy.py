@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from gateway.config.deployment import ClientLimits, Deployment, Fallbacks, Limit
-from gateway.config.document import ClientLimit, General, Library, RouterSettings, read_section
+from gateway.config.access import ClientLimits, Limit
+from gateway.config.deployment import Deployment, Fallbacks
+from gateway.config.document import ClientLimit, Library, RouterSettings, read_section
 from gateway.config.problems import Path, Problems
 
 #: LiteLLM's strategies that choose by usage below the limits: here the default choice, with caps.
@@ -116,19 +117,18 @@ def _spread(fallbacks: dict[str, tuple[str, ...]], models: Collection[str]) -> d
     return {model: tuple(other for other in star if other != model) for model in models} | fallbacks
 
 
-def read_client_limits(
-    general: General, models: Collection[str], problems: Problems, unused: dict[str, list[str]]
+def read_limits(
+    raw: Any, path: Path, models: Collection[str], problems: Problems, unused: dict[str, list[str]]
 ) -> ClientLimits | None:
-    """What the master key's holder may use; None without limits."""
-    if general.client_limits is None:
+    """What a client may use, from the section at `path`; None without limits."""
+    if raw is None:
         return None
-    path: Path = ("general_settings", "client_limits")
-    total, _ = read_section(ClientLimit, general.client_limits, path, problems, unused)
+    total, _ = read_section(ClientLimit, raw, path, problems, unused)
     single: dict[str, Limit] = {}
-    for model, raw in (total.models or {}).items():
+    for model, section in (total.models or {}).items():
         here = (*path, "models", model)
         _check(model, models, here, problems)
-        limit, _ = read_section(ClientLimit, raw, here, problems, unused)
+        limit, _ = read_section(ClientLimit, section, here, problems, unused)
         if limit.models is not None:
             problems.add((*here, "models"), "must stand beside the limits of all models, not within one's")
         single[model] = _limit(limit, here, problems)

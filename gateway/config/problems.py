@@ -50,9 +50,13 @@ class Problems:
         """Tell whether the value at exactly this path is wrong or dealt with."""
         return path in self._found or path in self._settled
 
+    def where(self, path: Path) -> str:
+        """Name the place of a value, for a problem of another one."""
+        return render(path)
+
     def sentences(self) -> list[str]:
         """Return all problems as `path: text`, in the order found."""
-        return [f"{render(path)}: {text}" for path, text in self._found.items()]
+        return [f"{self.where(path)}: {text}" for path, text in self._found.items()]
 
     @property
     def count(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from gateway.auth.principal import Principal
+from gateway.errors import GatewayError, Unauthorized
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.pipeline.endpoints import answerers
 from gateway.pipeline.replies import bytes_reply, events_reply, json_reply, whole_reply
@@ -25,6 +27,7 @@ from gateway.protocol.operation import Operation
 from gateway.routing.dispatcher import Dispatcher
 from gateway.settings import Settings
 from gateway.telemetry.record import Record
+from gateway.telemetry.request_log import Refusals
 from gateway.upstream.replies import BytesAnswer, WholeAnswer
 
 
@@ -44,6 +47,7 @@ class Gateway:
         self._snapshot = snapshot
         self._clock = clock
         self._status = status
+        self._refusals = Refusals()
         self._answerers = answerers(status)
         self._uploads = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
@@ -56,23 +60,27 @@ class Gateway:
         """
         snapshot = await self._snapshot()
         if isinstance(request.target, Endpoint):
-            _authenticate(snapshot, request, record)
-            return json_reply(await self._answerers[request.target](request, snapshot))
+            principal = await self._authenticate(snapshot, request, record)
+            return json_reply(await self._answerers[request.target](request, snapshot, principal))
         with self._uploads.hold() as upload:
-            client, call = await self.admit(snapshot, request, request.target, record, upload=upload)
+            principal, call = await self.admit(snapshot, request, request.target, record, upload=upload)
             async with CancelWhenGone(request.caller):
-                return await self.run(snapshot, call, client, record, upload=upload)
+                return await self.run(snapshot, call, principal, record, upload=upload)
 
     async def readiness(self, headers: Mapping[str, str]) -> bytes:
-        """That requests are answered, and more for the holder of the master key. Raises NotReady."""
+        """That requests are answered, and more for an administrator. Raises NotReady."""
         snapshot = await self._snapshot()
-        return self._status.readiness(snapshot.authenticator, headers)
+        try:
+            principal = await snapshot.authenticator.authenticate(headers, self._clock())
+        except GatewayError:
+            principal = None
+        return self._status.readiness(principal)
 
     async def admit(
         self, snapshot: Snapshot, request: Request, operation: Operation, record: Record, *, upload: Upload
-    ) -> tuple[str, Call]:
+    ) -> tuple[Principal, Call]:
         """Who calls, and what: authenticate, read, parse, resolve. Raises GatewayError or ClientGone."""
-        client = _authenticate(snapshot, request, record)
+        principal = await self._authenticate(snapshot, request, record)
         calls.check_media_type(request.headers)
         began = self._clock()
         raw = await upload.read(request)
@@ -80,25 +88,43 @@ class Gateway:
         record.waited += self._clock() - began
         call = calls.read(operation, parse(raw), request.path_model)
         record.requested_model, record.stream = call.requested_model, call.stream
-        snapshot.models.check(call, azure_path=request.azure_path)
-        return client, call
+        snapshot.models.check(call, principal, azure_path=request.azure_path)
+        return principal, call
+
+    async def _authenticate(self, snapshot: Snapshot, request: Request, record: Record) -> Principal:
+        """Who sends a request. Raises Unauthorized, Forbidden or IdentityUnavailable."""
+        try:
+            principal = await snapshot.authenticator.authenticate(
+                request.headers, record.started, azure_path=request.azure_path
+            )
+        except Unauthorized:
+            record.refusals = self._refusals.count(record.started)
+            raise
+        record.client = principal.name
+        return principal
 
     async def run(
-        self, snapshot: Snapshot, call: Call, client: str, record: Record, *, upload: Upload | None = None
+        self,
+        snapshot: Snapshot,
+        call: Call,
+        principal: Principal,
+        record: Record,
+        *,
+        upload: Upload | None = None,
     ) -> Reply:
-        """Answer an admitted call of `client`: choose, send, relay, settle. Raises GatewayError.
+        """Answer an admitted call of `principal`: choose, send, relay, settle. Raises GatewayError.
 
         `upload` holds the bytes of the call's body, where it came over HTTP.
         """
         dispatcher = snapshot.dispatcher
         if call.stream:
-            return await self._stream(dispatcher, call, client, record, upload)
+            return await self._stream(dispatcher, call, principal, record, upload)
         deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
-        answer = await self._send(dispatcher, call, client, record, deadline)
-        return self._reply(answer, dispatcher.limit_headers(call, client), call, record)
+        answer = await self._send(dispatcher, call, principal, record, deadline)
+        return self._reply(answer, dispatcher.limit_headers(call, principal), call, record)
 
     async def _stream(
-        self, dispatcher: Dispatcher, call: Call, client: str, record: Record, upload: Upload | None
+        self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, upload: Upload | None
     ) -> Reply:
         """A stream's reply.
 
@@ -106,14 +132,14 @@ class Gateway:
         clients retry. They wait no longer than the platform lets a reply be silent.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
-        sending = asyncio.ensure_future(self._send(dispatcher, call, client, record, deadline))
+        sending = asyncio.ensure_future(self._send(dispatcher, call, principal, record, deadline))
         try:
             await asyncio.wait({sending}, timeout=self._settings.stream_hold)
         except asyncio.CancelledError:
             await abandon(sending)
             raise
         if sending.done():
-            return self._reply(sending.result(), dispatcher.limit_headers(call, client), call, record)
+            return self._reply(sending.result(), dispatcher.limit_headers(call, principal), call, record)
         if upload is not None:
             # The body is still needed: it may be sent to another deployment.
             held = upload.handed_over()
@@ -122,11 +148,11 @@ class Gateway:
         return events_reply(late, [], call.streaming, self._settings.keep_alive)
 
     async def _send(
-        self, dispatcher: Dispatcher, call: Call, client: str, record: Record, deadline: float
+        self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, deadline: float
     ) -> WholeAnswer | AnswerStream:
         """Choose and send. A whole answer is settled; a stream settles when it is closed."""
-        async with dispatcher.account(call) as account:
-            answer = await dispatcher.send(call, client, account, record, deadline)
+        async with dispatcher.account(call, principal) as account:
+            answer = await dispatcher.send(call, principal, account, record, deadline)
             if isinstance(answer, WholeAnswer):
                 return answer
             record.first_byte = self._clock()
@@ -142,10 +168,3 @@ class Gateway:
         if isinstance(answer.answer, BytesAnswer):
             return bytes_reply(answer.answer, answer, limits)
         return events_reply(answer, limits, call.streaming, self._settings.keep_alive)
-
-
-def _authenticate(snapshot: Snapshot, request: Request, record: Record) -> str:
-    """The client that a request comes from. Raises Unauthorized."""
-    client = snapshot.authenticator.authenticate(request.headers, azure_path=request.azure_path)
-    record.client = client
-    return client

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from gateway.auth.authenticator import MASTER, Authenticator
+from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.config.refresh import ConfigurationState
-from gateway.errors import Unauthorized
+from gateway.errors import Forbidden, Unauthorized
 from gateway.limits.balancing.balancer import Balancer
+from gateway.pipeline.client_page import client_page, moment
+from gateway.routing.models import Models
 from gateway.sharing.replication import WAIT_SECONDS, Replication
 
 _OPEN = {"status": "ok"}
@@ -27,26 +28,29 @@ class Status:
         self._sharing = sharing
         self._configuration = configuration
 
-    async def deployments(self, authenticator: Authenticator, headers: Mapping[str, str]) -> bytes:
-        """Every deployment now, for the holder of the master key. Raises Unauthorized."""
-        if authenticator.authenticate(headers) != MASTER:
-            raise Unauthorized("Only the holder of the master key may see the deployments.")
+    async def deployments(self, principal: Principal) -> bytes:
+        """Every deployment now, for administrators. Raises Unauthorized or Forbidden."""
+        check_admin(principal)
         await self._sharing.refresh(WAIT_SECONDS)
         states = self._balancer.state(self._sharing.now())
         data = [_deployment(asdict(state)) for state in states]
         return _json({"object": "list", "data": data, "storage": self._storage()})
 
-    def readiness(self, authenticator: Authenticator, headers: Mapping[str, str]) -> bytes:
-        """That the gateway is ready; how it is doing only for the holder of the master key.
+    async def caller(self, principal: Principal, models: Models) -> bytes:
+        """What a caller may know of itself: its models, its limits, and what is left of them."""
+        limits = None
+        if principal.limits is not None:
+            await self._sharing.refresh(WAIT_SECONDS, capped=True)
+            limits = self._balancer.client_state(principal.name, principal.limits, self._sharing.now())
+        return _json(client_page(principal, models.names(principal), limits))
+
+    def readiness(self, principal: Principal | None) -> bytes:
+        """That the gateway is ready; how it is doing only for administrators.
 
         A store that fails makes the gateway less exact, and a new configuration that is refused leaves the
         one before in use. Neither makes it unready: requests are answered all the same.
         """
-        try:
-            known = authenticator.authenticate(headers) == MASTER
-        except Unauthorized:
-            known = False
-        if not known:
+        if principal is None or not principal.admin:
             return _json(_OPEN)
         return _json({**_OPEN, "configuration": self._configured(), "storage": self._storage()})
 
@@ -56,7 +60,7 @@ class Status:
             "healthy": not state.problems,
             "reason": "\n".join(state.problems) or None,
             "version": state.version,
-            "loaded_at": _moment(state.loaded_at),
+            "loaded_at": moment(state.loaded_at),
         }
 
     def _storage(self) -> dict[str, Any]:
@@ -65,21 +69,23 @@ class Status:
         return {
             "healthy": state.healthy,
             "reason": state.reason,
-            "failing_since": _moment(state.failing_since),
+            "failing_since": moment(state.failing_since),
             "operations": dict(storage.operations),
             "failures": dict(storage.failures),
             "instances": self._balancer.instances,
         }
 
 
+def check_admin(principal: Principal) -> None:
+    """Raise Unauthorized where nobody is known, and Forbidden for a client that is no administrator."""
+    if principal.name == ANONYMOUS:
+        raise Unauthorized("Only the holder of the master key may do this.")
+    if not principal.admin:
+        raise Forbidden("Only an administrator of the gateway may do this.")
+
+
 def _deployment(state: dict[str, Any]) -> dict[str, Any]:
-    return {**state, "resting_until": _moment(state["resting_until"])}
-
-
-def _moment(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {**state, "resting_until": moment(state["resting_until"])}
 
 
 def _json(value: Any) -> bytes:

@@ -31,4 +31,7 @@ MODELS = Endpoint(
 #: For the operator: the state of each deployment.
 DEPLOYMENTS = Endpoint("deployments", {"deployments": "gateway/deployments"})
 
-ENDPOINTS = (MODELS, DEPLOYMENTS)
+#: For every caller: what it may use, and what is left.
+ME = Endpoint("me", {"me": "gateway/me"})
+
+ENDPOINTS = (MODELS, DEPLOYMENTS, ME)

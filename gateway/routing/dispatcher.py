@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, RateLimited
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
@@ -68,17 +69,17 @@ class Dispatcher:
         self._sharing = sharing
         self._random = random
 
-    def account(self, call: Call) -> Account:
+    def account(self, call: Call, principal: Principal) -> Account:
         """The account of `call`. Enter it, and send within."""
         return Account(
             self._balancer,
             self._sharing,
             operation=call.operation.name,
-            capped=self._config.capped or self._config.client_limits is not None,
+            capped=self._config.capped or principal.limits is not None,
         )
 
     async def send(
-        self, call: Call, client: str, account: Account, record: Record, deadline: float
+        self, call: Call, principal: Principal, account: Account, record: Record, deadline: float
     ) -> Answer:
         """The first answer that comes before `deadline` (in the loop's time).
 
@@ -89,12 +90,12 @@ class Dispatcher:
         wait = self._config.max_wait
         progress = Progress(call, tokens, account, record, deadline, waiting_left=wait)
         try:
-            if self._config.client_limits is not None:
-                await account.admit(client, call, self._config.client_limits)
+            if principal.limits is not None:
+                record.over_limit = await account.admit(principal, call, principal.limits)
             answer = await self._answer(progress)
         except GatewayError as error:
             if isinstance(error, RateLimited):
-                error.limits = _used_up(self.limit_headers(call, client), error.type)
+                error.limits = _used_up(self.limit_headers(call, principal), error.type)
             await account.close(Outcome(progress.failure))
             raise
         if isinstance(answer, WholeAnswer):
@@ -103,13 +104,13 @@ class Dispatcher:
             account.answered(answer.limits)
         return answer
 
-    def limit_headers(self, call: Call, client: str) -> Headers:
+    def limit_headers(self, call: Call, principal: Principal) -> Headers:
         """What the client has left of its own limits; of the model's limits where it has none."""
         now = self._sharing.now()
-        model, limits = call.requested_model, self._config.client_limits
+        model, limits = call.requested_model, principal.limits
         remaining = None
         if limits is not None:
-            remaining = self._balancer.client_remaining(client, model, limits, now)
+            remaining = self._balancer.client_remaining(principal.name, model, limits, now)
         if remaining is None:
             remaining = self._balancer.remaining(self._models.able(model, call.operation), now)
         return remaining.headers()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
@@ -22,9 +23,12 @@ class Models:
         self._models = config.models
         self._created = created
 
-    def check(self, call: Call, *, azure_path: bool = False) -> None:
-        """Raise ModelNotFound or BadRequest for a call that no deployment is there for."""
-        if call.requested_model not in self._models:
+    def check(self, call: Call, principal: Principal, *, azure_path: bool = False) -> None:
+        """Raise ModelNotFound or BadRequest for a call that no deployment is there for.
+
+        A model that `principal` may not use is told as one that does not exist.
+        """
+        if not self._knows(call.requested_model, principal):
             raise not_found(call.requested_model, azure_path=azure_path)
         if not self.able(call.requested_model, call.operation):
             raise BadRequest(
@@ -37,15 +41,22 @@ class Models:
         """The deployments of a model that serve `operation`, if any."""
         return [each for each in self._models.get(name, ()) if operation.name in each.targets]
 
-    def listing(self) -> bytes:
-        """The list of models as the API returns it (JSON)."""
-        return _json({"object": "list", "data": [self._entry(name) for name in self._models]})
+    def names(self, principal: Principal) -> list[str]:
+        """The models that `principal` may use, in the configuration's order."""
+        return [name for name in self._models if principal.may_use(name)]
 
-    def entry(self, name: str) -> bytes:
+    def listing(self, principal: Principal) -> bytes:
+        """The list of the models for `principal`, as the API returns it (JSON)."""
+        return _json({"object": "list", "data": [self._entry(name) for name in self.names(principal)]})
+
+    def entry(self, name: str, principal: Principal) -> bytes:
         """One model as the API returns it (JSON). Raises ModelNotFound."""
-        if name not in self._models:
+        if not self._knows(name, principal):
             raise not_found(name)
         return _json(self._entry(name))
+
+    def _knows(self, name: str, principal: Principal) -> bool:
+        return name in self._models and principal.may_use(name)
 
     def _entry(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": "gateway"}

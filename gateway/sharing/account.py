@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Self
 
-from gateway.config.deployment import ClientLimits
+from gateway.auth.principal import Principal
+from gateway.config.access import ClientLimits
 from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
 from gateway.limits.balancing.balancer import Balancer, Reservation
 from gateway.limits.balancing.choice import Choice
@@ -58,15 +59,22 @@ class Account:
         self._handed_over = True
         return self
 
-    async def admit(self, client: str, call: Call, limits: ClientLimits) -> None:
-        """Reserve the call in its client's caps. Raises RateLimited."""
+    async def admit(self, principal: Principal, call: Call, limits: ClientLimits) -> bool:
+        """Reserve the call in its client's caps. True where one is exceeded that is only counted.
+
+        Raises RateLimited.
+        """
+        client = principal.name
         await self.refreshed()
         if self._balancer.beyond_share(client, call.requested_model, limits, self._sharing.now()):
             await self.exchanged()
         estimate = fine_estimate(call.operation, call.body.values)
 
         def admitted() -> Admission | Refusal:
-            return self._balancer.admit(client, call.requested_model, limits, estimate, self._sharing.now())
+            now = self._sharing.now()
+            return self._balancer.admit(
+                client, call.requested_model, limits, estimate, now, enforced=not principal.shadow
+            )
 
         admission = admitted()
         if isinstance(admission, Refusal) and admission.strict and admission.wait.seconds <= LATE:
@@ -85,6 +93,7 @@ class Account:
             raise limited(call.requested_model, grant.seconds, grant.kind)
         admission.granted(grant.times)
         self._admission, self._admission_grant = admission, grant
+        return admission.exceeded
 
     async def refreshed(self) -> None:
         """Before a choice: see what other instances use, within the call's share of waiting."""

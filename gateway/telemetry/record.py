@@ -26,3 +26,7 @@ class Record:
     #: Time until the first byte that was not ours: waiting for the caller's body, for upstream, for a retry.
     waited: float = 0.0
     first_byte: float | None = None
+    #: Whether a limit of the client is exceeded that is only counted (`shadow`).
+    over_limit: bool = False
+    #: For a request without a valid key: how many such requests its line stands for; 0 for no line.
+    refusals: int | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import Any
 
 from gateway.telemetry.record import Record
@@ -16,11 +17,29 @@ _log = logging.getLogger("gateway.request")
 
 #: Status recorded for a caller that left before its answer, as nginx does.
 CLIENT_CLOSED_REQUEST = 499
+#: Seconds between the lines of requests without a valid key.
+REFUSALS_EVERY = 1.0
+
+
+class Refusals:
+    """Counts requests without a valid key, so that a flood of them is one line a second."""
+
+    def __init__(self) -> None:
+        self._told = -math.inf
+        self._untold = 0
+
+    def count(self, now: float) -> int:
+        """How many requests the line of the one that is refused at `now` stands for; 0 for no line."""
+        self._untold += 1
+        if 0 <= now - self._told < REFUSALS_EVERY:
+            return 0
+        untold, self._untold, self._told = self._untold, 0, now
+        return untold
 
 
 def write(record: Record, now: float) -> None:
     """Write the line of a request that ended at `now` (on the clock of `record.started`)."""
-    if not _log.isEnabledFor(logging.INFO):
+    if record.refusals == 0 or not _log.isEnabledFor(logging.INFO):
         return
     duration = now - record.started
     first_byte = duration if record.first_byte is None else record.first_byte - record.started
@@ -40,6 +59,10 @@ def write(record: Record, now: float) -> None:
         "duration_ms": _ms(duration),
         "own_ms": _ms(max(0.0, first_byte - record.waited)),
     }
+    if record.refusals is not None and record.refusals > 1:
+        fields["refusals"] = record.refusals
+    if record.over_limit:
+        fields["over_limit"] = True
     # Made by hand: looking for the caller's file and line, which a log line made by `info` carries, and
     # formatting cost more than the line itself.
     _log.handle(logging.LogRecord(_log.name, logging.INFO, "", 0, _encode(fields), None, None))

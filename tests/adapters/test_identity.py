@@ -352,7 +352,7 @@ def dispatched(tokens, base, times=1):
             try:
                 one = call(messages=[{"role": "user", "content": "hi"}])
                 deadline = asyncio.get_running_loop().time() + 5
-                answer = await parts.dispatcher.send(one, "master", record, deadline)
+                answer = await parts.dispatcher.send(one, parts.master, record, deadline)
                 results.append(answer.status)
             except UpstreamFailed as error:
                 results.append(error)

@@ -3,7 +3,8 @@
 import pytest
 from config_documents import KEY, document, entry, member
 
-from gateway.config.deployment import ClientLimits, Fallbacks, Limit
+from gateway.config.access import ClientLimits, Limit
+from gateway.config.deployment import Fallbacks
 from gateway.config.load import check, load
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 

@@ -47,7 +47,7 @@ class Bench:
             config(*self.group, master_key=key), None, clock=lambda: NOW, store=store, instance=instance
         )
         self.balancer = self.parts.balancer
-        self.authenticator = Authenticator(key)
+        self.authenticator = Authenticator(self.parts.config, None)
         self.configuration = CONFIGURED
         self.status = Status(self.balancer, self.parts.sharing, lambda: self.configuration)
 
@@ -56,10 +56,20 @@ class Bench:
         self.balancer.settle(self.balancer.reserve(choice, NOW), outcome, NOW + 0.25)
 
     def deployments(self, headers=KEY):
-        return json.loads(asyncio.run(self.status.deployments(self.authenticator, headers)))
+        return asyncio.run(self.listing(headers))
+
+    async def listing(self, headers=KEY):
+        return json.loads(await self.status.deployments(await self.authenticator.authenticate(headers, NOW)))
+
+    async def ready(self, headers=KEY):
+        try:
+            principal = await self.authenticator.authenticate(headers, NOW)
+        except Unauthorized:
+            principal = None
+        return json.loads(self.status.readiness(principal))
 
     def readiness(self, headers=KEY):
-        return json.loads(self.status.readiness(self.authenticator, headers))
+        return asyncio.run(self.ready(headers))
 
     async def write(self):
         shared = self.parts.sharing.call()
@@ -100,7 +110,7 @@ def test_what_others_did_is_looked_up_first():
         store = MemoryStore()
         idle, busy = Bench(store=store), Bench(store=store, instance="bbbbbb")
         await busy.write()
-        first, _ = json.loads(await idle.status.deployments(idle.authenticator, KEY))["data"]
+        first, _ = (await idle.listing())["data"]
         return first["charged_requests"]
 
     assert 1 == asyncio.run(work())
@@ -156,10 +166,10 @@ def test_a_store_that_fails_is_told_with_its_reason_and_since_when_until_it_is_b
         store = Broken()
         bench = Bench(store=store)
         await bench.write()
-        failing = bench.readiness()
+        failing = await bench.ready()
         store.down = False
         await bench.parts.sharing.close()  # writes what is left
-        return failing, bench.readiness()
+        return failing, await bench.ready()
 
     failing, healed = asyncio.run(work())
     assert ("ok", "ok") == (failing["status"], healed["status"])

@@ -11,7 +11,8 @@ from support.assembled import Assembled
 from support.samples import call, deployment
 from support.scripted import HANG, RESET, Scripted, reply, stream
 
-from gateway.config.deployment import ClientLimits, Config, Fallbacks, Limit
+from gateway.config.access import ClientLimits, Limit
+from gateway.config.deployment import Config, Fallbacks
 from gateway.config.load import load
 from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
 from gateway.limits.balancing import counting
@@ -539,7 +540,7 @@ def test_a_call_that_is_refused_while_all_rest_takes_nothing_of_its_clients_cap(
     async def test(bench):
         for _ in range(5):
             await bench.send()
-        return bench.parts.dispatcher.limit_headers(call(), "master")
+        return bench.parts.dispatcher.limit_headers(call(), bench.parts.master)
 
     headers = run({"gpt": [(LIMITED,)]}, test, client_limits=ClientLimits(Limit(rpm=3)))
     assert ("x-ratelimit-remaining-requests", "2") in headers
@@ -549,7 +550,7 @@ def test_a_call_that_is_refused_while_all_rest_takes_nothing_of_its_clients_cap(
 def test_a_call_that_upstream_may_have_worked_for_keeps_its_tokens(step, left):
     async def test(bench):
         outcome = await bench.send(call(max_tokens=300))
-        return type(outcome), bench.parts.dispatcher.limit_headers(call(), "master")
+        return type(outcome), bench.parts.dispatcher.limit_headers(call(), bench.parts.master)
 
     kind, headers = run({"gpt": [(step,)]}, test, client_limits=ClientLimits(Limit(tpm=400)), timeout=0.1)
     assert ("x-ratelimit-remaining-tokens", left) in headers
@@ -563,7 +564,7 @@ def headers_after(models, *, count=1, **options):
     async def test(bench):
         for _ in range(count):
             await bench.send(call(max_tokens=50))
-        return dict(bench.parts.dispatcher.limit_headers(call(), "master"))
+        return dict(bench.parts.dispatcher.limit_headers(call(), bench.parts.master))
 
     return run(models, test, **options)
 

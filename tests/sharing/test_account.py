@@ -6,7 +6,8 @@ import contextlib
 import pytest
 from support.samples import call, config, deployment
 
-from gateway.config.deployment import ClientLimits, Limit
+from gateway.auth.principal import Principal
+from gateway.config.access import ClientLimits, Limit
 from gateway.errors import RateLimited, TokenRateLimited
 from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.tokens.estimate import Estimate
@@ -70,7 +71,7 @@ class Instance:
         # The tests close it, or leave a call in flight.
         await account.__aenter__()
         if self.config.client_limits is not None:
-            await account.admit("master", call(**body), self.config.client_limits)
+            await account.admit(Principal("master"), call(**body), self.config.client_limits)
         return account
 
     async def reserved(self, account, tokens=50):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.principal import Principal
 from gateway.config.refresh import ConfigurationState
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.ending import answered, begin
@@ -46,6 +47,8 @@ class Assembled:
     ):
         self.config = config
         self.clock = clock
+        #: Who holds the master key.
+        self.master = Principal("master", config.client_limits, admin=True)
         self.balancer = Balancer(config, instance, random)
         self.sharing = Replication(self.balancer, store or MemoryStore(), clock=clock, random=random)
         self.models = Models(config, created=int(clock()))
@@ -57,8 +60,8 @@ class Assembled:
     async def sent(self, call, record, seconds):
         """The answer to a call of the master's; a streamed one is closed as one whose client has left."""
         deadline = asyncio.get_running_loop().time() + seconds
-        async with self.dispatcher.account(call) as account:
-            answer = await self.dispatcher.send(call, "master", account, record, deadline)
+        async with self.dispatcher.account(call, self.master) as account:
+            answer = await self.dispatcher.send(call, self.master, account, record, deadline)
             if isinstance(answer, StreamedAnswer):
                 await answer.close()
                 await account.close(answer.outcome())
@@ -66,7 +69,7 @@ class Assembled:
 
     def gateway(self, settings, dispatcher=None):
         """The pipeline in front of it."""
-        snapshot = Snapshot(Authenticator(self.config.master_key), self.models, dispatcher or self.dispatcher)
+        snapshot = Snapshot(Authenticator(self.config, None), self.models, dispatcher or self.dispatcher)
 
         async def current():
             return snapshot

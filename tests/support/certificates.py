@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Authority:
     def server_context(self, *hosts: str) -> ssl.SSLContext:
         """What a TLS server for `hosts` needs."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+        names = x509.SubjectAlternativeName([_name(host) for host in hosts])
         builder = _builder(hosts[0], self.certificate.subject, key.public_key()).add_extension(
             names, critical=False
         )
@@ -70,6 +71,13 @@ def make_authority(folder: Path) -> Authority:
     file = folder / "authority.pem"
     file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return Authority(folder, file, certificate, key)
+
+
+def _name(host):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(subject, issuer, public_key):

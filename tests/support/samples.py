@@ -33,7 +33,9 @@ def deployment(
 
 
 def config(*deployments, **fields) -> Config:
-    """A configuration with the one model "gpt"."""
+    """A configuration with the one model "gpt", open to all where nobody has a key."""
+    if not any(fields.get(name) for name in ("master_key", "clients", "entra")):
+        fields.setdefault("allow_anonymous", True)
     return Config(models={"gpt": deployments}, **fields)
 
 

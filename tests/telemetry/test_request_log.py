@@ -134,7 +134,7 @@ def test_no_log_tells_prompts_answers_keys_or_places(caplog, script):
 
 def test_a_defect_is_logged_by_kind_and_place_only(caplog):
     class Broken:
-        def account(self, _):
+        def account(self, *_):
             raise RuntimeError("the-prompt")
 
     async def handle():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from gateway.config.deployment import ClientLimits, Config, Deployment
+from gateway.config.access import ClientLimits
+from gateway.config.deployment import Config, Deployment
 from gateway.limits.balancing import notes as notes_of
 from gateway.limits.balancing import report
 from gateway.limits.balancing.choice import Choice, ChoiceReason
@@ -112,11 +113,18 @@ class Balancer:
     # Clients
 
     def admit(
-        self, client: str, model: str, limits: ClientLimits | None, estimate: Estimate, now: float
+        self,
+        client: str,
+        model: str,
+        limits: ClientLimits | None,
+        estimate: Estimate,
+        now: float,
+        *,
+        enforced: bool = True,
     ) -> Admission | Refusal:
-        """Reserve a call in its client's caps, or say which of them is full."""
+        """Reserve a call in its client's caps, or say which of them is full; `enforced` False only counts."""
         tokens = tokens_of(estimate, self._lengths.get(model))
-        return self._clients.admit(client, model, limits, tokens, now)
+        return self._clients.admit(client, model, limits, tokens, now, enforced=enforced)
 
     def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
         """Whether this instance must hear of the others before it admits more of a client's calls."""
@@ -136,6 +144,12 @@ class Balancer:
         """What a client has left of its narrowest caps; None where it has none."""
         caps = [cap for _, cap in self._clients.caps(client, model, limits)]
         return report.of_caps(caps, now) if caps else None
+
+    def client_state(self, client: str, limits: ClientLimits, now: float) -> Mapping[str, Remaining]:
+        """What a client has left of each of its caps, by model; "" stands for all models together."""
+        found = {"": self._clients.caps(client, "", limits)}
+        found |= {name: self._clients.caps(client, name, limits)[-1:] for name in limits.models}
+        return {name: report.of_caps([cap for _, cap in caps], now) for name, caps in found.items()}
 
     # Reporting
 

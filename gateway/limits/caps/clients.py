@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.config.deployment import ClientLimits, Limit
+from gateway.config.access import ClientLimits, Limit
 from gateway.limits.caps.cap import Cap, CapEntry
 from gateway.limits.caps.strict_row import StrictNeed, short
 from gateway.limits.ledger.view import View
@@ -19,6 +19,8 @@ Scope = Literal["client", "model"]
 
 #: Beginning of the keys of clients' ledgers.
 _CLIENT = "k:"
+#: Caps from which on those that are not in use are forgotten.
+MOST_CAPS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Admission:
     #: What must be reserved in rows of their own before the call is sent.
     strict: tuple[StrictNeed, ...] = ()
     places: list[tuple[Cap, CapEntry]] = field(default_factory=list)
+    #: Whether a cap is exceeded that refuses nothing.
+    exceeded: bool = False
     open: bool = True
 
     def granted(self, times: Mapping[str, float]) -> None:
@@ -70,6 +74,7 @@ class Clients:
         self._view = view
         #: By client and model ("" for all): the cap, and the limit that it was last given.
         self._caps: dict[tuple[str, str], tuple[Cap, Limit]] = {}
+        self._tidy_at = MOST_CAPS
 
     def caps(self, client: str, model: str, limits: ClientLimits | None) -> list[tuple[Scope, Cap]]:
         """The caps that a call of `model` must respect."""
@@ -96,14 +101,28 @@ class Clients:
         key = _CLIENT + short(client) + (":" + short(name) if name else "")
         return Cap(key, limit.rpm, limit.tpm, self._view, strict=limit.strict)
 
+    def _tidy(self, now: float) -> None:
+        """Forget caps that nobody used for a minute: with limits for each user there may be very many."""
+        self._caps = {key: entry for key, entry in self._caps.items() if entry[0].used(now) != (0, 0)}
+        self._tidy_at = max(MOST_CAPS, 2 * len(self._caps))
+
     def beyond_share(self, client: str, model: str, limits: ClientLimits | None, now: float) -> bool:
         """Whether this instance must hear of the others before it admits more."""
         return any(cap.beyond_share(now) for _, cap in self.caps(client, model, limits))
 
     def admit(
-        self, client: str, model: str, limits: ClientLimits | None, tokens: TokenNeeds, now: float
+        self,
+        client: str,
+        model: str,
+        limits: ClientLimits | None,
+        tokens: TokenNeeds,
+        now: float,
+        *,
+        enforced: bool = True,
     ) -> Admission | Refusal:
-        """Reserve `tokens` in all the caps, or in none."""
+        """Reserve `tokens` in all the caps, or in none. Where they are not `enforced`, in all in any case."""
+        if len(self._caps) > self._tidy_at:
+            self._tidy(now)
         caps = [
             (scope, cap, tokens.most if cap.strict else tokens.usual)
             for scope, cap in self.caps(client, model, limits)
@@ -113,7 +132,7 @@ class Clients:
             for scope, cap, needed in caps
             if cap.full(needed, now) is not None
         ]
-        if refusals:
+        if refusals and enforced:
             # It fits when the last of them has room.
             return max(refusals, key=lambda refusal: refusal.wait.seconds)
         places = [(cap, cap.reserve(needed, now)) for _, cap, needed in caps]
@@ -122,7 +141,7 @@ class Clients:
             for _, cap, needed in caps
             if cap.strict
         )
-        return Admission(needs, places)
+        return Admission(needs, places, exceeded=bool(refusals))
 
     def finish(self, admission: Admission, outcome: Outcome) -> None:
         """Count what the call used; once."""

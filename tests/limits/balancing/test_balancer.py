@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
-from gateway.config.deployment import ClientLimits, Limit
+from gateway.config.access import ClientLimits, Limit
 from gateway.errors import retry_seconds
 from gateway.limits.balancing.balancer import MAX_TRIES
 from gateway.limits.balancing.choice import ChoiceReason

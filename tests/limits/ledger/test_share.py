@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
-from gateway.config.deployment import ClientLimits, Limit
+from gateway.config.access import ClientLimits, Limit
 from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.estimate import Estimate

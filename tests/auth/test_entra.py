@@ -1,0 +1,391 @@
+"""Tokens of Entra ID, verified by the real PyJWT with keys from a double of the issuer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from base64 import urlsafe_b64encode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from doubles.entra import APP, AUDIENCE, TENANT, USER, EntraIssuer
+from doubles.server import HANG
+from support.certificates import make_authority
+
+from gateway.adapters import entra_keys
+from gateway.adapters.entra_keys import EntraSigningKeys
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.entra import REMEMBERED, TokenVerifier, is_token
+from gateway.config.access import ClientLimits, ClientSpec, EntraRule, EntraSpec, Limit
+from gateway.config.deployment import Config
+from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
+
+LIMITS = ClientLimits(Limit(rpm=10))
+CLIENTS = (ClientSpec("team", limits=LIMITS, models=("gpt-*",)), ClientSpec("users", limits=LIMITS))
+RULES = (
+    EntraRule("team", app_ids=frozenset({APP})),
+    EntraRule(None, roles=frozenset({"Gateway.Admin"}), admin=True),
+    EntraRule("users", groups=frozenset({"group-1"}), per_user=True),
+)
+OTHER_APP = "cccccccc-0000-0000-0000-000000000009"
+
+
+def spec(*rules, audiences=(AUDIENCE,), pseudonym_key=b"secret"):
+    return EntraSpec(TENANT, audiences, rules or RULES, pseudonym_key)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def issuer(tls, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.file))
+    with EntraIssuer(tls.server_context("127.0.0.1")) as running:
+        yield running
+
+
+class Bench:
+    """An authenticator whose clock can be moved."""
+
+    def __init__(self, issuer, entra=None, **fields):
+        self.now = time.time()
+        self.keys = EntraSigningKeys(lambda: self.now, authority=issuer.url)
+        self.verifier = TokenVerifier(self.keys)
+        self.configure(entra or spec(), **fields)
+
+    def configure(self, entra, clients=CLIENTS, **fields):
+        self.authenticator = Authenticator(
+            Config(models={}, clients=clients, entra=entra, **fields), self.verifier
+        )
+
+    async def enter(self, token):
+        return await self.authenticator.authenticate({"authorization": f"Bearer {token}"}, self.now)
+
+    async def refused(self, token):
+        try:
+            await self.enter(token)
+        except Unauthorized as error:
+            return error.status, error.code, error.message
+        return None
+
+
+REFUSED = (401, "invalid_api_key", "Incorrect API key provided.")
+
+
+def run(issuer, test, **options):
+    async def work():
+        bench = Bench(issuer, **options)
+        try:
+            return await test(bench)
+        finally:
+            await bench.keys.close()
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("form", ["issue", "issue_v1"])
+def test_an_application_is_the_client_that_it_is_mapped_to(issuer, form):
+    token = getattr(issuer, form)()
+    principal = run(issuer, lambda bench: bench.enter(token))
+
+    assert ("team", LIMITS, False) == (principal.name, principal.limits, principal.admin)
+    assert abs(principal.expires - time.time() - 3600) < 60
+    assert [True, False] == [principal.may_use("gpt-4o"), principal.may_use("embed")]
+
+
+def test_a_role_may_make_an_administrator(issuer):
+    token = issuer.issue(azp=OTHER_APP, roles=["Chat", "Gateway.Admin"])
+    principal = run(issuer, lambda bench: bench.enter(token))
+    assert ("admin", True, None) == (principal.name, principal.admin, principal.limits)
+
+
+def test_each_user_of_a_group_has_limits_for_itself_under_a_pseudonym(issuer):
+    async def test(bench):
+        return [
+            await bench.enter(issuer.issue(azp=OTHER_APP, groups=["GROUP-1"], oid=oid))
+            for oid in (USER, "another", USER)
+        ]
+
+    one, other, again = run(issuer, test)
+    assert one.name == again.name != other.name
+    assert "users/" + hmac.new(b"secret", USER.encode(), hashlib.sha256).hexdigest()[:16] == one.name
+    assert LIMITS == one.limits
+
+
+def test_the_first_entry_that_matches_counts(issuer):
+    token = issuer.issue(groups=["group-1"], roles=["Gateway.Admin"])
+    assert "team" == run(issuer, lambda bench: bench.enter(token)).name
+
+
+def test_a_valid_token_of_nobody_is_told_so(issuer):
+    async def test(bench):
+        found = []
+        for token in (issuer.issue(azp=OTHER_APP), issuer.issue(azp=OTHER_APP, groups=["group-1"], oid=None)):
+            with pytest.raises(Forbidden) as caught:
+                await bench.enter(token)
+            found.append((caught.value.status, caught.value.message.partition(",")[0]))
+        return found
+
+    assert [(403, "The token is valid")] * 2 == run(issuer, test)
+
+
+NOW = int(time.time())
+
+FORGED = {
+    "expired": {"exp": NOW - 3600},
+    "just expired": {"exp": NOW - 61},
+    "without an end": {"exp": None},
+    "early": {"nbf": NOW + 3600},
+    "issued later": {"iat": NOW + 3600},
+    "for another audience": {"aud": "https://cognitiveservices.azure.com"},
+    "for no audience": {"aud": None},
+    "of another tenant": {"tid": "99999999-2222-3333-4444-555555555555"},
+    "of no tenant": {"tid": None},
+    "of another issuer": {"iss": "https://login.microsoftonline.com/common/v2.0"},
+    "of another tenant's old issuer": {
+        "iss": "https://sts.windows.net/99999999-2222-3333-4444-555555555555/"
+    },
+    "of no issuer": {"iss": None},
+    "with an end that is text": {"exp": "tomorrow"},
+    "with an endless end": {"exp": 10**400},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_token_that_is_not_for_us_or_not_valid_now_is_refused_like_a_wrong_key(issuer, name):
+    token = issuer.issue(**FORGED[name])
+    assert REFUSED == run(issuer, lambda bench: bench.refused(token))
+
+
+def parts(header, payload, signature=b""):
+    return ".".join(
+        urlsafe_b64encode(part if isinstance(part, bytes) else json.dumps(part).encode()).decode().rstrip("=")
+        for part in (header, payload, signature)
+    )
+
+
+def unsigned(issuer, kid):
+    return parts({"alg": "none", "kid": kid, "typ": "JWT"}, issuer.claims())
+
+
+def by_the_public_key(issuer, kid):
+    """HS256 with what everybody knows as the secret."""
+    header = {"alg": "HS256", "kid": kid, "typ": "JWT"}
+    body = parts(header, issuer.claims()).rpartition(".")[0]
+    mac = hmac.new(issuer.public_pem(), body.encode(), hashlib.sha256).digest()
+    return f"{body}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def by_another_key(issuer, kid, **headers):
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return jwt.encode(issuer.claims(), own, algorithm="RS256", headers={"kid": kid} | headers)
+
+
+def with_its_own_key(issuer, kid):
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    jwk = jwt.algorithms.RSAAlgorithm.to_jwk(own.public_key(), as_dict=True)
+    headers = {"kid": kid, "jwk": jwk, "jku": issuer.url, "x5u": issuer.url}
+    return jwt.encode(issuer.claims(), own, algorithm="RS256", headers=headers)
+
+
+def of_another_strength(issuer, kid):
+    return jwt.encode(issuer.claims(), issuer.keys[kid], algorithm="RS512", headers={"kid": kid})
+
+
+def changed(issuer, kid):
+    head, _, signature = issuer.issue().split(".")
+    return f"{head}.{parts({}, issuer.claims(roles=['Gateway.Admin'])).split('.')[1]}.{signature}"
+
+
+def without_a_key(issuer, _kid):
+    return jwt.encode(issuer.claims(), next(iter(issuer.keys.values())), algorithm="RS256")
+
+
+def torn(issuer, _kid):
+    return issuer.issue()[:-20] + "é."
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        unsigned,
+        by_the_public_key,
+        by_another_key,
+        with_its_own_key,
+        of_another_strength,
+        changed,
+        without_a_key,
+        torn,
+    ],
+)
+def test_a_forged_token_is_refused_like_a_wrong_key(issuer, forge):
+    token = forge(issuer, next(iter(issuer.keys)))
+
+    async def test(bench):
+        await bench.enter(issuer.issue())
+        return await bench.refused(token)
+
+    assert REFUSED == run(issuer, test)
+    assert [] == [asked for asked in issuer.requests if asked.path in {"", "/"}]
+
+
+@pytest.mark.parametrize(
+    "text", ["eyJ..", "eyJhbGciOiJSUzI1NiJ9.e30.", "eyJ" + "A" * 20_000 + ".a.b", "a.b.c"]
+)
+def test_what_only_looks_like_a_token_is_refused_without_a_fetch(issuer, text):
+    assert REFUSED == run(issuer, lambda bench: bench.refused(text))
+    assert 0 == issuer.documents
+
+
+def test_keys_are_fetched_once_for_many_tokens_at_once(issuer):
+    issuer.delay = 0.1
+    tokens = [issuer.issue(uti=str(number)) for number in range(50)]
+
+    async def test(bench):
+        return {each.name for each in await asyncio.gather(*map(bench.enter, tokens))}
+
+    assert {"team"} == run(issuer, test)
+    assert 2 == len(issuer.requests)
+
+
+def test_a_new_key_is_fetched_when_it_is_first_met(issuer):
+    async def test(bench):
+        await bench.enter(issuer.issue())
+        issuer.rotate()
+        bench.now += entra_keys.UNKNOWN_AFTER
+        return (await bench.enter(issuer.issue())).name
+
+    assert "team" == run(issuer, test)
+    assert 2 == issuer.documents
+
+
+def test_made_up_keys_cost_one_fetch_in_half_a_minute_and_nobody_else_waits(issuer):
+    valid, key = issuer.issue(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def forged(number):
+        return jwt.encode(issuer.claims(), key, algorithm="RS256", headers={"kid": f"made-up-{number}"})
+
+    async def test(bench):
+        await bench.enter(valid)
+        bench.now += entra_keys.UNKNOWN_AFTER
+        issuer.delay = 0.5
+        flood = asyncio.gather(*(bench.refused(forged(number)) for number in range(100)))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await bench.enter(issuer.issue(uti="another"))
+        waited, under_way = time.monotonic() - began, not flood.done()
+        return set(await flood), waited, under_way, [await bench.refused(forged(n)) for n in range(5)]
+
+    refusals, waited, under_way, later = run(issuer, test)
+    assert ({REFUSED}, [REFUSED] * 5, True, 2) == (refusals, later, under_way, issuer.documents)
+    assert waited < 0.4
+
+
+def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(issuer):
+    async def test(bench):
+        old = issuer.issue()
+        await bench.enter(old)
+        issuer.rotate()
+        bench.now += entra_keys.RENEW_AFTER + 1
+        issuer.delay = 0.2
+        began = time.monotonic()
+        fresh = issuer.issue(kid=next(iter(issuer.keys)), uti="x", exp=int(bench.now) + 3600)
+        await bench.enter(fresh)
+        waited = time.monotonic() - began
+        issuer.retire()
+        await asyncio.sleep(0.8)
+        gone = jwt.encode(
+            issuer.claims(), rsa.generate_private_key(65537, 2048), headers={"kid": "gone"}, algorithm="RS256"
+        )
+        return waited, await bench.refused(gone)
+
+    waited, gone = run(issuer, test)
+    assert (2, REFUSED) == (issuer.documents, gone)
+    assert waited < 0.2
+
+
+@pytest.mark.parametrize("fault", [500, 404, HANG])
+def test_an_outage_leaves_known_keys_in_use(issuer, fault, monkeypatch):
+    monkeypatch.setattr(entra_keys, "FETCH_SECONDS", 0.3)
+
+    async def test(bench):
+        await bench.enter(issuer.issue())
+        issuer.down = fault
+        bench.now += entra_keys.RENEW_AFTER + 1
+        names = []
+        for number in range(3):
+            token = issuer.issue(uti=str(number), exp=int(bench.now) + 3600)
+            names.append((await bench.enter(token)).name)
+            await asyncio.sleep(0.4)
+        return names
+
+    assert ["team"] * 3 == run(issuer, test)
+
+
+def test_an_outage_at_the_start_is_no_wrong_key_and_heals_by_itself(issuer):
+    token = issuer.issue()
+
+    async def test(bench):
+        issuer.down = 503
+        for _ in range(3):
+            with pytest.raises(IdentityUnavailable) as caught:
+                await bench.enter(token)
+        outage = len(issuer.requests)
+        master = (await bench.enter("sk-master")).name
+        issuer.down = None
+        bench.now += entra_keys.RETRY_FIRST
+        return caught.value.status, caught.value.retry_after, outage, master, (await bench.enter(token)).name
+
+    assert (503, 5.0, 1, "master", "team") == run(issuer, test, master_key="sk-master")
+
+
+def test_a_new_configuration_holds_for_tokens_that_are_known(issuer):
+    token = issuer.issue(roles=["Gateway.Admin"])
+
+    async def test(bench):
+        names = [(await bench.enter(token)).name]
+        bench.configure(spec(RULES[1]))
+        names.append((await bench.enter(token)).name)
+        bench.configure(spec(RULES[0]), clients=(ClientSpec("team", models=()),))
+        names.append((await bench.enter(token)).may_use("gpt-4o"))
+        bench.configure(spec(EntraRule("team", roles=frozenset({"Other"}))))
+        with pytest.raises(Forbidden):
+            await bench.enter(token)
+        bench.configure(spec(audiences=("api://another",)))
+        return [*names, await bench.refused(token)]
+
+    assert ["team", "admin", False, REFUSED] == run(issuer, test)
+
+
+def test_a_token_that_is_known_is_refused_after_its_end(issuer):
+    token = issuer.issue(exp=int(time.time()) + 600)
+
+    async def test(bench):
+        await bench.enter(token)
+        bench.now += 601
+        return bench.authenticator._bearers.get(hashlib.sha256(token.encode()).digest()).expires < bench.now
+
+    assert run(issuer, test)
+
+
+def test_what_is_remembered_of_tokens_is_bounded(issuer):
+    async def test(bench):
+        await bench.enter(issuer.issue())
+        claims = next(iter(bench.verifier._known.values()))
+        for number in range(REMEMBERED + 10):
+            bench.verifier._known[str(number).encode()] = claims
+        await bench.enter(issuer.issue(uti="last"))
+        return len(bench.verifier._known)
+
+    assert run(issuer, test) <= REMEMBERED
+
+
+def test_the_form_of_a_token():
+    assert is_token("eyJhbGciOiJSUzI1NiJ9.e30.x")
+    assert not any(map(is_token, ["", "eyJ", "sk-key", "eyJ.a", "eyJ.a.b.c", "gwk_eyJ.a.b"]))
