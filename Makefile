@@ -18,8 +18,8 @@ $(VENV)/ready: requirements-dev.txt scripts/venv.sh
 	@sh scripts/venv.sh $(VENV) requirements-dev.txt 3.11 3.12 3.13
 
 # The real Functions runtime exists for Python 3.13 only; without one, the tests on it say that they are skipped.
-$(FUNCTIONS_VENV)/ready: requirements.txt scripts/venv.sh
-	@sh scripts/venv.sh --optional $(FUNCTIONS_VENV) requirements.txt 3.13
+$(FUNCTIONS_VENV)/ready: requirements.txt requirements-worker.txt scripts/venv.sh
+	@sh scripts/venv.sh --optional $(FUNCTIONS_VENV) "requirements.txt requirements-worker.txt" 3.13
 
 # Table Storage's emulator, from npm; Node comes from PyPI where the machine has none.
 .azurite/ready: scripts/azurite.sh $(VENV)/ready

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Usage: lock.sh [--check] [BIN]
-# Resolves requirements.in into requirements.txt and requirements-dev.in into requirements-dev.txt: every package pinned,
+# Resolves requirements.in into requirements.txt, and requirements-worker.in and -dev.in likewise: every package pinned,
 # every wheel with its hash, one file for all supported Pythons and platforms. Versions that are locked stay while
 # the .in files allow them; to move one, change its line there, or delete its entry in the .txt file first.
 # With --check nothing is written: fails when a lock is out of date, or a platform lacks a wheel. BIN (.venv/bin) holds uv.
@@ -26,7 +26,7 @@ lock() {
 }
 
 cp requirements*.in "$work"
-for name in requirements requirements-dev; do
+for name in requirements requirements-worker requirements-dev; do
     [ -f "$name.txt" ] && cp "$name.txt" "$work"
     lock "$name"
     if [ "$check" = no ]; then

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Usage: venv.sh [--optional] DIRECTORY REQUIREMENTS VERSION...
 # Makes a virtual environment with the first Python of the given versions that there is: python3, python3.X, pyenv's.
+# REQUIREMENTS are files, separated by spaces, to install one after the other.
 # With --optional, a missing interpreter is reported and is no failure. PYTHON=/path/to/python overrides the search.
 set -eu
 
@@ -41,5 +42,7 @@ if ! "$python" -m venv "$directory"; then
     echo "This Python cannot make virtual environments (on Debian: apt-get install python3-venv)." >&2
     exit 1
 fi
-"$directory/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+for file in $requirements; do
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check -r "$file"
+done
 touch "$directory/ready"

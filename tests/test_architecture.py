@@ -1,6 +1,8 @@
 """The shape of the code: who may import whom, what only one module may touch, and that importing does nothing."""
 
 import ast
+import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -169,6 +171,70 @@ def test_pure_modules_read_no_clock_and_draw_no_numbers(name):
     assert set() == {imported.split(".")[0] for imported in imports(tree)} & IMPURE
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert set() == {call.attr for call in calls if isinstance(call, ast.Attribute)} & CLOCKS
+
+
+#: What asyncio's functions hand on to the loop's methods, options included.
+HANDED_ON = {"open_connection": "create_connection", "start_server": "create_server"}
+
+
+def loop_classes(tree):
+    """What a module asks or reads of classes that each loop has its own of, or of a loop's inside."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
+            names = [ast.unparse(part) for part in ast.walk(node.args[1])]
+            yield from (name for name in names if name.endswith(("Transport", "Loop", "Server", "Handle")))
+        elif isinstance(node, ast.Attribute):
+            inside = node.attr.startswith("_")
+            if inside and ast.unparse(node.value).endswith(("loop", "loop()", "transport")):
+                yield ast.unparse(node)
+
+
+def loop_options(tree, loops):
+    """The methods, and the options of methods, that a module uses of a loop and that not all of `loops` have."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = HANDED_ON.get(node.func.attr, node.func.attr)
+            if name == node.func.attr and not ast.unparse(node.func.value).endswith(("loop", "loop()")):
+                continue
+            methods = [getattr(loop, name, None) for loop in loops]
+            if None in methods:
+                yield name
+                continue
+            offered = set.intersection(*(set(inspect.signature(method).parameters) for method in methods))
+            # A stream reader's own.
+            offered |= {"limit"} - {node.func.attr}
+            yield from {keyword.arg for keyword in node.keywords} - offered - {None}
+
+
+def both_loops():
+    uvloop = pytest.importorskip("uvloop")
+    return asyncio.SelectorEventLoop, uvloop.Loop
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_module_depends_on_a_loops_classes_or_options(name):
+    assert [] == list(loop_classes(SOURCES[name]))
+    assert [] == list(loop_options(SOURCES[name], both_loops()))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("isinstance(x, asyncio.Transport)", ["asyncio.Transport"]),
+        ("isinstance(x, (int, asyncio.SelectorEventLoop))", ["asyncio.SelectorEventLoop"]),
+        ("self._loop._selector", ["self._loop._selector"]),
+        ("asyncio.get_running_loop()._ready", ["asyncio.get_running_loop()._ready"]),
+        ("await loop.create_connection(f, happy_eyeballs_delay=1)", ["happy_eyeballs_delay"]),
+        ("await asyncio.open_connection(h, p, interleave=1)", ["interleave"]),
+        ("await self.loop.create_server(f, keep_alive=True)", ["keep_alive"]),
+        ("self.loop.print_debug_info()", ["print_debug_info"]),
+        ("loop.call_later(1, f); isinstance(x, dict); pool.create(keep_alive=1)", []),
+        ("await asyncio.open_connection(h, p, limit=1, ssl=x); self.transport.abort()", []),
+    ],
+)
+def test_dependence_on_a_loop_is_found(source, found):
+    tree = ast.parse(source)
+    assert found == [*loop_classes(tree), *loop_options(tree, both_loops())]
 
 
 def test_the_environment_is_read_in_one_place():

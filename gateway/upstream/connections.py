@@ -1,8 +1,9 @@
 """HTTP/1.1 connections to upstreams: one exchange at a time on each, kept and used again.
 
-Sits on asyncio's transports and llhttp's parser (httptools). It exists because it is the hot path: with
-the client libraries that were measured, sending a request cost more CPU than all else the gateway does
-(docs/performance.md). It does what a gateway needs and no more: POST, whole request bodies, no proxies.
+Sits on the event loop's transports (asyncio's or uvloop's) and llhttp's parser (httptools). It exists because
+it is the hot path: with the client libraries that were measured, sending a request cost more CPU than all
+else the gateway does (docs/performance.md). It does what a gateway needs and no more: POST, whole request
+bodies, no proxies.
 
 Rules of this file: bytes that no exchange asked for end a connection; a connection is used again only
 when its last reply came to its proper end; a reply that breaks off is never taken for a whole one.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -232,9 +233,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected (asyncio)."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("not a stream transport")
-        self._transport = transport
+        # By what it can do: no two loops share a class of transports.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came (asyncio)."""
@@ -306,7 +306,6 @@ class Pool:
             place.host,
             place.port,
             ssl=self._tls if place.secure else None,
-            happy_eyeballs_delay=0.25,
         )
         return protocol
 

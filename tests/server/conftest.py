@@ -19,7 +19,7 @@ def embedded_host():
 
 @pytest.fixture(scope="session")
 def functions_host():
-    with start_functions_host(SAMPLE_APP, {"GATEWAY_ARRIVAL_TIMEOUT": "1"}) as host:
+    with start_functions_host(SAMPLE_APP) as host:
         yield host
 
 

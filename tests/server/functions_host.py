@@ -1,11 +1,16 @@
 """Runs a function app in the real azure_functions_runtime, behind a front like that of the Functions host.
 
-    python functions_host.py APP_DIR
+    python functions_host.py APP_DIR [LOOP]
 
-Runs on the worker's Python (3.13 and later) with nothing but requirements.txt installed, and prints the port of
-its front on the first line of standard output. The front follows the host's documented behaviour: routes in name
-order, then for each request one forwarded HTTP request to the worker's own port (header x-ms-invocation-id,
-streamed both ways, closed when the client leaves) and one invocation through the runtime's entry point.
+Runs on the worker's Python (3.13 and later) with requirements.txt and requirements-worker.txt installed, and prints
+the port of its front on the first line of standard output. It does what the worker (proxy_worker of
+Azure/azure-functions-python-worker) does around the runtime: uvloop as the event loop (LOOP "asyncio" leaves
+asyncio's), tasks of a class of its own, the root logger at INFO with a handler that ships every record from another
+thread, and installed packages before the standard library and the app last on sys.path.
+
+The front follows the host's documented behaviour: routes in name order, then for each request one forwarded HTTP
+request to the worker's own port (header x-ms-invocation-id, streamed both ways, closed when the client leaves, tried
+again while the connection is refused) and one invocation through the runtime's entry point.
 
 A client provokes what goes wrong in the field by the header x-host-fault: `no-request` forwards nothing,
 `no-invocation` invokes nothing. GET /__host tells the state of the worker.
@@ -18,12 +23,59 @@ import contextlib
 import json
 import logging
 import os
+import queue
+import random
 import sys
+import threading
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).parents[2]
+
+#: How often the host connects to a worker that refuses, and the seconds between two tries.
+CONNECT_TRIES = 10
+CONNECT_PAUSE = (0.05, 0.25)
+
+
+class ContextEnabledTask(asyncio.Task):
+    """The worker's class of all tasks: what it logs is told apart by the invocation that started it."""
+
+    INVOCATION_ID = "__azure_function_invocation_id__"
+
+    def __init__(self, coro, loop, context=None, **kwargs):
+        super().__init__(coro, loop=loop, context=context, **kwargs)
+        current = asyncio.current_task(loop)
+        invocation_id = getattr(current, self.INVOCATION_ID, None)
+        if invocation_id is not None:
+            setattr(self, self.INVOCATION_ID, invocation_id)
+
+
+class ShippingHandler(logging.Handler):
+    """The worker's root handler sends every record over gRPC from another thread; here they go to standard error."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(logging.Formatter("grpc: %(levelname)s %(name)s %(message)s"))
+        self.records = queue.SimpleQueue()
+        threading.Thread(target=self.ship, daemon=True).start()
+
+    def emit(self, record):
+        self.records.put((self.format(record), invocation_of_task()))
+
+    def ship(self):
+        while True:
+            text, invocation_id = self.records.get()
+            print(f"{text} [{invocation_id}]" if invocation_id else text, file=sys.stderr, flush=True)
+
+
+def invocation_of_task():
+    """The invocation on whose behalf the caller runs, if any."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return getattr(task, ContextEnabledTask.INVOCATION_ID, None)
 
 
 class Message(SimpleNamespace):
@@ -92,6 +144,7 @@ class Worker:
 
     async def invoke(self, invocation_id, function, params, trace_parent):
         """One invocation over the entry point; True where the runtime reports success."""
+        setattr(asyncio.current_task(), ContextEnabledTask.INVOCATION_ID, invocation_id)
         nothing = Message()
         http = Message(method="", url="", headers={}, body=nothing, params=params, query={})
         name = next(
@@ -114,6 +167,7 @@ class Worker:
 
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return {
+            "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "entries": len(http_coordinator._context_references),
             "tasks": len(asyncio.all_tasks()),
             "rss": pages * os.sysconf("SC_PAGESIZE"),
@@ -167,7 +221,7 @@ class Front:
     async def forward(self, scope, headers, receive, send):
         """Stream the request to the worker and its reply back; whichever side ends early ends the other."""
         host, port = self.worker.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(host, int(port))
         upload = asyncio.create_task(self.upload(scope, headers, receive, writer))
         download = asyncio.create_task(self.download(scope, reader, send))
         try:
@@ -255,6 +309,15 @@ class ReplyEvents:
         self.complete = True
 
 
+async def connect(host, port):
+    """A connection to the worker, which may not listen yet."""
+    for _ in range(CONNECT_TRIES - 1):
+        with contextlib.suppress(ConnectionRefusedError):
+            return await asyncio.open_connection(host, port)
+        await asyncio.sleep(random.uniform(*CONNECT_PAUSE))
+    return await asyncio.open_connection(host, port)
+
+
 async def answer(send, status, body=b""):
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -264,6 +327,9 @@ async def answer(send, status, body=b""):
 async def serve(app_dir):
     import uvicorn
 
+    asyncio.get_running_loop().set_task_factory(
+        lambda loop, coro, context=None, **kwargs: ContextEnabledTask(coro, loop, context, **kwargs)
+    )
     worker = Worker(app_dir)
     await worker.start()
     from gateway.server.embedded import read_route_prefix
@@ -292,12 +358,24 @@ async def serve(app_dir):
         await uvicorn.Server(config).serve([listener])
 
 
+def order_path(app_dir):
+    """Put installed packages first and the app last, as the worker does; the folder of this program is not on it."""
+    installed = [path for path in sys.path if path.endswith("site-packages")]
+    others = [path for path in sys.path[1:] if path not in installed]
+    sys.path[:] = list(dict.fromkeys([*installed, *others, str(app_dir), str(ROOT)]))
+
+
 def main():
     app_dir = Path(sys.argv[1]).resolve()
-    sys.path[:0] = [str(app_dir), str(ROOT)]
+    order_path(app_dir)
     os.chdir(app_dir)
-    # The worker's root handler sends every record from INFO on over gRPC; here they go to standard error.
-    logging.basicConfig(level=logging.INFO, format="grpc: %(levelname)s %(name)s %(message)s")
+    if "asyncio" not in sys.argv[2:]:
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(ShippingHandler())
     asyncio.run(serve(app_dir))
 
 

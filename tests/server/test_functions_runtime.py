@@ -9,11 +9,21 @@ import pytest
 from host_clients import SAMPLE_APP, connect, head, read_until, seen, state, wait_for
 from support.hosts import start_functions_host
 
-#: The sample app's bound, set in conftest.
+#: The sample app's bound here.
 WAIT_SECONDS = 1
 
 NO_REQUEST = {"x-host-fault": "no-request"}
 NO_INVOCATION = {"x-host-fault": "no-invocation"}
+
+
+@pytest.fixture(scope="module")
+def functions_host():
+    with start_functions_host(SAMPLE_APP, {"GATEWAY_ARRIVAL_TIMEOUT": str(WAIT_SECONDS)}) as host:
+        yield host
+
+
+def test_the_runtime_runs_on_the_loop_that_the_worker_installs(functions_host):
+    assert "uvloop" == state(functions_host)["loop"]
 
 
 def timed_get(url, headers):

@@ -82,9 +82,11 @@ def start_embedded_host(
 
 
 @contextlib.contextmanager
-def start_functions_host(app_dir: Path, env: Mapping[str, str] | None = None) -> Iterator[Host]:
+def start_functions_host(
+    app_dir: Path, env: Mapping[str, str] | None = None, *, loop: str = "uvloop"
+) -> Iterator[Host]:
     """Serve `app_dir`/function_app.py in the real Functions runtime; `env` is its environment."""
-    command = [find_functions_python(), str(PROGRAMS / "functions_host.py"), str(app_dir)]
+    command = [find_functions_python(), str(PROGRAMS / "functions_host.py"), str(app_dir), loop]
     with start("functions", command, env) as host:
         yield host
 

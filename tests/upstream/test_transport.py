@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 from support.certificates import make_authority
+from support.loops import LOOPS, runner
 from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 
 from gateway.upstream import client as upstream
@@ -16,6 +17,12 @@ from gateway.upstream.transport import PooledTransport
 from simulator.testing import closed_port
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture(params=LOOPS, autouse=True)
+def each_loop(request, monkeypatch):
+    """Every test of this file runs on each event loop."""
+    monkeypatch.setattr(asyncio, "run", runner(request.param))
 
 
 def run(test, *script, **options):
