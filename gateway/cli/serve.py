@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def run(settings: Settings, host: str, port: int) -> int:
     process = Process(settings)
     process.start()
     root.install(process)
+    if sys.platform != "win32":
+        # As with other servers, a hang-up asks for the configuration to be read again.
+        signal.signal(signal.SIGHUP, lambda *_: process.refresh.look_soon())
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
     from gateway.server import uvicorn_server  # noqa: PLC0415
@@ -42,7 +46,9 @@ def run(settings: Settings, host: str, port: int) -> int:
     asgi: ASGIApp = EmbeddedHost(function_app.app.get_functions(), read_route_prefix(ROOT / "host.json"))
     if settings.cors_origins:
         asgi = _with_cors(asgi, settings.cors_origins)
-    return uvicorn_server.run(asgi, host, port, GRACE, on_stop=process.close)
+    return uvicorn_server.run(
+        asgi, host, port, GRACE, on_ready=lambda _: process.refresh.watch(), on_stop=process.close
+    )
 
 
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

@@ -7,6 +7,7 @@
 * A timer starts looks. The worker may be frozen between requests, so each request also starts one that is
   overdue, without waiting for it.
 * A version that cannot be used changes nothing but `state`.
+* Whoever waits for a look may be cancelled; the look goes on for the others.
 """
 
 from __future__ import annotations
@@ -78,6 +79,12 @@ class Refresh:
         """How the configuration is doing now."""
         return ConfigurationState(self._version, self._loaded_at, self._problems)
 
+    def watch(self) -> None:
+        """Look by the timer from now on, ahead of the first request."""
+        self._enter_loop()
+        if self._looking is None and self._timer is None:
+            self._schedule(self._interval)
+
     def look_if_due(self) -> None:
         """Start a look at the source if the last one is too long ago. Never waits."""
         if not 0 <= self._clock() - self._looked_at < self._interval:
@@ -93,8 +100,8 @@ class Refresh:
         """Look at the source now, and wait for what comes of it."""
         if self._looking is not None:
             # It may have read the source before what the caller wants to be seen was there.
-            await self._ended(self._start())
-        await self._ended(self._start())
+            await asyncio.wait({self._start()})
+        await asyncio.wait({self._start()})
         return self.state
 
     async def first_look(self) -> None:
@@ -113,8 +120,7 @@ class Refresh:
         if self._looking is not None and self._loop is asyncio.get_running_loop():
             self._looking.cancel()
             await asyncio.wait({self._looking})
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
 
     @property
     def _interval(self) -> float:
@@ -122,20 +128,27 @@ class Refresh:
 
     def _start(self) -> asyncio.Task[None]:
         """The look under way, or a new one."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # Tasks of a loop that is gone never end.
-            self._loop, self._looking, self._timer = loop, None, None
+        self._enter_loop()
         if self._looking is None:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             self._looked_at = self._clock()
             self._looking = asyncio.create_task(self._look())
         return self._looking
 
-    async def _ended(self, looking: asyncio.Task[None]) -> None:
-        # Whoever waits may be cancelled; the look goes on for the others.
-        await asyncio.wait({looking})
+    def _enter_loop(self) -> None:
+        """Forget what belonged to an event loop that is gone: its tasks never end."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._looking, self._timer = loop, None, None
+
+    def _schedule(self, seconds: float) -> None:
+        if seconds < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._start)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _look(self) -> None:
         try:
@@ -144,9 +157,7 @@ class Refresh:
             self._tried = True
             self._looking = None
             # Asked for while the source was being read: what was read may be older.
-            pause = 0.0 if self._looked_at == -math.inf else self._interval
-            if pause < math.inf:
-                self._timer = asyncio.get_running_loop().call_later(pause, self._start)
+            self._schedule(0.0 if self._looked_at == -math.inf else self._interval)
 
     async def _compare(self) -> None:
         """Read the source, and use what is new in it."""
@@ -167,7 +178,7 @@ class Refresh:
         for warning in config.warnings:
             _log.warning("configuration: %s", warning)
         self._use(config)
-        if self._version is not None:
+        if self._version is not None or self._problems:
             _log.info("configuration: version %s is used from now on", document.version)
         self._version, self._loaded_at = document.version, self._clock()
         self._refused, self._problems = None, ()

@@ -30,6 +30,8 @@ _WHOLE = 0.9
 
 #: Instances that are known from which on provisioned throughput rests longer: they come back together.
 _CROWD = 10
+#: The generation of calls that do not go where the configuration in force says.
+_EARLIER = -1
 #: Upstream refused, or never saw the call: it has charged nothing.
 _GIVEN_BACK = frozenset({Result.LIMITED, Result.UNREACHABLE})
 
@@ -48,6 +50,7 @@ class Reservation:
     place: CapEntry | None
     strict: StrictNeed | None
     operation: str
+    #: The member's when it was sent; what is of another generation teaches nothing.
     generation: int
     answered: bool = False
     open: bool = True
@@ -85,6 +88,8 @@ class Counting:
         probe = choice.reason is ChoiceReason.PROBE and member.breaker.probed(now)
         if breaker := member.operation_breakers.get(operation):
             breaker.probed(now)
+        # A request of an earlier configuration calls what that one said.
+        generation = member.generation if choice.deployment is member.deployment else _EARLIER
         cap = member.cap
         place = None if cap is None else cap.reserve(choice.tokens, now)
         return Reservation(
@@ -97,7 +102,7 @@ class Counting:
             place,
             choice.strict,
             operation,
-            member.generation,
+            generation,
         )
 
     def answered(self, reservation: Reservation, limits: RateLimits | None, now: float) -> None:
@@ -130,6 +135,8 @@ class Counting:
             self.answered(reservation, outcome.limits, now)
         if reservation.generation == member.generation:
             self._learn(reservation, outcome, now)
+        elif reservation.probe:
+            member.breaker.unknown()
         if result in _GIVEN_BACK and not reservation.answered:
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if outcome.completion is not None and result is Result.SUCCESS:

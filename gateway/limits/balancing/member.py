@@ -43,6 +43,7 @@ class Member:
 
     __slots__ = (
         "__weakref__",
+        "_last_cap",
         "_renews",
         "_view",
         "breaker",
@@ -91,6 +92,8 @@ class Member:
         #: Tokens that others are likely to have charged since their last rows.
         self.unseen = 0.0
         self.cap: Cap | None = None
+        #: Remembers what was used, should there be a cap again.
+        self._last_cap: Cap | None = None
         self.breaker = CircuitBreaker()
         #: Rests of single operations, which it was found not to serve: Azure knows no such path, or not in
         #: that api-version. That is no reason to rest for the others.
@@ -138,11 +141,11 @@ class Member:
             config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
         )
         rpm, tpm = deployment.rpm or None, deployment.tpm or None
-        if not config.capped or (rpm is None and tpm is None):
-            self.cap = None
-        elif self.cap is None:
-            self.cap = Cap(self.usage_key, rpm, tpm, self._view, strict=deployment.strict)
-        else:
+        self.cap = None
+        if config.capped and (rpm or tpm):
+            if self._last_cap is None:
+                self._last_cap = Cap(self.usage_key, rpm, tpm, self._view, strict=deployment.strict)
+            self.cap = self._last_cap
             self.cap.change(rpm, tpm, strict=deployment.strict)
         self._set_limits()
 
