@@ -8,6 +8,7 @@ the functions.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import secrets
@@ -74,7 +75,11 @@ class Process:
 
         For hosts that start ahead of the first request.
         """
-        self.refresh.take(self._source.read_now())
+        document = self._source.read_now()
+        config = self._load(document)
+        self._balancer.configure(config)
+        self._install(config)
+        self.refresh.began_with(document, config)
         if self._tables:
             tables.load()
 
@@ -99,9 +104,14 @@ class Process:
         settings = self._settings
         return load(document.text, settings.environ, allow_anonymous=settings.allow_anonymous)
 
-    def _use(self, config: Config) -> None:
+    async def _use(self, config: Config) -> None:
+        """Let the limits know `config` while calls go on, then use it."""
+        for _ in self._balancer.configuring(config):
+            await asyncio.sleep(0)
+        self._install(config)
+
+    def _install(self, config: Config) -> None:
         """Answer requests that begin from now on by `config`; those under way end by their own snapshots."""
-        self._balancer.configure(config)
         self._sharing.reservations.fails_open = config.strict_fails_open
         models = Models(config, self._created)
         attempts = Attempts(

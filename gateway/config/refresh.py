@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.config.deployment import Config
@@ -49,7 +49,7 @@ class Refresh:
         self,
         source: Source,
         load: Callable[[Document], Config],
-        use: Callable[[Config], None],
+        use: Callable[[Config], Awaitable[None]],
         *,
         every: float,
         clock: Callable[[], float],
@@ -110,10 +110,10 @@ class Refresh:
             await asyncio.wait({self._start()}, timeout=FIRST_SECONDS)
             self._tried = True
 
-    def take(self, document: Document) -> None:
-        """Load `document` here and now: for a host that has not begun to serve. Raises ConfigError."""
-        self._accept(document, self._load(document))
+    def began_with(self, document: Document, config: Config) -> None:
+        """A host loaded and used this one before it began to serve."""
         self._looked_at = self._clock()
+        self._note(document, config)
 
     async def close(self) -> None:
         """Look no more."""
@@ -168,16 +168,18 @@ class Refresh:
             if version == self._version:
                 self._refused, self._problems = None, ()
             elif version != self._refused:
-                self._accept(document, await asyncio.to_thread(self._load, document))
+                config = await asyncio.to_thread(self._load, document)
+                await self._use(config)
+                self._note(document, config)
         except ConfigError as error:
             self._refuse(version, error.problems)
         except Exception as error:  # noqa: BLE001  a defect in loading must not end what is in use
             self._refuse(version, [f"document: cannot be loaded ({type(error).__name__})"])
 
-    def _accept(self, document: Document, config: Config) -> None:
+    def _note(self, document: Document, config: Config) -> None:
+        """Remember what is in use."""
         for warning in config.warnings:
             _log.warning("configuration: %s", warning)
-        self._use(config)
         if self._version is not None or self._problems:
             _log.info("configuration: version %s is used from now on", document.version)
         self._version, self._loaded_at = document.version, self._clock()

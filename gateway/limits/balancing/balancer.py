@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.config.access import ClientLimits
@@ -44,11 +44,17 @@ class Balancer:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take over another configuration, whose members keep their state by id.
+        """Take over another configuration at once."""
+        for _ in self.configuring(config):
+            pass
 
-        Calls that began before go on: a member that is left out now is theirs as long as they hold `members`.
+    def configuring(self, config: Config) -> Iterator[None]:
+        """Take over another configuration in short steps, between which calls may go on.
+
+        Members keep their state by id. One that is left out belongs to the calls that began before, as long
+        as they hold `members`.
         """
-        self._members.configure(config, self._view)
+        yield from self._members.configuring(config, self._view)
         for name in config.models:
             self._lengths.setdefault(name, AnswerLengths())
         self._chooser.by_weights = config.shuffle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
 from gateway.config.deployment import Config
@@ -23,19 +24,24 @@ class Members(dict[str, Member]):
     def __missing__(self, identity: str) -> Member:
         return self._removed[identity]
 
-    def configure(self, config: Config, view: View) -> None:
-        """Take over another configuration: whoever keeps the id keeps the state."""
+    def configuring(self, config: Config, view: View) -> Iterator[None]:
+        """Take over another configuration, member by member: whoever keeps the id keeps the state.
+
+        All change before the list does, so that it is whole at any time.
+        """
         members: dict[str, Member] = {}
-        for group in config.models.values():
-            for deployment in group:
-                member = self.get(deployment.id) or self._removed.pop(deployment.id, None)
-                if member is None:
-                    member = Member(deployment, config, view)
-                else:
-                    member.configure(deployment, config)
-                members[deployment.id] = member
+        for deployment in (each for group in config.models.values() for each in group):
+            member = self.get(deployment.id) or self._removed.get(deployment.id)
+            if member is None:
+                member = Member(deployment, config, view)
+            else:
+                member.configure(deployment, config)
+            members[deployment.id] = member
+            yield
         for identity, member in self.items():
             if identity not in members:
                 self._removed[identity] = member
+        for identity in members:
+            self._removed.pop(identity, None)
         self.clear()
         self.update(members)
