@@ -23,7 +23,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.entra import TokenVerifier
 from gateway.config.deployment import Config
 from gateway.config.load import load
-from gateway.config.refresh import Refresh
+from gateway.config.reload import Reloader
 from gateway.config.sources import Document, SettingSource
 from gateway.errors import NotReady
 from gateway.limits.balancing.balancer import Balancer
@@ -63,11 +63,11 @@ class Process:
         self._balancer = Balancer(_NOTHING, secrets.token_hex(6), random.random)
         self._sharing = Replication(self._balancer, store, clock=time.time, random=random.random)
         self._source = SettingSource(settings.config)
-        self.refresh = Refresh(
+        self.reloader = Reloader(
             self._source, self._load, self._use, every=settings.reload_seconds, clock=time.time
         )
         self._snapshot: Snapshot | None = None
-        status = Status(self._balancer, self._sharing, lambda: self.refresh.state)
+        status = Status(self._balancer, self._sharing, lambda: self.reloader.state)
         self.gateway = Gateway(settings, self._current, status, clock=time.time)
 
     def start(self) -> None:
@@ -79,13 +79,13 @@ class Process:
         config = self._load(document)
         self._balancer.configure(config)
         self._install(config)
-        self.refresh.began_with(document, config)
+        self.reloader.began_with(document, config)
         if self._tables:
             tables.load()
 
     async def close(self) -> None:
         """Write what the other instances should know, and close all connections."""
-        await self.refresh.close()
+        await self.reloader.close()
         await self._sharing.close()
         await self._upstream.close()
         await self._tokens.close()
@@ -93,9 +93,9 @@ class Process:
 
     async def _current(self) -> Snapshot:
         """The snapshot for a request that begins now. Raises NotReady where none was loaded yet."""
-        self.refresh.look_if_due()
+        self.reloader.look_if_due()
         if self._snapshot is None:
-            await self.refresh.first_look()
+            await self.reloader.first_look()
         if self._snapshot is None:
             raise NotReady
         return self._snapshot

@@ -63,7 +63,7 @@ PURE = {
     "upstream.verdicts",
 }
 #: In pure folders, but where something is waited for.
-WAITING = {"config.refresh", "config.sources"}
+WAITING = {"config.reload", "config.sources"}
 IMPURE = {
     "asyncio",
     "random",
@@ -162,7 +162,7 @@ def test_the_core_knows_nothing_of_a_configurations_document():
     for name, tree in SOURCES.items():
         if not within(name, {"__main__", "app", "cli", "config"}):
             known = {imported for imported in ours(tree) if imported.startswith("config")}
-            assert known <= {"config.access", "config.deployment", "config.patterns", "config.refresh"}, name
+            assert known <= {"config.access", "config.deployment", "config.patterns", "config.reload"}, name
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if within(name, PURE) and name not in WAITING])

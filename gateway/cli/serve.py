@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -33,9 +35,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     process = Process(settings)
     process.start()
     root.install(process)
-    if sys.platform != "win32":
-        # As with other servers, a hang-up asks for the configuration to be read again.
-        signal.signal(signal.SIGHUP, lambda *_: process.refresh.look_soon())
+    _reload_on_hangup(process.reloader.look_soon)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
     from gateway.server import uvicorn_server  # noqa: PLC0415
@@ -47,8 +47,31 @@ def run(settings: Settings, host: str, port: int) -> int:
     if settings.cors_origins:
         asgi = _with_cors(asgi, settings.cors_origins)
     return uvicorn_server.run(
-        asgi, host, port, GRACE, on_ready=lambda _: process.refresh.watch(), on_stop=process.close
+        asgi, host, port, GRACE, on_ready=lambda _: process.reloader.watch(), on_stop=process.close
     )
+
+
+def _reload_on_hangup(reload: Callable[[], None]) -> None:
+    """Call `reload` for each SIGHUP, as other servers do; where it says that our terminal is gone, end."""
+    if sys.platform == "win32":
+        return
+    attended = _has_terminal()
+
+    def hung_up(*_: object) -> None:
+        if attended and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

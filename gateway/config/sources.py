@@ -1,7 +1,7 @@
 """Where a configuration's document comes from, and which version of it is there now.
 
 A source only reads. What is done with a document (`gateway.config.load`), and when it is looked for
-(`gateway.config.refresh`), is the same for all sources.
+(`gateway.config.reload`), is the same for all sources.
 """
 
 from __future__ import annotations

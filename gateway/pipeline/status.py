@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.auth.principal import ANONYMOUS, Principal
-from gateway.config.refresh import ConfigurationState
+from gateway.config.reload import ConfigurationState
 from gateway.errors import Forbidden, Unauthorized
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.client_page import client_page, moment

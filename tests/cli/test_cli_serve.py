@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -275,3 +277,31 @@ def test_requests_are_logged_as_json_lines_on_standard_output(config_file):
 
     assert [answer.headers["x-request-id"]] == [line["request_id"] for line in lines]
     assert KEY not in str(lines)
+
+
+IN_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def test_serve_ends_with_its_terminal_and_with_no_other_hang_up(config_file):
+    port = free_port()
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, *SERVE, "--config", str(config_file), "--port", str(port)],
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        assert wait_for(lambda: answers(port), 20)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        assert answers(port)
+    finally:
+        os.close(ours)
+        try:
+            code = process.wait(10)
+        finally:
+            process.kill()
+    assert 0 == code

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.principal import Principal
-from gateway.config.refresh import ConfigurationState
+from gateway.config.reload import ConfigurationState
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.ending import answered, begin
 from gateway.pipeline.gateway import Gateway

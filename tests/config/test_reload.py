@@ -8,14 +8,14 @@ import pytest
 
 from gateway.config.deployment import Config
 from gateway.config.problems import ConfigError
-from gateway.config.refresh import RETRY_SECONDS, Refresh
+from gateway.config.reload import RETRY_SECONDS, Reloader
 from gateway.config.sources import Document
 
 NOW = 1_700_000_000.0
 
 
 class Bench:
-    """A refresh whose source, clock and loading are the test's."""
+    """A reloader whose source, clock and loading are the test's."""
 
     def __init__(self, *texts, every=0.0):
         self.texts = list(texts)
@@ -24,7 +24,7 @@ class Bench:
         self.reads = 0
         self.loads = []
         self.gate = None
-        self.refresh = Refresh(self, self.load, self.use, every=every, clock=lambda: self.now)
+        self.reloader = Reloader(self, self.load, self.use, every=every, clock=lambda: self.now)
 
     async def read(self):
         """The source: each text in its turn, the last one for ever. An exception is raised."""
@@ -53,14 +53,14 @@ class Bench:
 
     def begin(self, text):
         """A host began with this text."""
-        self.refresh.began_with(Document(text, f"version of {text}"), Config(models={}))
+        self.reloader.began_with(Document(text, f"version of {text}"), Config(models={}))
 
     async def looks(self, count=1):
         """The state after so many looks."""
         for _ in range(count):
-            await self.refresh.look()
-        await self.refresh.close()
-        return self.refresh.state
+            await self.reloader.look()
+        await self.reloader.close()
+        return self.reloader.state
 
 
 def lines(caplog):
@@ -134,19 +134,19 @@ def test_a_first_load_that_failed_is_tried_again_after_some_seconds_and_not_once
     async def work():
         bench = Bench("bad", "bad", "a")
         for _ in range(100):
-            bench.refresh.look_if_due()
-            await bench.refresh.first_look()
+            bench.reloader.look_if_due()
+            await bench.reloader.first_look()
         first = bench.reads
         bench.now += RETRY_SECONDS - 0.1
-        bench.refresh.look_if_due()
+        bench.reloader.look_if_due()
         before = bench.reads
         for _ in range(2):
             bench.now += RETRY_SECONDS + 0.1
-            bench.refresh.look_if_due()
-            while bench.refresh._looking is not None:
+            bench.reloader.look_if_due()
+            while bench.reloader._looking is not None:
                 await asyncio.sleep(0)
-        await bench.refresh.close()
-        return first, before, bench.in_use, bench.refresh.state.version
+        await bench.reloader.close()
+        return first, before, bench.in_use, bench.reloader.state.version
 
     assert (1, 1, ["a"], "version of a") == asyncio.run(work())
     assert 1 == lines(caplog).count("bad: is wrong")
@@ -157,7 +157,7 @@ def test_requests_wait_for_the_first_look_alone():
     async def work():
         bench = Bench("bad", "a")
         bench.gate = asyncio.Event()
-        waiting = [asyncio.ensure_future(bench.refresh.first_look()) for _ in range(3)]
+        waiting = [asyncio.ensure_future(bench.reloader.first_look()) for _ in range(3)]
         await asyncio.sleep(0)
         assert not any(each.done() for each in waiting)
         waiting[0].cancel()
@@ -165,11 +165,11 @@ def test_requests_wait_for_the_first_look_alone():
         await asyncio.wait(waiting)
         bench.gate.clear()
         bench.now += RETRY_SECONDS + 1
-        bench.refresh.look_if_due()
-        await bench.refresh.first_look()
+        bench.reloader.look_if_due()
+        await bench.reloader.first_look()
         await asyncio.sleep(0)
-        hanging = bench.refresh._looking is not None
-        await bench.refresh.close()
+        hanging = bench.reloader._looking is not None
+        await bench.reloader.close()
         return bench.reads, hanging
 
     assert (2, True) == asyncio.run(work())
@@ -178,14 +178,14 @@ def test_requests_wait_for_the_first_look_alone():
 def test_a_worker_that_was_frozen_looks_at_its_next_request():
     async def work():
         bench = Bench("a", "b", every=60.0)
-        await bench.refresh.first_look()
+        await bench.reloader.first_look()
         bench.now += 59.0
-        bench.refresh.look_if_due()
-        early = bench.refresh._looking
+        bench.reloader.look_if_due()
+        early = bench.reloader._looking
         bench.now += 3600.0
-        bench.refresh.look_if_due()
-        await asyncio.wait({bench.refresh._looking})
-        await bench.refresh.close()
+        bench.reloader.look_if_due()
+        await asyncio.wait({bench.reloader._looking})
+        await bench.reloader.close()
         return early, bench.in_use
 
     assert (None, ["a", "b"]) == asyncio.run(work())
@@ -194,11 +194,11 @@ def test_a_worker_that_was_frozen_looks_at_its_next_request():
 def test_a_clock_that_is_set_back_does_not_stop_the_looks():
     async def work():
         bench = Bench("a", "b", every=60.0)
-        await bench.refresh.first_look()
+        await bench.reloader.first_look()
         bench.now -= 86_400.0
-        bench.refresh.look_if_due()
-        await asyncio.wait({bench.refresh._looking})
-        await bench.refresh.close()
+        bench.reloader.look_if_due()
+        await asyncio.wait({bench.reloader._looking})
+        await bench.reloader.close()
         return bench.in_use
 
     assert ["a", "b"] == asyncio.run(work())
@@ -208,10 +208,10 @@ def test_the_timer_looks_without_a_request():
     async def work():
         bench = Bench("a", "b", "c", every=0.01)
         bench.begin("a")
-        bench.refresh.watch()
+        bench.reloader.watch()
         while "c" not in bench.in_use:
             await asyncio.sleep(0.005)
-        await bench.refresh.close()
+        await bench.reloader.close()
         return bench.in_use
 
     assert ["b", "c"] == asyncio.run(asyncio.wait_for(work(), 30))
@@ -220,15 +220,15 @@ def test_the_timer_looks_without_a_request():
 def test_without_an_interval_only_who_asks_is_looked_for():
     async def work():
         bench = Bench("a", "b")
-        await bench.refresh.first_look()
+        await bench.reloader.first_look()
         bench.now += 1e9
-        bench.refresh.look_if_due()
-        assert bench.refresh._looking is None
-        bench.refresh.look_soon()
+        bench.reloader.look_if_due()
+        assert bench.reloader._looking is None
+        bench.reloader.look_soon()
         while bench.in_use != ["a", "b"]:
             await asyncio.sleep(0)
-        assert bench.refresh._timer is None
-        await bench.refresh.close()
+        assert bench.reloader._timer is None
+        await bench.reloader.close()
 
     asyncio.run(asyncio.wait_for(work(), 30))
 
@@ -237,13 +237,13 @@ def test_who_asks_while_a_look_is_under_way_gets_one_that_begins_later():
     async def work():
         bench = Bench("a", "b")
         bench.gate = asyncio.Event()
-        bench.refresh.look_if_due()
+        bench.reloader.look_if_due()
         await asyncio.sleep(0)
-        asked = asyncio.ensure_future(bench.refresh.look())
+        asked = asyncio.ensure_future(bench.reloader.look())
         await asyncio.sleep(0)
         bench.gate.set()
         state = await asked
-        await bench.refresh.close()
+        await bench.reloader.close()
         return state.version, bench.reads
 
     assert ("version of b", 2) == asyncio.run(work())
@@ -253,13 +253,13 @@ def test_a_signal_while_a_look_is_under_way_is_not_lost():
     async def work():
         bench = Bench("a", "b")
         bench.gate = asyncio.Event()
-        bench.refresh.look_if_due()
+        bench.reloader.look_if_due()
         await asyncio.sleep(0)
-        bench.refresh.look_soon()
+        bench.reloader.look_soon()
         bench.gate.set()
         while bench.in_use != ["a", "b"]:
             await asyncio.sleep(0)
-        await bench.refresh.close()
+        await bench.reloader.close()
 
     asyncio.run(asyncio.wait_for(work(), 30))
 
@@ -267,12 +267,12 @@ def test_a_signal_while_a_look_is_under_way_is_not_lost():
 def test_a_signal_before_there_is_a_loop_is_seen_by_the_first_request():
     bench = Bench("b")
     bench.begin("a")
-    bench.refresh.look_soon()
+    bench.reloader.look_soon()
 
     async def work():
-        bench.refresh.look_if_due()
-        await asyncio.wait({bench.refresh._looking})
-        await bench.refresh.close()
+        bench.reloader.look_if_due()
+        await asyncio.wait({bench.reloader._looking})
+        await bench.reloader.close()
 
     asyncio.run(work())
     assert ["b"] == bench.in_use
@@ -283,7 +283,7 @@ def test_another_event_loop_takes_over():
 
     async def left():
         bench.gate = asyncio.Event()
-        bench.refresh.look_if_due()
+        bench.reloader.look_if_due()
         await asyncio.sleep(0)
 
     asyncio.run(left())

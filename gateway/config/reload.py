@@ -42,7 +42,7 @@ class ConfigurationState:
     problems: Sequence[str]
 
 
-class Refresh:
+class Reloader:
     """Keeps the configuration in use as new as its source."""
 
     def __init__(
