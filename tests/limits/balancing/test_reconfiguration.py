@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from support.limits import NOW, Instance, deployment
 
-from gateway.config.deployment import ApiKey, ClientLimits, Config, Limit, Target
+from gateway.config.access import ClientLimits, Limit
+from gateway.config.deployment import ApiKey, Config, Target
 from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.tokens.estimate import Estimate
