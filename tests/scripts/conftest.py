@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support import fixtures
+from support.programs import finished
+
+simulator = fixtures.simulator
+
+HERE = Path(__file__).parent
+
+
+class StandIn:
+    """The stand-in for `az` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "az").symlink_to(HERE / "az")
+        self.answers = []
+
+    def answer(self, words: str, output=None, *, code: int = 0, error: str = "") -> None:
+        """Answer the commands that hold all of `words` (apart by " & "). What was said last counts."""
+        text = "" if output is None else json.dumps(output)
+        self.answers.insert(0, [words, text, code, error])
+
+    def run(self, *command: str, seconds: float = 60, **settings: str) -> tuple[int, str]:
+        """Run a script with the stand-in on PATH: exit code and output."""
+        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+        path = f"{self.folder}:{os.environ['PATH']}"
+        return finished(
+            *command,
+            seconds=seconds,
+            PATH=path,
+            AZ_FOLDER=str(self.folder),
+            PYTHON=sys.executable,
+            **settings,
+        )
+
+    def asked(self) -> list[str]:
+        """The commands so far, without how their output is written."""
+        return [" ".join(call["command"]).removesuffix(" --output json") for call in self._log()]
+
+    def callers(self, words: str):
+        """What the first command that holds `words` was given as callers."""
+        text = next(call["callers"] for call in self._log() if words in " ".join(call["command"]))
+        return text and json.loads(text)
+
+    def _log(self):
+        path = self.folder / "log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def az(tmp_path) -> StandIn:
+    """An `az` that is logged in, in a subscription where nothing is."""
+    stand_in = StandIn(tmp_path)
+    stand_in.answer("version", {"azure-cli": "2.91.0"})
+    stand_in.answer("account show", {"name": "Contoso", "id": "00000000-0000-0000-0000-000000000001"})
+    stand_in.answer("group exists", False)
+    stand_in.answer("keyvault list", [])
+    stand_in.answer("resource show", code=3, error="ERROR: (ResourceNotFound) The Resource was not found.")
+    stand_in.answer("deployment group show", code=3, error="ERROR: (DeploymentNotFound) could not be found.")
+    return stand_in

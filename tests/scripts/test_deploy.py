@@ -1,0 +1,280 @@
+"""scripts/deploy, against a stand-in for `az`; what it calls afterwards is a real gateway before the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+
+import pytest
+from support.gateways import start_gateway
+from support.upstream import gateway_config
+
+DEPLOY = (
+    "scripts/deploy",
+    "--resource-group",
+    "rg-ai",
+    "--location",
+    "swedencentral",
+    "--yes",
+    "--model",
+    "gpt-4o",
+)
+CALLERS = {"clients": [{"name": "team-a", "keys": [{"hash": "sha256:" + "0" * 64}]}]}
+
+
+@pytest.fixture(scope="module")
+def gateway(simulator):
+    """What the app would be once it is deployed; any key opens it."""
+    configuration = gateway_config(simulator.url)
+    configuration["general_settings"] = {"allow_anonymous": True}
+    with start_gateway("embedded", configuration) as running:
+        yield running
+
+
+@pytest.fixture
+def deployable(az, gateway):
+    """An `az` whose deployment leads to that gateway."""
+    made = {
+        "location": "swedencentral",
+        "functionAppName": "gateway-abc",
+        "endpoint": gateway.url,
+        "keyVaultName": "kv-abc",
+        "identityPrincipalId": "00000000-0000-0000-0000-00000000000d",
+    }
+    az.answer("deployment group create", {"properties": {"outputs": {"gateways": {"value": [made]}}}})
+    az.answer("deployment group show", [made])
+    return az
+
+
+def vault_with(az, *secrets: str) -> None:
+    """Let the resource group hold a vault with these secrets."""
+    az.answer("keyvault list", [{"name": "kv-abc"}])
+    for name in secrets:
+        az.answer(f"resource show & vaults/kv-abc & {name}", {"name": name})
+
+
+def test_two_commands_come_down_to_these(deployable):
+    code, output = deployable.run(*DEPLOY)
+
+    assert 0 == code, output
+    asked = [re.sub(r"\S+/(infra|dist)/", r"\1/", line) for line in deployable.asked()]
+    assert asked == [
+        "version",
+        "account show",
+        "group exists --name rg-ai",
+        "group create --name rg-ai --location swedencentral",
+        "keyvault list --resource-group rg-ai",
+        "deployment group what-if --resource-group rg-ai --name gateway --parameters infra/main.bicepparam",
+        "deployment group create --resource-group rg-ai --name gateway --parameters infra/main.bicepparam",
+        "functionapp deployment source config-zip --resource-group rg-ai --name gateway-abc --src dist/gateway.zip",
+    ]
+
+
+def test_it_tries_health_models_a_chat_and_a_stream_and_says_what_is_next(deployable, gateway):
+    code, output = deployable.run(*DEPLOY)
+
+    assert 0 == code, output
+    assert ["models", "a model to chat with", "chat with gpt-4o", "stream from gpt-4o"] == re.findall(
+        "ok: (.*)", output
+    )
+    assert f"The gateway: {gateway.url}/v1" in output
+    assert "curl " in output
+    assert "kv-abc" in output
+
+
+def test_the_first_deployment_makes_a_client_with_a_key_that_is_shown_once(deployable):
+    code, output = deployable.run(*DEPLOY)
+
+    assert 0 == code, output
+    (key,) = set(re.findall(r"sk-[\w-]{40,}", output))
+    assert 1 == output.count(key)
+    (client,) = deployable.callers("deployment group create")["clients"]
+    assert [{"hash": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}] == client["keys"]
+    # Azure never gets the key itself.
+    assert not [line for line in deployable.asked() if key in line]
+
+
+def test_no_key_is_made_where_a_log_would_keep_it(deployable):
+    code, output = deployable.run(*DEPLOY, CI="true")
+
+    assert 1 == code
+    assert "In CI no first key is made" in output
+    assert not re.search(r"sk-[\w-]{40,}", output)
+    assert not [line for line in deployable.asked() if line.startswith("deployment group create")]
+
+
+def test_callers_come_from_the_file_where_there_is_one(deployable, tmp_path):
+    (tmp_path / "callers.json").write_text(json.dumps(CALLERS))
+
+    code, output = deployable.run(*DEPLOY, "--callers", str(tmp_path / "callers.json"), GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert CALLERS == deployable.callers("deployment group create") == deployable.callers("what-if")
+    assert "The first key" not in output
+
+
+def test_callers_that_are_there_are_left_alone(deployable, tmp_path):
+    (tmp_path / "callers.json").write_text(json.dumps(CALLERS))
+    vault_with(deployable, "gateway-deployments", "gateway-clients")
+
+    code, output = deployable.run(*DEPLOY, "--callers", str(tmp_path / "callers.json"), GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert None is deployable.callers("deployment group create") is deployable.callers("what-if")
+    assert "The first key" not in output
+
+
+def test_callers_of_one_region_are_not_written_over_those_of_another(deployable):
+    vault_with(deployable, "gateway-deployments", "gateway-clients")
+    deployable.answer("keyvault list", [{"name": "kv-abc"}, {"name": "kv-new"}, {"name": "somebody-elses"}])
+    deployable.answer("resource show & vaults/kv-new & gateway-deployments", {})
+    deployable.answer("resource show & vaults/kv-new & gateway-deployments", {"name": "gateway-deployments"})
+
+    code, output = deployable.run(*DEPLOY, GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert None is deployable.callers("deployment group create")
+    assert "The vault kv-new has no callers yet" in output
+    assert "somebody-elses" not in output
+
+
+def test_not_being_told_does_not_count_as_absent(deployable):
+    """Whoever may not look must not write over what is there."""
+    deployable.answer("keyvault list", [{"name": "kv-abc"}])
+    deployable.answer(
+        "resource show", code=1, error="ERROR: (AuthorizationFailed) The client does not have authorization."
+    )
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 1 == code
+    assert "AuthorizationFailed" in output
+    assert not [line for line in deployable.asked() if line.startswith("deployment group create")]
+
+
+def test_a_second_run_makes_no_resource_group(deployable):
+    deployable.answer("group exists", True)
+    vault_with(deployable, "gateway-deployments", "gateway-clients")
+
+    code, output = deployable.run(*DEPLOY, GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert not [line for line in deployable.asked() if line.startswith("group create")]
+
+
+def test_code_alone_leaves_the_infrastructure(deployable):
+    code, output = deployable.run(*DEPLOY, "--code-only", GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert ["version", "account", "deployment", "functionapp"] == [
+        line.split()[0] for line in deployable.asked()
+    ]
+    assert "what-if" not in output
+
+
+def test_code_alone_needs_infrastructure(az):
+    code, output = az.run(*DEPLOY, "--code-only")
+
+    assert 1 == code
+    assert "nothing is deployed in that resource group yet" in output
+
+
+def test_every_region_gets_the_code(deployable, gateway):
+    regions = [
+        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv", "location": "x"}
+        for name in ("one", "two")
+    ]
+    deployable.answer("deployment group show", regions)
+
+    code, output = deployable.run(*DEPLOY, "--code-only", GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert ["one", "two"] == re.findall(r"--name (\w+) --src", "\n".join(deployable.asked()))
+
+
+def test_a_role_that_is_not_known_everywhere_yet_is_waited_for(deployable):
+    deployable.answer("config-zip", code=1, error="ERROR: 403 from storage")
+
+    code, output = deployable.run(*DEPLOY, DEPLOY_RETRY_SECONDS="0")
+
+    assert 1 == code
+    assert 3 == sum("config-zip" in line for line in deployable.asked())
+    assert "403 from storage" in output
+
+
+def test_what_azure_refuses_is_shown_and_nothing_follows(deployable):
+    deployable.answer("deployment group create", code=1, error="ERROR: InsufficientQuota")
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 1 == code
+    assert "InsufficientQuota" in output
+    assert "Traceback" not in output
+    assert not [line for line in deployable.asked() if line.startswith("functionapp")]
+
+
+def test_nobody_to_confirm_is_a_no(deployable):
+    code, output = deployable.run(*(word for word in DEPLOY if word != "--yes"))
+
+    assert 1 == code
+    assert "pass --yes" in output
+    assert not [line for line in deployable.asked() if line.startswith("deployment group create")]
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "code", "advice"),
+    [
+        ("version", {"azure-cli": "2.40.0"}, 0, "az upgrade"),
+        ("account show", None, 1, "az login"),
+    ],
+)
+def test_az_is_checked_first(az, words, output, code, advice):
+    az.answer(words, output, code=code, error="")
+
+    code, output = az.run(*DEPLOY)
+
+    assert 1 == code
+    assert advice in output
+    assert not [line for line in az.asked() if line.startswith("group")]
+
+
+def test_a_machine_without_az_is_told_where_to_get_it(az):
+    (az.folder / "az").unlink()
+
+    code, output = az.run(*DEPLOY)
+
+    assert (1, "az was not found. Install it: https://aka.ms/azure-cli\n") == (code, output)
+
+
+def test_a_dry_run_prints_every_command_and_runs_none(az):
+    code, output = az.run(*DEPLOY, "--dry-run")
+
+    assert 0 == code, output
+    assert [] == az.asked()
+    commands = [shlex.split(line[2:]) for line in output.splitlines() if line.startswith("$ ")]
+    az_commands = [
+        " ".join(command[command.index("az") + 1 :][:3]) for command in commands if "az" in command
+    ]
+    assert [
+        "version",
+        "account show",
+        "group exists --name",
+        "group create --name",
+        "keyvault list --resource-group",
+        "resource show --resource-group",
+        "deployment group what-if",
+        "deployment group create",
+        "functionapp deployment source",
+    ] == az_commands
+    assert 4 == sum(command[0] == "curl" for command in commands)
+    # A key that nobody uses is not made.
+    assert not re.search(r"\bsk-[\w-]{20}", output)
+
+
+def test_a_subscription_is_asked_for_by_every_command(deployable):
+    code, output = deployable.run(*DEPLOY, "--subscription", "other")
+
+    assert 0 == code, output
+    assert all("--subscription other" in line for line in deployable.asked() if line != "version")
