@@ -8,8 +8,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from clients import PROGRAMS, gateway_config, require_environments, run_all, simulator_config, tags
 from support.calls import call, wait_for
+from support.client_programs import (
+    PROGRAMS,
+    gateway_config,
+    require_environments,
+    run_all,
+    simulator_config,
+    tags,
+)
 from support.gateways import start_gateway
 
 from simulator.testing import serve

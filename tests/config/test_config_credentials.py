@@ -1,5 +1,5 @@
 import pytest
-from config_documents import member, problems, warnings
+from support.documents import member, problems, warnings
 
 from gateway.config.deployment import ApiKey, ClientSecret, DefaultIdentity, StaticToken
 

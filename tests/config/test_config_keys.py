@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from config_documents import document, entry, member, problems, warnings
+from support.documents import document, entry, member, problems, warnings
 
 from gateway.config.document import General, Info, Library, ModelEntry, Params, RouterSettings, known_names
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from config_documents import BASE, KEY, document, entry, member, problems, warnings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.documents import BASE, KEY, document, entry, member, problems, warnings
 
 from gateway.config.load import ConfigError, check, load
 

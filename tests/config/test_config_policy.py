@@ -1,7 +1,7 @@
 """What holds for all deployments: strategy, rests, fallbacks, limits of clients."""
 
 import pytest
-from config_documents import KEY, document, entry, member
+from support.documents import KEY, document, entry, member
 
 from gateway.config.access import ClientLimits, Limit
 from gateway.config.deployment import Fallbacks

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from config_documents import KEY, document, entry, member, problems
+from support.documents import KEY, document, entry, member, problems
 
 from gateway.config.load import check
 from gateway.config.references import is_unresolved

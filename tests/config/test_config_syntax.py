@@ -2,9 +2,9 @@ import textwrap
 
 import pytest
 import yaml
-from config_documents import KEY, document, entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.documents import KEY, document, entry
 
 from gateway.config import yaml_events
 from gateway.config.load import ConfigError, load

@@ -1,7 +1,7 @@
 import pytest
-from config_documents import member, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.documents import member, problems
 
 from gateway.config import urls
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, SPEECH

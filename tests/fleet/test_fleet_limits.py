@@ -9,8 +9,8 @@ import time
 from collections import Counter
 
 import pytest
-from fleet import Fleet, ask, entry, simulated, started
 from support.calls import wait_for
+from support.fleet import Fleet, ask, entry, simulated, started
 
 LIMIT = 20
 PAIRS = 5

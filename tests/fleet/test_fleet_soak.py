@@ -11,9 +11,9 @@ import os
 import signal
 
 import pytest
-from crowd import CAPACITIES, HEAD, MODEL, UPSTREAM, Befalls, Crowd
-from fleet import entry, simulated, started
 from support.azurite import Azurite, require_azurite
+from support.crowd import CAPACITIES, HEAD, MODEL, UPSTREAM, Befalls, Crowd
+from support.fleet import entry, simulated, started
 
 from benchmarks.tables import table
 

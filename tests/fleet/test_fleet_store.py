@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fleet import WARM, entry, simulated, started
 from support.azurite import Azurite, connection_string, require_azurite
 from support.calls import call, wait_for
 from support.faults import FaultProxy
+from support.fleet import WARM, entry, simulated, started
 
 #: What a call may take: the wait for a refresh, the one at its end, and a busy machine.
 PATIENT = 0.06 + 0.05 + 0.25

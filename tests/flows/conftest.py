@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from support import fixtures
 from support.gateways import Gateway, start_gateway
 from support.upstream import gateway_config

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from host_clients import SAMPLE_APP
 from support.hosts import Host, start_embedded_host, start_functions_host
 

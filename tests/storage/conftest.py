@@ -6,9 +6,9 @@ import time
 import uuid
 
 import pytest
-from instances import end_all
 from support.azurite import Azurite, connection_string, require_azurite
 from support.faults import FaultProxy
+from support.instances import end_all
 
 from gateway.adapters.tables import TableStore
 from gateway.storage.memory import MemoryStore

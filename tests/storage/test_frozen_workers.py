@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 #: Above the five seconds after which Azurite closes an idle connection.
 FROZEN_SECONDS = 7.0
 
 PROGRAM = """
 import asyncio, json, sys, time
 from gateway.adapters.tables import TableStore
-from instances import Instance
+from support.instances import Instance
 
 async def main():
     one = Instance(TableStore(time.time, connection_string=sys.argv[1]), sys.argv[2])
@@ -35,7 +35,7 @@ asyncio.run(main())
 
 class _Process:
     def __init__(self, azurite, pool: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}"}
+        environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, azurite.connection_string, pool],
             stdin=subprocess.PIPE,

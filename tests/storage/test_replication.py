@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from instances import Clock, Instance, config, forget_all
+from support.instances import Clock, Instance, config, forget_all
 
 from gateway.limits.tokens.estimate import Estimate
 from gateway.sharing.replication import FLUSH_EVERY, OTHERS_SECONDS

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from instances import Instance, config, run_to_its_end
+from support.instances import Instance, config, run_to_its_end
 
 from gateway.limits.tokens.estimate import Estimate
 from gateway.storage.guarded import GuardedStore

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.testing import serve
-
-from .upstream import Pool, simulator_config
+from support.upstream import Pool, simulator_config
 
 
 @pytest.fixture(scope="session")

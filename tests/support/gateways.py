@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.calls import call, wait_for
 from support.hosts import start_functions_host
-
-from .calls import call, wait_for
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30

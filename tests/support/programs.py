@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .calls import wait_for
+from support.calls import wait_for
 
 ROOT = Path(__file__).parents[2]
 #: Marks a process and all its descendants, in whatever session they are.

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.testing import Running, closed_port
-
-from .calls import KEY
+from support.calls import KEY
 
 #: Secrets and names that no client may ever see.
 AZURE_KEY = "azure-key-of-the-operator"

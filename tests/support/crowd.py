@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from fleet import Fleet, Reply, ask
-
 from simulator.limits import charge
 from simulator.quota import Quota
+from support.fleet import Fleet, Reply, ask
 
 #: Seconds that the simulator takes to answer.
 UPSTREAM = 0.15

@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.testing import Running, serve
 from support.calls import KEY, call, chat, wait_for
 from support.gateways import Gateway, start_gateway
 from support.upstream import AZURE_KEY, member
-
-from simulator.testing import Running, serve
 
 #: A model that every fleet has, for what is no part of a test.
 WARM = "warm"

@@ -7,17 +7,16 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from simulator.testing import closed_port
 from support.calls import KEY
 from support.gateways import ROOT
 from support.upstream import AZURE_KEY, member
 
-from simulator.testing import closed_port
-
-HERE = Path(__file__).parent
+SCENARIOS = ROOT / "tests" / "clients"
 ENVIRONMENTS = ROOT / ".clients"
 #: Seconds after which a scenario program counts as hung.
 PATIENCE = 120
@@ -39,7 +38,7 @@ class Program:
             return [str(ENVIRONMENTS / "node" / "node"), "--input-type=module", "-", self.family]
         return [
             str(ENVIRONMENTS / self.environment / "bin" / "python"),
-            str(HERE / "scenarios.py"),
+            str(SCENARIOS / "scenarios.py"),
             self.family,
         ]
 
@@ -48,7 +47,7 @@ class Program:
         folder = ENVIRONMENTS / self.environment
         # Nothing of the developer's own, such as keys and proxies.
         env = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "TMPDIR"}}
-        source = (HERE / "scenarios.mjs").read_bytes() if self.environment == "javascript" else b""
+        source = (SCENARIOS / "scenarios.mjs").read_bytes() if self.environment == "javascript" else b""
         done = subprocess.run(
             [*self.command, url, KEY, self.name],
             input=source,
