@@ -12,8 +12,8 @@ import sys
 
 import pytest
 from support.calls import call, chat, opened, wait_for
-from support.gateways import free_port
-from support.programs import ROOT, finished, marked, running, seconds_until_end
+from support.processes import ROOT, free_port
+from support.programs import finished, marked, running, seconds_until_end
 
 READY = "The gateway is ready at"
 #: `-o` because a test must not rebuild the environment it runs in.

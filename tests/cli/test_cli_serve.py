@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.calls import KEY, MESSAGES, call, chat, connect, head, opened, post, wait_for
-from support.gateways import free_port
+from support.processes import free_port
 from support.programs import finished, running, seconds_until_end
 from support.upstream import AZURE_KEY, member
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 from support.calls import KEY, MESSAGES, call, chat, connect, head, post, read_all_of, read_until
-from support.gateways import ROOT, Gateway, environment, free_port, stop, wait_until_listening
+from support.gateways import start_gateway
 from support.upstream import gateway_config
 
 KEYS = {"message", "type", "param", "code"}
@@ -215,21 +213,11 @@ sys.exit(main(["serve", "--port", sys.argv[1]]))
 
 
 @pytest.fixture(scope="module")
-def hasty(simulator, tmp_path_factory):
+def hasty(simulator):
     """The embedded host with half a second for heads, and one for each piece of a body."""
-    folder = tmp_path_factory.mktemp("hasty")
-    path, log, port = folder / "config.json", folder / "log", free_port()
-    path.write_text(json.dumps(gateway_config(simulator.url)))
-    env = environment(str(path), {"GATEWAY_UPLOAD_TIMEOUT": "1"})
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, str(port)], cwd=ROOT, env=env, stdout=output, stderr=output
-        )
-    try:
-        wait_until_listening(port, process, log)
-        yield Gateway("embedded", port, process.pid, log)
-    finally:
-        stop(process)
+    config = gateway_config(simulator.url)
+    with start_gateway("embedded", config, program=("-c", START), GATEWAY_UPLOAD_TIMEOUT="1") as running:
+        yield running
 
 
 @pytest.mark.usefixtures("calls_nobody")

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from host_clients import SAMPLE_APP
-from support.hosts import Host, start_embedded_host, start_functions_host
+from support.hosts import start_embedded_host, start_functions_host
+from support.processes import Server
+from support.sample_app import SAMPLE_APP
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,6 @@ def functions_host():
 
 
 @pytest.fixture(params=["embedded", "functions"])
-def host(request) -> Host:
+def host(request) -> Server:
     """The sample app on each host in turn."""
     return request.getfixturevalue(f"{request.param}_host")

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import httpx
 import pytest
-from host_clients import connect, head, read_all, read_until, seen, wait_for
+from support.calls import connect, head, read_all, read_until, wait_for
+from support.sample_app import seen
 
 NEUTRAL_ERROR = {
     "error": {
@@ -30,7 +31,7 @@ def test_json_is_answered(host):
 
 def test_events_arrive_one_by_one(host):
     arrivals = []
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=4&gap=0.15"))
         data = b""
         while b"data: 3" not in data:
@@ -80,7 +81,7 @@ def test_a_failure_is_logged_with_its_request_id_and_without_its_message(host):
 
 
 def test_a_reply_that_breaks_off_has_no_clean_end(host):
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(head("GET", "/api/fail/after"))
         reply = read_all(connection)
 
@@ -91,7 +92,7 @@ def test_a_reply_that_breaks_off_has_no_clean_end(host):
 
 def test_a_waiting_handler_sees_its_client_leave(host):
     started, left = seen(host, "wait_started"), seen(host, "wait_disconnected")
-    connection = connect(host)
+    connection = connect(host.port)
     connection.sendall(head("GET", "/api/wait"))
     assert wait_for(lambda: seen(host, "wait_started") == started + 1)
 
@@ -102,7 +103,7 @@ def test_a_waiting_handler_sees_its_client_leave(host):
 
 def test_a_stream_is_cancelled_when_its_client_leaves(host):
     before = seen(host, "stream_cancelled")
-    connection = connect(host)
+    connection = connect(host.port)
     connection.sendall(head("GET", "/api/events?count=1000&gap=0.02"))
     read_until(connection, b"data: 2")
 
@@ -113,7 +114,7 @@ def test_a_stream_is_cancelled_when_its_client_leaves(host):
 
 def test_a_client_that_leaves_at_once_does_no_harm(host):
     for _ in range(20):
-        with connect(host) as connection:
+        with connect(host.port) as connection:
             connection.sendall(head("POST", "/api/json", "content-length: 5") + b"hello")
 
     assert 200 == httpx.get(f"{host.url}/api/json").status_code
@@ -151,7 +152,7 @@ def test_two_hundred_streams_run_side_by_side(host):
 )
 def test_path_parameters_arrive_decoded_but_for_slashes(host, path, params):
     # httpx resolves dot segments itself and normalises escapes.
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(head("GET", f"/api/{path}", "connection: close"))
         reply = read_all(connection)
 
@@ -245,7 +246,7 @@ def test_a_large_upload_is_not_held_whole(host, chunked):
 
 def test_an_upload_arrives_while_the_client_still_sends(host):
     before = seen(host, "upload_began")
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(head("POST", "/api/upload", "transfer-encoding: chunked", "x-note: 1"))
         connection.sendall(b"5\r\nhello\r\n")
         began = wait_for(lambda: seen(host, "upload_began") == before + 1)
@@ -257,7 +258,7 @@ def test_an_upload_arrives_while_the_client_still_sends(host):
 
 
 def test_an_upload_that_breaks_off_does_no_harm(host):
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(head("POST", "/api/upload", "content-length: 1000000") + b"x" * 70000)
 
     assert 200 == httpx.get(f"{host.url}/api/json").status_code

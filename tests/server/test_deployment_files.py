@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from support.hosts import ROOT
+from support.processes import ROOT
 
 from gateway.server.embedded import read_route_prefix
 

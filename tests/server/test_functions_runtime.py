@@ -6,8 +6,9 @@ import time
 
 import httpx
 import pytest
-from host_clients import SAMPLE_APP, connect, head, read_until, seen, state, wait_for
+from support.calls import connect, head, read_all, read_until, wait_for
 from support.hosts import start_functions_host
+from support.sample_app import SAMPLE_APP, seen, state
 
 #: The sample app's bound here.
 WAIT_SECONDS = 1
@@ -52,7 +53,11 @@ def test_a_request_whose_invocation_never_comes_ends_within_its_bound(functions_
 
 
 def test_other_requests_are_untouched_by_halves_that_wait(functions_host):
-    with connect(functions_host) as stream, connect(functions_host) as half, connect(functions_host) as other:
+    with (
+        connect(functions_host.port) as stream,
+        connect(functions_host.port) as half,
+        connect(functions_host.port) as other,
+    ):
         stream.sendall(head("GET", "/api/events?count=20&gap=0.1"))
         half.sendall(head("GET", "/api/json", "x-host-fault: no-request"))
         other.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
@@ -70,7 +75,7 @@ def test_the_bound_does_not_count_for_a_handler_at_work(functions_host):
 
 
 def test_a_client_that_leaves_a_half_behind_leaves_no_entry(functions_host):
-    with connect(functions_host) as connection:
+    with connect(functions_host.port) as connection:
         connection.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
         assert wait_for(lambda: state(functions_host)["entries"] > 0)
 
@@ -79,16 +84,16 @@ def test_a_client_that_leaves_a_half_behind_leaves_no_entry(functions_host):
 
 @pytest.mark.parametrize("path", ["before", "none", "cancelled", "after"])
 def test_a_failed_handler_leaves_no_entry(functions_host, path):
-    with connect(functions_host) as connection:
+    with connect(functions_host.port) as connection:
         connection.sendall(head("GET", f"/api/fail/{path}", "connection: close"))
-        read_until(connection, b"never")
+        read_all(connection)
 
     assert wait_for(lambda: state(functions_host)["entries"] == 0)
 
 
 def test_every_invocation_is_answered_when_clients_leave_while_handlers_run(functions_host):
     before, started = state(functions_host), seen(functions_host, "wait_started")
-    connections = [connect(functions_host) for _ in range(20)]
+    connections = [connect(functions_host.port) for _ in range(20)]
     for connection in connections:
         connection.sendall(head("POST", "/api/wait", "content-length: 2") + b"{}")
     assert wait_for(lambda: seen(functions_host, "wait_started") == started + 20)
@@ -124,7 +129,7 @@ def test_nothing_grows_over_three_thousand_requests():
             for number in range(rounds):
                 client.get("/api/json")
                 if number % 10 == 0:
-                    with connect(host) as connection:
+                    with connect(host.port) as connection:
                         connection.sendall(head("GET", "/api/events?count=100&gap=0.01"))
                     client.get("/api/fail/before")
             assert wait_for(lambda: state(host)["running"] == 0, 5)

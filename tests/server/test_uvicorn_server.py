@@ -11,13 +11,15 @@ import time
 
 import httpx
 import pytest
-from host_clients import SAMPLE_APP, connect, head, read_all, read_until, seen, wait_for
-from support.hosts import PROGRAMS, ROOT, find_functions_python, start_embedded_host
+from support.calls import connect, head, read_all, read_until, wait_for
+from support.hosts import PROGRAMS, find_functions_python, start_embedded_host
+from support.processes import ROOT
+from support.sample_app import SAMPLE_APP, seen
 
 
 def send(host, request: bytes) -> tuple[int, bytes]:
     """Status and body of the reply to raw bytes."""
-    with connect(host) as connection:
+    with connect(host.port) as connection:
         connection.sendall(request)
         reply = read_until(connection, b"\r\n\r\n")
         headers, _, body = reply.partition(b"\r\n\r\n")
@@ -27,7 +29,11 @@ def send(host, request: bytes) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_a_stream_finish(number):
-    with start_embedded_host(SAMPLE_APP) as host, connect(host) as connection, connect(host) as idle:
+    with (
+        start_embedded_host(SAMPLE_APP) as host,
+        connect(host.port) as connection,
+        connect(host.port) as idle,
+    ):
         connection.sendall(head("GET", "/api/events?count=6&gap=0.1"))
         read_until(connection, b"data: 0")
         host.process.send_signal(number)
@@ -40,18 +46,18 @@ def test_the_first_signal_lets_a_stream_finish(number):
 
 
 def test_no_connection_is_accepted_after_the_first_signal():
-    with start_embedded_host(SAMPLE_APP) as host, connect(host) as connection:
+    with start_embedded_host(SAMPLE_APP) as host, connect(host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=8&gap=0.1"))
         read_until(connection, b"data: 0")
         host.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
 
         with pytest.raises(ConnectionRefusedError):
-            connect(host)
+            connect(host.port)
 
 
 def test_what_takes_longer_than_the_grace_is_cut():
-    with start_embedded_host(SAMPLE_APP, grace_seconds=0.5) as host, connect(host) as connection:
+    with start_embedded_host(SAMPLE_APP, grace_seconds=0.5) as host, connect(host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
         read_until(connection, b"data: 0")
         began = time.monotonic()
@@ -70,7 +76,7 @@ def test_the_second_signal_ends_everything_at_once(python):
     interpreter = sys.executable if python == "this" else find_functions_python()
     with (
         start_embedded_host(SAMPLE_APP, grace_seconds=60, python=interpreter) as host,
-        connect(host) as connection,
+        connect(host.port) as connection,
     ):
         connection.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
         read_until(connection, b"data: 0")
@@ -126,7 +132,7 @@ def test_http_1_0_needs_no_host(embedded_host):
 
 
 def test_a_large_body_after_a_small_head_is_no_large_head(embedded_host):
-    with connect(embedded_host) as connection:
+    with connect(embedded_host.port) as connection:
         for _ in range(2):
             body = b"x" * 300_000
             connection.sendall(head("POST", "/api/upload", f"content-length: {len(body)}")[:-2])
@@ -138,7 +144,7 @@ def test_a_large_body_after_a_small_head_is_no_large_head(embedded_host):
 
 def test_a_large_body_is_not_counted_as_part_of_the_next_head(embedded_host):
     body = b"x" * 100_000
-    with connect(embedded_host) as connection:
+    with connect(embedded_host.port) as connection:
         connection.sendall(head("POST", "/api/upload", f"content-length: {len(body)}"))
         time.sleep(0.05)
         connection.sendall(body + b"GET /api/mod")
@@ -178,7 +184,7 @@ def test_an_unknown_path_is_answered_in_openais_shape(embedded_host):
 
 def test_replies_on_one_connection_follow_each_other_without_delay(embedded_host):
     """Nagle's algorithm would cost 40 ms for each."""
-    with connect(embedded_host) as connection:
+    with connect(embedded_host.port) as connection:
         began = time.monotonic()
         for _ in range(20):
             connection.sendall(head("GET", "/api/json"))
@@ -190,11 +196,11 @@ def test_replies_on_one_connection_follow_each_other_without_delay(embedded_host
 def test_ordinary_use_writes_nothing():
     with start_embedded_host(SAMPLE_APP) as host:
         httpx.get(f"{host.url}/api/json")
-        with connect(host) as connection:
+        with connect(host.port) as connection:
             connection.sendall(head("GET", "/api/wait"))
             assert wait_for(lambda: seen(host, "wait_started") == 1)
         assert wait_for(lambda: seen(host, "wait_disconnected") == 1)
-        with connect(host) as connection:
+        with connect(host.port) as connection:
             connection.sendall(head("POST", "/api/upload", "content-length: 100") + b"x")
         httpx.get(f"{host.url}/unknown")
 
@@ -202,7 +208,7 @@ def test_ordinary_use_writes_nothing():
 
 
 def test_pipelined_requests_are_answered_in_order(embedded_host):
-    with connect(embedded_host) as connection:
+    with connect(embedded_host.port) as connection:
         connection.sendall(head("GET", "/api/models/a") + head("GET", "/api/models/b", "connection: close"))
         replies = read_all(connection)
 

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from instances import Instance, run_to_its_end
+from support.instances import Instance, run_to_its_end
 
 from gateway.adapters.tables import PREFIX, _day_table
 from gateway.limits.caps.strict_row import StrictNeed

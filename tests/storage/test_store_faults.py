@@ -9,9 +9,10 @@ import time
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from support.azurite import Azurite, free_port, require_azurite
+from support.azurite import Azurite, require_azurite
 from support.faults import FaultProxy
 from support.instances import Clock, Instance, config, run_to_its_end
+from support.processes import free_port
 
 from gateway.sharing.replication import READ_WHOLE_EVERY, WAIT_SECONDS
 from gateway.storage.guarded import OPEN_SECONDS

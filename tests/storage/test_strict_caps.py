@@ -9,8 +9,8 @@ import time
 import uuid
 
 import pytest
-from support.azurite import free_port
 from support.instances import run_to_its_end
+from support.processes import free_port
 
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait

@@ -2,20 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
-import time
-from contextlib import closing
-from pathlib import Path
 from typing import Self
 
 import pytest
 
-COMMAND = Path(__file__).parents[2] / ".azurite" / "azurite-table"
+from support.processes import ROOT, free_port, listens_on
+
+COMMAND = ROOT / ".azurite" / "azurite-table"
 ACCOUNT = "devstoreaccount1"
 #: Azurite's well-known key; Microsoft documents it.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-START_SECONDS = 30.0
 
 
 def connection_string(port: int) -> str:
@@ -58,12 +55,9 @@ class Azurite:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                pytest.fail("Azurite does not start")
-            time.sleep(0.05)
+        if not listens_on(self._process, self.port):
+            self.stop()
+            pytest.fail("Azurite does not start")
         return self
 
     def stop(self) -> None:
@@ -78,15 +72,3 @@ class Azurite:
 
     def __exit__(self, *_error) -> None:
         self.stop()
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _listens(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -157,6 +157,15 @@ def read_all_of(connection: socket.socket) -> bytes:
     return data
 
 
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the other side closes; a reset counts as that."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(65536):
+            data += more
+    return data
+
+
 def wait_for(condition: Callable[[], Any], seconds: float = 5) -> Any:
     """The first truthy value of `condition`, else its last one."""
     deadline = time.monotonic() + seconds

@@ -13,7 +13,7 @@ import pytest
 
 from simulator.testing import closed_port
 from support.calls import KEY
-from support.gateways import ROOT
+from support.processes import ROOT, environment
 from support.upstream import AZURE_KEY, member
 
 SCENARIOS = ROOT / "tests" / "clients"
@@ -45,14 +45,12 @@ class Program:
     def run(self, url: str) -> dict[str, dict[str, Any]]:
         """The results of every client's scenarios."""
         folder = ENVIRONMENTS / self.environment
-        # Nothing of the developer's own, such as keys and proxies.
-        env = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "TMPDIR"}}
         source = (SCENARIOS / "scenarios.mjs").read_bytes() if self.environment == "javascript" else b""
         done = subprocess.run(
             [*self.command, url, KEY, self.name],
             input=source,
             cwd=folder,
-            env=env,
+            env=environment(),
             capture_output=True,
             timeout=PATIENCE,
             check=False,

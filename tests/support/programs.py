@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.calls import wait_for
+from support.processes import ROOT, environment
 
-ROOT = Path(__file__).parents[2]
 #: Marks a process and all its descendants, in whatever session they are.
 MARK = "GATEWAY_TEST_MARK"
 
@@ -60,14 +60,13 @@ def marked(mark: str) -> list[tuple[int, str]]:
 def running(*command: str, **settings: str) -> Iterator[Program]:
     """Start a command; whatever is left of it is killed at the end. Keyword arguments go into its environment."""
     mark = uuid.uuid4().hex
-    env = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "TMPDIR"}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "output"
         with path.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=env | {MARK: mark} | settings,
+                env=environment({MARK: mark} | settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,111 @@
+"""Starting a program of ours and ending it: its environment, its port, its log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds in which a program must be ready, and in which it must end; both only bound a hang.
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server on 127.0.0.1."""
+
+    #: Which host serves: "embedded" or "functions".
+    host: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def log(self) -> str:
+        """All that the process has written to its log so far."""
+        return self.log_path.read_text()
+
+
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a program: nothing of the developer's own but what processes need, and `settings`."""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "TMPDIR"}}
+    return kept | dict(settings or {})
+
+
+@contextlib.contextmanager
+def started(
+    host: str, command: list[str], settings: Mapping[str, str] | None, *, port: int | None = None
+) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    It listens on `port`, and all its output is the log; without `port` it prints the port on the first line of
+    standard output, and standard error is the log.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        with path.open("wb") as log:
+            output = log if port else subprocess.PIPE
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment(settings), stdout=output, stderr=log
+            )
+        try:
+            ready = listens_on(process, port) if port else printed_port(process)
+            assert ready, f"the {host} host did not start:\n{path.read_text()}"
+            yield Server(host, ready, process, path)
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process of ours: politely, then not."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def listens_on(process: subprocess.Popen[bytes], port: int) -> int:
+    """The port, once connections to it are accepted; 0 where the process ends before or it takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return port
+        time.sleep(0.02)
+    return 0
+
+
+def printed_port(process: subprocess.Popen[bytes]) -> int:
+    """The port that a process prints on its first line once it accepts connections; 0 where it does not."""
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline().strip() if ready else b""
+    return int(line) if line.isdigit() else 0
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
