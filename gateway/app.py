@@ -38,6 +38,7 @@ from gateway.storage.memory import MemoryStore
 from gateway.storage.store import Store
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
+from gateway.upstream.credentials import renewable
 from gateway.upstream.transport import PooledTransport
 
 _log = logging.getLogger("gateway")
@@ -113,6 +114,8 @@ class Process:
     def _install(self, config: Config) -> None:
         """Answer requests that begin from now on by `config`; those under way end by their own snapshots."""
         self._sharing.reservations.fails_open = config.strict_fails_open
+        members = (member for group in config.models.values() for member in group)
+        self._tokens.keep({identity for member in members if (identity := renewable(member)) is not None})
         models = Models(config, self._created)
         attempts = Attempts(
             config,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from gateway.config.deployment import ClientSecret, DefaultIdentity
@@ -68,10 +68,15 @@ class EntraTokens:
         """
         entry = self._entries.get(identity)
         if entry is not None and entry.value == value:
-            del self._entries[identity]
-            retiring = asyncio.create_task(_retire(entry))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._forget(entry)
+
+    def keep(self, identities: Collection[Identity]) -> None:
+        """Forget all tokens but those of `identities`, and close what fetched them.
+
+        A call that began earlier and still needs one of the others fetches it again.
+        """
+        for entry in [entry for identity, entry in self._entries.items() if identity not in identities]:
+            self._forget(entry)
 
     async def close(self) -> None:
         """Release the credentials' connections."""
@@ -81,6 +86,12 @@ class EntraTokens:
             await _retire(entry)
         if self._retiring:
             await asyncio.wait(self._retiring)
+
+    def _forget(self, entry: _Entry) -> None:
+        del self._entries[entry.identity]
+        retiring = asyncio.create_task(_retire(entry))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
 
     async def _fetch(self, entry: _Entry) -> None:
         try:

@@ -211,6 +211,31 @@ def test_a_discarded_token_is_fetched_anew_and_an_older_one_is_not_missed(monkey
     assert (("token-2", "token-2"), 2) == (run(test, issuer, monkeypatch), issuer.count)
 
 
+def test_tokens_of_identities_that_nobody_names_any_more_are_forgotten_and_the_others_kept(monkeypatch):
+    issuer, other = Issuer(), DefaultIdentity("https://other/.default")
+
+    async def test(tokens):
+        before = [await tokens.token(identity) for identity in (DEFAULT, other)]
+        tokens.keep({DEFAULT})
+        after = [await tokens.token(identity) for identity in (DEFAULT, other)]
+        return before, after
+
+    assert (["token-1", "token-2"], ["token-1", "token-3"]) == run(test, issuer, monkeypatch)
+
+
+def test_a_call_that_waits_for_a_token_gets_it_though_nobody_names_its_identity_any_more(monkeypatch):
+    issuer = Issuer(delay=0.1)
+
+    async def test(tokens):
+        waiting = asyncio.ensure_future(tokens.token(DEFAULT))
+        while not issuer.count:
+            await asyncio.sleep(0.01)
+        tokens.keep(set())
+        return await waiting
+
+    assert "token-1" == run(test, issuer, monkeypatch)
+
+
 def test_discarding_what_was_never_fetched_does_nothing():
     EntraTokens(time.time).discard(DEFAULT, "x")
 
@@ -351,9 +376,7 @@ def dispatched(tokens, base, times=1):
         for _ in range(times):
             try:
                 one = call(messages=[{"role": "user", "content": "hi"}])
-                deadline = asyncio.get_running_loop().time() + 5
-                answer = await parts.dispatcher.send(one, parts.master, record, deadline)
-                results.append(answer.status)
+                results.append((await parts.sent(one, record, 5)).status)
             except UpstreamFailed as error:
                 results.append(error)
         await parts.sharing.close()
