@@ -9,7 +9,6 @@ there is none. `--dry-run` prints every command and runs none. docs/deployment.m
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import secrets
@@ -23,6 +22,8 @@ from typing import Any
 
 from azure_cli import Azure, Refused, confirm, show, until
 from package import write_zip
+
+from gateway.auth.keys import SECRET_BYTES, hash_of, make_key
 
 ROOT = Path(__file__).parents[1]
 
@@ -135,9 +136,8 @@ def first_callers(azure: Azure, group: str, path: Path) -> tuple[dict[str, str],
         return {"GATEWAY_CALLERS": json.dumps(json.loads(path.read_text()))}, ""
     if os.environ.get("CI"):
         raise Refused(f"{path} does not exist. In CI no first key is made, since it would stand in the log.")
-    key = f"sk-{secrets.token_urlsafe(32)}"
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    callers = {"clients": [{"name": "operator", "keys": [{"hash": f"sha256:{digest}"}], "admin": True}]}
+    key = make_key(secrets.token_bytes(SECRET_BYTES))
+    callers = {"clients": [{"name": "operator", "keys": [{"hash": hash_of(key)}], "admin": True}]}
     return {"GATEWAY_CALLERS": json.dumps(callers)}, "" if azure.dry_run else key
 
 

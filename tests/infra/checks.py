@@ -467,18 +467,9 @@ def the_configuration_names_what_exists(world: World) -> None:
 
 
 def the_gateway_accepts_the_configuration(world: World) -> None:
-    """`python -m gateway check` on what the vault would hold, with a key for the callers, who are in another secret."""
-    document = world.configurations[0] | {"general_settings": {"master_key": "sk-check"}}
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "check", "/dev/stdin"],
-        cwd=ROOT,
-        input=json.dumps(document),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stdout + done.stderr
+    """What the vault would hold; with a key for the callers, who are in another secret."""
+    code, output = gateway_check(world.configurations[0] | {"general_settings": {"master_key": "sk-check"}})
+    assert 0 == code, output
 
 
 def azd_finds_one_app(world: World) -> None:
@@ -503,6 +494,20 @@ def account_ids(world: World) -> list[str]:
         for subscription, group, name in EXISTING.get(world.name, [])
     ]
     return [found["id"] for found in world.of("CognitiveServices/accounts")] + existing
+
+
+def gateway_check(document) -> tuple[int, str]:
+    """Exit code and output of `python -m gateway check`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "check", "/dev/stdin"],
+        cwd=ROOT,
+        input=json.dumps(document),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def identity_of(site) -> str:

@@ -74,6 +74,13 @@ class Compiler:
         """A template as Azure gets it."""
         return json.loads(self.call("compile", path=str(path))["contents"])
 
+    def parameters(self, path: Path):
+        """The values of a parameter file."""
+        result = self.call("compileParams", path=str(path), parameterOverrides={})
+        return {
+            name: entry["value"] for name, entry in json.loads(result["parameters"])["parameters"].items()
+        }
+
     def snapshot(self, path: Path):
         """The resources and outputs that a parameter file would make. Raises ValueError where Azure would refuse."""
         place = {"subscriptionId": SUBSCRIPTION, "location": LOCATION}

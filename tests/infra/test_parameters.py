@@ -7,6 +7,7 @@ import os
 import re
 
 import pytest
+from checks import gateway_check
 from compiler import INFRA, PARAMETERS
 from world import World
 
@@ -116,6 +117,14 @@ def test_callers_are_written_where_the_parameter_is_given_and_left_alone_otherwi
     (secret,) = (found for found in given.resources if found["name"].endswith("/gateway-clients"))
     # The parameter is secure, so the compiler keeps its value and what depends on it to itself.
     assert "[not(equals(parameters('callers'), null()))]" == secret["condition"]
+
+
+@pytest.mark.parametrize("name", ["everything", "two-regions"])
+def test_the_gateway_accepts_what_both_secrets_hold(compiler, world, name):
+    """Both are merged, as the gateway merges them; the template writes the callers as they are."""
+    callers = compiler.parameters(PARAMETERS / f"{name}.bicepparam")["callers"]
+
+    assert (0, "The configuration is valid.\n") == gateway_check(world(name).configurations[0] | callers)
 
 
 def test_callers_are_no_part_of_the_history_of_deployments(compiler):

@@ -88,7 +88,7 @@ def test_the_first_deployment_makes_a_client_with_a_key_that_is_shown_once(deplo
     code, output = deployable.run(*DEPLOY)
 
     assert 0 == code, output
-    (key,) = set(re.findall(r"sk-[\w-]{40,}", output))
+    (key,) = set(re.findall(r"gwk_\w{40,}", output))
     assert 1 == output.count(key)
     (client,) = deployable.callers("deployment group create")["clients"]
     assert [{"hash": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}] == client["keys"]
@@ -101,7 +101,7 @@ def test_no_key_is_made_where_a_log_would_keep_it(deployable):
 
     assert 1 == code
     assert "In CI no first key is made" in output
-    assert not re.search(r"sk-[\w-]{40,}", output)
+    assert not re.search(r"gwk_\w{40,}", output)
     assert not [line for line in deployable.asked() if line.startswith("deployment group create")]
 
 
@@ -270,7 +270,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(az):
     ] == az_commands
     assert 4 == sum(command[0] == "curl" for command in commands)
     # A key that nobody uses is not made.
-    assert not re.search(r"\bsk-[\w-]{20}", output)
+    assert not re.search(r"gwk_\w{20}", output)
 
 
 def test_a_subscription_is_asked_for_by_every_command(deployable):
