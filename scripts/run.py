@@ -21,14 +21,14 @@ SNIPPETS = """
 The gateway is ready at {url} (Ctrl-C stops it). With curl:
 
 curl {url}/v1/chat/completions -H "Authorization: Bearer sk-demo" -H "Content-Type: application/json" \\
-  -d '{{"model": "gpt-4o", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  -d '{{"model": "gpt-5.4-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
 In Python ({python} has the client):
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="sk-demo")
 messages = [{{"role": "user", "content": "Hello"}}]
-for chunk in client.chat.completions.create(model="gpt-4o", messages=messages, stream=True):
+for chunk in client.chat.completions.create(model="gpt-5.4-mini", messages=messages, stream=True):
     print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 
 """

@@ -349,8 +349,14 @@ def test_the_demonstration_holds_what_the_gateways_does(http):
     config = load(ROOT / "simulator" / "demo.yaml")
 
     assert {
-        "eastus2": ["gpt-4o-eastus2", "gpt-35-turbo-instruct", "text-embedding-3-small", "tts-1"],
-        "swedencentral": ["gpt-4o-swedencentral"],
+        "eastus2": [
+            "gpt-5.4-mini-eastus2",
+            "gpt-4o-eastus2",
+            "gpt-35-turbo-instruct",
+            "text-embedding-3-small",
+            "tts-1",
+        ],
+        "swedencentral": ["gpt-5.4-mini-swedencentral", "gpt-4o-swedencentral"],
         "platform": ["gpt-4o-mini"],
     } == {account.name: [item.name for item in account.deployments] for account in config.accounts}
 
