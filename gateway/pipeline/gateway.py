@@ -22,7 +22,7 @@ from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.json_body import parse
-from gateway.protocol.messages import Headers, Reply, Request
+from gateway.protocol.messages import Reply, Request
 from gateway.protocol.operation import Operation
 from gateway.routing.dispatcher import Dispatcher
 from gateway.settings import Settings
@@ -120,8 +120,7 @@ class Gateway:
         if call.stream:
             return await self._stream(dispatcher, call, principal, record, upload)
         deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
-        answer = await self._send(dispatcher, call, principal, record, deadline)
-        return self._reply(answer, dispatcher.limit_headers(call, principal), call, record)
+        return await self._send(dispatcher, call, principal, record, deadline)
 
     async def _stream(
         self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, upload: Upload | None
@@ -139,7 +138,7 @@ class Gateway:
             await abandon(sending)
             raise
         if sending.done():
-            return self._reply(sending.result(), dispatcher.limit_headers(call, principal), call, record)
+            return sending.result()
         if upload is not None:
             # The body is still needed: it may be sent to another deployment.
             held = upload.handed_over()
@@ -149,22 +148,16 @@ class Gateway:
 
     async def _send(
         self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, deadline: float
-    ) -> WholeAnswer | AnswerStream:
-        """Choose and send. A whole answer is settled; a stream settles when it is closed."""
+    ) -> Reply:
+        """Choose, send, and make the reply. A whole answer is settled; a stream settles when it is closed."""
         async with dispatcher.account(call, principal) as account:
             answer = await dispatcher.send(call, principal, account, record, deadline)
+            limits = dispatcher.limit_headers(call, principal)
             if isinstance(answer, WholeAnswer):
-                return answer
+                record.usage, record.error_code = answer.usage, answer.code
+                return whole_reply(answer, limits)
             record.first_byte = self._clock()
-            return AnswerStream(answer, account.handed_over(), record, call.requested_model, self._clock)
-
-    def _reply(
-        self, answer: WholeAnswer | AnswerStream, limits: Headers, call: Call, record: Record
-    ) -> Reply:
-        """The reply that hands an answer on."""
-        if isinstance(answer, WholeAnswer):
-            record.usage, record.error_code = answer.usage, answer.code
-            return whole_reply(answer, limits)
-        if isinstance(answer.answer, BytesAnswer):
-            return bytes_reply(answer.answer, answer, limits)
-        return events_reply(answer, limits, call.streaming, self._settings.keep_alive)
+            body = AnswerStream(answer, account.handed_over(), record, call.requested_model, self._clock)
+            if isinstance(answer, BytesAnswer):
+                return bytes_reply(answer, body, limits)
+            return events_reply(body, limits, call.streaming, self._settings.keep_alive)

@@ -7,17 +7,18 @@ from collections.abc import AsyncGenerator, Callable
 
 from gateway.errors import GatewayError, error_body
 from gateway.pipeline.ending import finish
+from gateway.protocol.messages import Reply
 from gateway.protocol.sse import error_event
 from gateway.sharing.account import Account
 from gateway.telemetry.record import Record
 from gateway.upstream.relay import relay
-from gateway.upstream.replies import StreamedAnswer, WholeAnswer
+from gateway.upstream.replies import StreamedAnswer
 
 
 class AnswerStream:
     """A reply's body that relays an answer. Owns the answer's connection and the call's account."""
 
-    __slots__ = ("_account", "_clock", "_record", "answer", "pieces")
+    __slots__ = ("_account", "_answer", "_clock", "_record", "pieces")
 
     def __init__(
         self,
@@ -28,11 +29,11 @@ class AnswerStream:
         clock: Callable[[], float],
     ) -> None:
         """`account` is open and belongs to this stream from now on."""
-        self.answer = answer
+        self._answer = answer
         self._account: Account | None = account
         self._record = record
         self._clock = clock
-        #: What the client gets. Only one reads it.
+        #: The bytes that the client gets, without the ends of call and request.
         self.pieces = relay(answer, record, requested_model)
 
     def __aiter__(self) -> AnswerStream:
@@ -63,13 +64,13 @@ class AnswerStream:
             await self.pieces.aclose()
         finally:
             try:
-                await self.answer.close()
+                await self._answer.close()
             finally:
-                await account.close(self.answer.outcome())
+                await account.close(self._answer.outcome())
 
 
-#: A call that is being sent.
-Sending = asyncio.Future[WholeAnswer | AnswerStream]
+#: A call that is being sent; it brings a whole reply, or one whose body is an AnswerStream.
+Sending = asyncio.Future[Reply]
 
 
 class LateStream:
@@ -108,18 +109,16 @@ class LateStream:
     async def _relayed(self) -> AsyncGenerator[bytes]:
         record = self._record
         try:
-            answer = await self._sending
+            body = (await self._sending).body
         except GatewayError as error:
             record.error_code = error.code
             yield error_event(error_body(error))
             return
-        if isinstance(answer, WholeAnswer):
-            record.error_code = answer.code
-            record.usage = answer.usage
-            yield error_event(answer.body)
-            return
-        async for piece in answer.pieces:
-            yield piece
+        if isinstance(body, bytes):
+            yield error_event(body)
+        elif isinstance(body, AnswerStream):
+            async for piece in body.pieces:
+                yield piece
 
 
 async def abandon(sending: Sending) -> None:
@@ -129,6 +128,6 @@ async def abandon(sending: Sending) -> None:
         await asyncio.wait({sending})
     if sending.cancelled() or sending.exception() is not None:
         return
-    answer = sending.result()
-    if isinstance(answer, AnswerStream):
-        await answer.abandon()
+    body = sending.result().body
+    if isinstance(body, AnswerStream):
+        await body.abandon()

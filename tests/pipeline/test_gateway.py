@@ -244,6 +244,13 @@ def test_a_failure_after_the_headers_is_an_event(caplog):
     assert "upstream_error" == log_line(caplog)["error"]
 
 
+def test_a_refusal_after_the_headers_is_an_event_and_recorded(caplog):
+    refused = b'{"error":{"code":"content_filter","message":"no"}}'
+    answer, _ = handled(ask(body(stream=True)), then(b"", 0.2, reply(400, refused)), stream_hold=0.05)
+    assert (200, b"data: " + refused + b"\n\n") == (answer.status, answer.body)
+    assert "content_filter" == log_line(caplog)["error"]
+
+
 def test_a_stream_that_is_late_for_its_own_timeout_is_an_event():
     answer, _ = handled(ask(body(stream=True)), HANG, stream_hold=0.05, stream_timeout=0.2)
     assert b'"code":"upstream_timeout"' in answer.body
