@@ -36,14 +36,14 @@ def begin(operation: str | None, headers: Mapping[str, str], now: float) -> Reco
 
 
 async def answered(
-    record: Record, reply: Awaitable[Reply], clock: Callable[[], float], *, logged: bool = True
+    record: Record, work: Callable[[], Awaitable[Reply]], clock: Callable[[], float], *, logged: bool = True
 ) -> Reply:
-    """The reply that `reply` brings, or the one that its error becomes. A stream goes on after this returns.
+    """The reply that `work` brings, or the one that its error becomes. A stream goes on after this returns.
 
     `logged` False: the request gets no line.
     """
     try:
-        made = await reply
+        made = await work()
     except GatewayError as error:
         record.error_code = error.code
         made = error_reply(error)

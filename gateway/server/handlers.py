@@ -22,7 +22,6 @@ from gateway.protocol.operation import Operation
 from gateway.server.functions import Request, Response
 from gateway.server.responses import GatewayResponse, HttpCaller
 from gateway.server.routes import Route, allowed_methods
-from gateway.telemetry.record import Record
 
 _RESPONSES = re.compile(r"/responses(/|\Z)", re.IGNORECASE)
 
@@ -46,29 +45,27 @@ def _handled(target: Operation | Endpoint, *, azure_path: bool) -> Handler:
             model = model.replace("%2F", "/").replace("%2f", "/")
         call = Call(target, headers, caller, model, azure_path)
         record = begin(target.name, headers, time.time())
-        return GatewayResponse(await answered(record, _call(call, record), time.time), caller)
+        reply = await answered(record, lambda: root.gateway().handle(call, record), time.time)
+        return GatewayResponse(reply, caller)
 
     return handle
 
 
-async def _call(call: Call, record: Record) -> Reply:
-    return await root.gateway().handle(call, record)
-
-
 async def live(req: Request) -> Response:
     """The process answers."""
-    return await _page(req, _live())
+    return await _page(req, _live)
 
 
 async def ready(req: Request) -> Response:
     """The configuration is loaded."""
-    return await _page(req, _ready(_headers(req.scope)))
+    return await _page(req, lambda: _ready(_headers(req.scope)))
 
 
 async def everything_else(req: Request) -> Response:
     """What no other route takes: unknown paths and wrong methods."""
     record = begin(None, _headers(req.scope), time.time())
-    return GatewayResponse(await answered(record, _refuse(req.method, req.scope["path"]), time.time))
+    reply = await answered(record, lambda: _refuse(req.method, req.scope["path"]), time.time)
+    return GatewayResponse(reply)
 
 
 async def _live() -> Reply:
@@ -91,10 +88,10 @@ async def _refuse(method: str, path: str) -> Reply:
     raise NotFound(f"Invalid URL ({method} {path})")
 
 
-async def _page(req: Request, reply: Awaitable[Reply]) -> Response:
+async def _page(req: Request, work: Callable[[], Awaitable[Reply]]) -> Response:
     """A page that is open to all. It gets no log line: probes every few seconds would be most of the log."""
     record = begin(None, _headers(req.scope), time.time())
-    return GatewayResponse(await answered(record, reply, time.time, logged=False))
+    return GatewayResponse(await answered(record, work, time.time, logged=False))
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -44,19 +44,20 @@ class Account:
         #: What strict caps get that need not be asked any more: the store has not answered this call.
         self._unasked: Grant | Wait | None = None
         self._shared: SharedCall
-        self._handed_over = False
+        #: Whether the context has to close the account at its end.
+        self._closing = True
 
     async def __aenter__(self) -> Self:
         self._shared = self._sharing.call()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._handed_over:
+        if self._closing:
             await self.close(Outcome(Result.ABORTED))
 
     def handed_over(self) -> Self:
         """Itself, and its context leaves it open: who takes it closes it."""
-        self._handed_over = True
+        self._closing = False
         return self
 
     async def admit(self, principal: Principal, call: Call, limits: ClientLimits) -> bool:
@@ -154,6 +155,7 @@ class Account:
 
         A client's caps get back what was reserved for a call that no deployment was sent.
         """
+        self._closing = False
         self.settle(outcome)
         admission, self._admission = self._admission, None
         if admission is not None and self._sent:

@@ -21,7 +21,7 @@ def ended(outcome, *, headers=None, **options):
         return outcome
 
     record = begin(None, headers or {}, 100.0)
-    return asyncio.run(answered(record, work(), lambda: 102.0, **options))
+    return asyncio.run(answered(record, work, lambda: 102.0, **options))
 
 
 @pytest.fixture

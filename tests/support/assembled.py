@@ -23,7 +23,7 @@ from gateway.upstream.replies import StreamedAnswer
 async def reply_to(gateway, request, *, clock=lambda: 100.0):
     """The reply to a request, errors included, as the hosts' handlers get it."""
     record = begin(request.target.name, request.headers, clock())
-    return await answered(record, gateway.handle(request, record), clock)
+    return await answered(record, lambda: gateway.handle(request, record), clock)
 
 
 #: A configuration that is as new as its source.

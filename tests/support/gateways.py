@@ -25,7 +25,9 @@ class Gateway(Server):
         """The log lines of one request, once there is one."""
 
         def find() -> list[dict[str, Any]]:
-            lines = [line for line in self.log().splitlines() if f'"{request_id}"' in line]
+            # The last line may be half written.
+            whole, _, _ = self.log().rpartition("\n")
+            lines = [line for line in whole.splitlines() if f'"{request_id}"' in line]
             return [json.loads(line) for line in lines]
 
         return wait_for(find)
