@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import random
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.limits import NOW, Instance, deployment
 
 from gateway.config.access import ClientLimits, Limit
 from gateway.config.deployment import ApiKey, Config, Target
+from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.tokens.estimate import Estimate
@@ -215,3 +219,62 @@ def test_failures_that_are_forgiven_follow_the_configuration():
     assert instance.choose(NOW).deployment is not None
     end(instance, instance.send(NOW), Result.FAILED)
     assert instance.choose(NOW).deployment is None
+
+
+IDS = "abcd"
+
+
+def some_configuration(chance):
+    """A configuration of some of four deployments, with limits, orders, hosts and keys that vary."""
+    group = tuple(
+        replace(
+            at(
+                chance.choice(["x", "x", "y"]),
+                name,
+                order=chance.randint(0, 2),
+                rpm=chance.choice([None, 2, 9]),
+            ),
+            credential=ApiKey(chance.choice(["one", "two"])),
+        )
+        for name in chance.sample(IDS, chance.randint(1, 4))
+    )
+    flags = {"capped": chance.random() < 0.5, "disable_cooldowns": chance.random() < 0.2}
+    return group, Config(models={"m": group}, shuffle=chance.random() < 0.3, **flags)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_changes_each_call_ends_by_its_own_configuration(seed):
+    chance = random.Random(seed)
+    group, config = some_configuration(chance)
+    balancer = Balancer(config, "aaaaaa", chance.random)
+    now, under_way, charged = NOW, [], 0
+    for _ in range(60):
+        now += chance.random() / 3
+        step = chance.random()
+        if step < 0.2:
+            group, config = some_configuration(chance)
+            balancer.configure(config)
+            assert [each.id for each in group] == [state.id for state in balancer.state(now)]
+        elif step < 0.4 and under_way:
+            mine, _held, reservations = under_way.pop(chance.randrange(len(under_way)))
+            for reservation in reservations:
+                result = chance.choice(list(Result))
+                balancer.settle(reservation, Outcome(result, 3, 4), now)
+                charged -= result in {Result.LIMITED, Result.UNREACHABLE}
+            balancer.remaining(mine, now)
+        else:
+            if step < 0.7 or not under_way:
+                under_way.append((group, balancer.members, []))
+            mine, _held, reservations = chance.choice(under_way)
+            choice = balancer.choose(mine, Estimate(chance.randint(1, 50), 0), (), now)
+            if choice.deployment is not None:
+                assert any(each is choice.deployment for each in mine)
+                reservations.append(balancer.reserve(choice, now))
+                charged += 1
+    for _, _, reservations in under_way:
+        for reservation in reservations:
+            balancer.settle(reservation, Outcome(Result.SUCCESS, 3, 4), now)
+    balancer.configure(Config(models={"m": tuple(deployment(name) for name in IDS)}))
+    # All within a minute: charged is what was sent, but for what upstream has refused or never seen.
+    assert charged == sum(state.charged_requests for state in balancer.state(now))
