@@ -1,6 +1,7 @@
 """One gateway per process, made once; a bad configuration is told once and answered always."""
 
 import asyncio
+import gc
 import json
 import logging
 import subprocess
@@ -46,6 +47,41 @@ def test_a_configuration_becomes_a_gateway_that_answers():
 
     line = b"POST /openai/deployments/dep-a/chat/completions?api-version=2024-10-21 HTTP/1.1"
     assert (b'{"a":1}', line) == asyncio.run(work())
+
+
+class SlowCaller(Caller):
+    """A caller whose body comes when it is told to send it."""
+
+    def __init__(self, *pieces):
+        super().__init__(list(pieces))
+        self.began, self.sends = asyncio.Event(), asyncio.Event()
+
+    async def chunks(self):
+        self.began.set()
+        await self.sends.wait()
+        async for piece in super().chunks():
+            yield piece
+
+
+def test_a_request_that_began_before_ends_by_the_configuration_it_began_with(tmp_path):
+    path, body = tmp_path / "config.json", b'{"model":"gpt","messages":[]}'
+
+    async def work():
+        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+            path.write_text(document(upstream.url))
+            app, early = started(config=path, allow_anonymous="1"), SlowCaller(body)
+            request = asyncio.ensure_future(reply_to(app.gateway, Request(CHAT, {}, early)))
+            await early.began.wait()
+            path.write_text(document(upstream.url).replace('"gpt"', '"other"'))
+            state = await app.reloader.look()
+            gc.collect()
+            early.sends.set()
+            late = await reply_to(app.gateway, Request(CHAT, {}, Caller([body])))
+            statuses = [(await request).status, late.status]
+            await app.close()
+            return statuses, state.problems
+
+    assert ([200, 404], ()) == asyncio.run(work())
 
 
 class BrokenStore(MemoryStore):
