@@ -236,5 +236,6 @@ def test_loading_a_large_document_holds_up_no_call(file, pool):
             waits.append(time.monotonic() - before)
             assert time.monotonic() - began < 60
 
-        assert max(waits) < (time.monotonic() - began) / 4
+        # Loaded on the event loop, one call would have waited for nearly all of that time.
+        assert max(waits) < (time.monotonic() - began) / 2
         assert 3001 == len(listed(gateway))
