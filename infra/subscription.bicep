@@ -21,6 +21,9 @@ param callers callersType?
 @description('Object id of the person who deploys; may edit the configuration. Empty for nobody.')
 param principalId string = ''
 
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param principalType string = 'User'
+
 var tags = {
   'azd-env-name': environmentName
 }
@@ -36,7 +39,7 @@ var operators operator[] = empty(principalId)
   : [
       {
         principalId: principalId
-        principalType: 'User'
+        principalType: principalType
       }
     ]
 

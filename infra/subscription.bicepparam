@@ -4,6 +4,7 @@ using 'subscription.bicep'
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'gateway')
 param location = readEnvironmentVariable('AZURE_LOCATION', 'swedencentral')
 param principalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
+param principalType = readEnvironmentVariable('AZURE_PRINCIPAL_TYPE', 'User')
 
 param accounts = [
   {

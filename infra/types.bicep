@@ -234,6 +234,8 @@ type settings = {
   GATEWAY_KEEP_ALIVE: string?
   GATEWAY_ARRIVAL_TIMEOUT: string?
   AZURE_API_VERSION: string?
+  AZURE_AUTHORITY_HOST: string?
+  REQUESTS_CA_BUNDLE: string?
 }
 
 @export()

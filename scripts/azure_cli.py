@@ -15,6 +15,8 @@ from typing import Any
 
 #: Older ones do not compile `.bicepparam` files with environment variables in them.
 OLDEST_AZ = (2, 60, 0)
+#: The templates were checked with 0.49; an older one than this lacks functions that they use.
+OLDEST_BICEP = (0, 40, 0)
 
 
 class Refused(Exception):
@@ -32,13 +34,19 @@ class Azure:
         """See that `az` is there, new enough and logged in. Raises Refused."""
         if self.dry_run:
             show(["az", "version"])
+            show(["az", "bicep", "version"])
             show(["az", "account", "show", *self._subscription])
             return
         if shutil.which("az") is None:
             raise Refused("az was not found. Install it: https://aka.ms/azure-cli")
         version = self._json(["version"])["azure-cli"]
-        if tuple(int(part) for part in version.split(".")[:3]) < OLDEST_AZ:
+        if numbers(version) < OLDEST_AZ:
             raise Refused(f"az {version} is too old: run `az upgrade`")
+        bicep = self._text(["bicep", "version"])
+        if numbers(bicep) < OLDEST_BICEP:
+            raise Refused(
+                f"the Bicep compiler of az is missing or too old ({bicep or 'none'}): run `az bicep upgrade`"
+            )
         try:
             account = self._json(["account", "show", *self._subscription])
         except Refused:
@@ -90,6 +98,16 @@ class Azure:
         ):
             raise Refused(f"`az {' '.join(arguments[:3])}` failed")
 
+    def _text(self, arguments: list[str]) -> str:
+        """What a command prints, on whichever stream; empty where it fails."""
+        done = subprocess.run(
+            ["az", *arguments],  # noqa: S607 - the one on PATH
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return "" if done.returncode else f"{done.stdout}{done.stderr}".strip()
+
     def _json(self, arguments: list[str]) -> Any:
         done = subprocess.run(
             ["az", *arguments, "--output", "json"],  # noqa: S607 - the one on PATH
@@ -100,6 +118,12 @@ class Azure:
         if done.returncode:
             raise Refused(done.stderr.strip())
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The first three numbers of a version, wherever they stand in the text; () if there are none."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def show(command: list[str], env: Mapping[str, str] | None = None) -> None:

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -25,15 +27,23 @@ HOW_TO_GET_ONE = (
 )
 
 
-def find() -> str | None:
+def find(environ: Mapping[str, str], beside: Path, home: Path) -> str | None:
     """The compiler: $BICEP, `bicep` on PATH, one beside the repository, or what `az bicep install` fetched."""
+    if environ.get("BICEP"):
+        return environ["BICEP"]
     candidates = (
-        os.environ.get("BICEP"),
-        shutil.which("bicep"),
-        ROOT.parent / "shared/tools/bicep/bicep",
-        Path.home() / ".azure/bin/bicep",
+        shutil.which("bicep", path=environ.get("PATH", "")),
+        beside / "shared/tools/bicep/bicep",
+        home / ".azure/bin/bicep",
     )
     return next((str(path) for path in candidates if path and os.access(path, os.X_OK)), None)
+
+
+def require(path: str | None, *, in_ci: bool) -> str:
+    """The compiler's path. Without one the tests are skipped, or fail in CI: there nothing is left unchecked."""
+    if path is None:
+        (pytest.fail if in_ci else pytest.skip)(HOW_TO_GET_ONE)
+    return path
 
 
 class Compiler:

@@ -9,16 +9,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from compiler import HOW_TO_GET_ONE, INFRA, PARAMETERS, find, running
+from compiler import INFRA, PARAMETERS, ROOT, find, require, running
 from world import World
 
 
 @pytest.fixture(scope="session")
 def compiler():
-    """The real Bicep compiler. Without one the tests are skipped, and fail in CI."""
-    path = find()
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(HOW_TO_GET_ONE)
+    """The real Bicep compiler."""
+    path = require(find(os.environ, ROOT.parent, Path.home()), in_ci=bool(os.environ.get("CI")))
     with running(path) as started:
         yield started
 

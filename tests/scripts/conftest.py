@@ -62,6 +62,7 @@ def az(tmp_path) -> StandIn:
     """An `az` that is logged in, in a subscription where nothing is."""
     stand_in = StandIn(tmp_path)
     stand_in.answer("version", {"azure-cli": "2.91.0"})
+    stand_in.answer("bicep version", "Bicep CLI version 0.49.2 (b34271ac51)")
     stand_in.answer("account show", {"name": "Contoso", "id": "00000000-0000-0000-0000-000000000001"})
     stand_in.answer("group exists", False)
     stand_in.answer("keyvault list", [])

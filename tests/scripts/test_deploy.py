@@ -62,6 +62,7 @@ def test_two_commands_come_down_to_these(deployable):
     asked = [re.sub(r"\S+/(infra|dist)/", r"\1/", line) for line in deployable.asked()]
     assert asked == [
         "version",
+        "bicep version",
         "account show",
         "group exists --name rg-ai",
         "group create --name rg-ai --location swedencentral",
@@ -168,7 +169,7 @@ def test_code_alone_leaves_the_infrastructure(deployable):
     code, output = deployable.run(*DEPLOY, "--code-only", GATEWAY_KEY="sk-any")
 
     assert 0 == code, output
-    assert ["version", "account", "deployment", "functionapp"] == [
+    assert ["version", "bicep", "account", "deployment", "functionapp"] == [
         line.split()[0] for line in deployable.asked()
     ]
     assert "what-if" not in output
@@ -227,6 +228,8 @@ def test_nobody_to_confirm_is_a_no(deployable):
     ("words", "output", "code", "advice"),
     [
         ("version", {"azure-cli": "2.40.0"}, 0, "az upgrade"),
+        ("bicep version", "Bicep CLI version 0.30.23", 0, "az bicep upgrade"),
+        ("bicep version", None, 1, "az bicep upgrade"),
         ("account show", None, 1, "az login"),
     ],
 )
@@ -259,6 +262,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(az):
     ]
     assert [
         "version",
+        "bicep version",
         "account show",
         "group exists --name",
         "group create --name",
@@ -277,4 +281,4 @@ def test_a_subscription_is_asked_for_by_every_command(deployable):
     code, output = deployable.run(*DEPLOY, "--subscription", "other")
 
     assert 0 == code, output
-    assert all("--subscription other" in line for line in deployable.asked() if line != "version")
+    assert all("--subscription other" in line for line in deployable.asked() if "version" not in line)

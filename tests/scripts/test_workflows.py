@@ -43,7 +43,7 @@ def test_what_is_deployed_was_checked_and_comes_from_main():
     jobs = yaml.safe_load((ROOT / ".github/workflows/azure-dev.yml").read_text())["jobs"]
 
     assert "bash .ci/run" in [step.get("run") for step in jobs["check"]["steps"]]
-    assert "az bicep install" in [step.get("run") for step in jobs["check"]["steps"]]
+    assert "az bicep install --version v0.49.2" in [step.get("run") for step in jobs["check"]["steps"]]
     assert "check" == jobs["deploy"]["needs"]
     assert "github.ref == 'refs/heads/main'" in jobs["deploy"]["if"]
     assert "github.event_name != 'pull_request'" in jobs["deploy"]["if"]

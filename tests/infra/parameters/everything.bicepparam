@@ -106,6 +106,13 @@ param callers = {
       }
     }
     {
+      name: 'assistants'
+      limits: {
+        rpm: 20
+      }
+      shadow: true
+    }
+    {
       name: 'operators'
       admin: true
     }
@@ -119,7 +126,16 @@ param callers = {
         app_ids: ['00000000-0000-0000-0000-00000000000b']
       }
       {
+        client: 'assistants'
+        groups: ['00000000-0000-0000-0000-00000000000d']
+        per_user: true
+      }
+      {
         client: 'operators'
+        roles: ['Gateway.Operator']
+      }
+      {
+        admin: true
         roles: ['Gateway.Admin']
       }
     ]
