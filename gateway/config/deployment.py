@@ -97,6 +97,12 @@ class Deployment:
     #: Body fields added when the request does not have them; dataSources may hold keys.
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def upstream(self) -> tuple[str, str, frozenset[str]]:
+        """What has a limiter and a health of its own: a deployment, or an account's model, behind hosts."""
+        hosts = frozenset(target.url.split("/", 3)[2] for target in self.targets.values())
+        return self.provider, self.name, hosts
+
 
 @dataclass(frozen=True, slots=True)
 class Fallbacks:

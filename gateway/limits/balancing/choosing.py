@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.config.deployment import Deployment
+from gateway.limits.balancing import room
 from gateway.limits.balancing.choice import Choice, ChoiceReason, draw, shuffle
 from gateway.limits.balancing.cooldown import LIMITS
 from gateway.limits.balancing.member import Member
@@ -70,7 +71,7 @@ class Chooser:
         full = [member for member in ready if member.cap is None]
         full.sort(key=lambda member: (member.order, -member.score))
         for member in full:
-            chance = max(_OVERFLOW_LEAST, member.chance(tokens, now))
+            chance = max(_OVERFLOW_LEAST, room.chance(member, tokens, now))
             if chance >= 1 or self._random() < chance:
                 return _chosen(member, ChoiceReason.OVERFLOW, tokens, now)
         small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None
@@ -115,7 +116,7 @@ class Chooser:
             elif capped.seconds > 0:
                 waits.setdefault(ChoiceReason.CAPPED, []).append(capped)
             elif deployment.id not in tried:
-                waits.setdefault(ChoiceReason.LIMITED, []).append(member.room_in(tokens, now))
+                waits.setdefault(ChoiceReason.LIMITED, []).append(room.room_in(member, tokens, now))
         limited = [*waits.get(ChoiceReason.LIMITED, []), *waits.get(ChoiceReason.CAPPED, [])]
         if limited:
             reason = ChoiceReason.LIMITED if ChoiceReason.LIMITED in waits else ChoiceReason.CAPPED
@@ -142,7 +143,7 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
         counted = fits and member.window.phase is not None
         if cooldown.size * (_SMALLER if counted else _SMALL) < tokens:
             continue
-        if fits or (member.cap is None and member.small_may_fit(tokens)):
+        if fits or (member.cap is None and room.small_may_fit(member, tokens)):
             best, largest = member, cooldown.size
     return best
 

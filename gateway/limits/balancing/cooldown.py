@@ -188,3 +188,12 @@ class CircuitBreaker:
         else:
             lasted = self._lasted if 0 <= now - self._well_since < _RELAPSE else 0.0
         return min(max(first, 2 * lasted), COOLDOWN_LONGEST)
+
+
+def in_force(breakers: Mapping[str, CircuitBreaker], now: float) -> dict[str, Cooldown]:
+    """The cooldowns of those of `breakers` that let no call pass now."""
+    return {
+        name: breaker.cooldown
+        for name, breaker in breakers.items()
+        if not breaker.allows(now) and breaker.cooldown is not None
+    }

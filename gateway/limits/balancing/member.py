@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from gateway.config.deployment import Config, Deployment
-from gateway.limits.balancing.cooldown import LIMITS, CircuitBreaker, Cooldown
+from gateway.limits.balancing.cooldown import LIMITS, CircuitBreaker
 from gateway.limits.balancing.health import Health
 from gateway.limits.balancing.window import MINUTE, Window, reset_before
 from gateway.limits.caps.cap import Cap
 from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import CHARGE, CHARGE_SPAN, View
 from gateway.limits.ledger.window_sums import WindowSums
-from gateway.limits.tokens.signals import RateLimits, Wait
+from gateway.limits.tokens.signals import RateLimits
 
 #: Beginning of the keys of the ledgers of what replies reported, and of caps on deployments.
 USAGE = "u:"
@@ -24,12 +24,6 @@ RENEWAL_UNKNOWN = 30.0
 TOKENS_PER_REQUEST = 1000 / 6
 #: Seconds of the others' traffic that a view does not hold yet.
 _UNSEEN = 2.0
-#: The share of a limit that no ledger is better than: a single call's estimate is none too exact either.
-_ERROR_LEAST = 0.01
-#: Usual errors that a call may lack and still be tried.
-_DOUBT = 1.5
-#: Seconds for which a refusal by upstream is evidence that its counter is what limits it.
-_EVIDENCE = 600.0
 #: Seconds after which an observation is judged, by then the others' rows of that time are there; and
 #: after which it is too late.
 _JUDGED_AFTER = 2
@@ -44,7 +38,6 @@ class Member:
     __slots__ = (
         "__weakref__",
         "_last_cap",
-        "_renews",
         "_view",
         "breaker",
         "cap",
@@ -63,6 +56,7 @@ class Member:
         "overflow",
         "own",
         "ptu",
+        "renews",
         "requests_limit",
         "score",
         "size",
@@ -113,7 +107,8 @@ class Member:
         self.requests_limit = 0
         #: Size for draws, in tokens a minute; 0 where no limit is known.
         self.size = 0.0
-        self._renews = 0.0
+        #: When room renews, where the limiter's phase is known.
+        self.renews = 0.0
         #: Of the latest `measure`.
         self.fits = False
         self.score = 0.0
@@ -129,7 +124,7 @@ class Member:
         before, self.deployment = self.deployment, deployment
         self.order = deployment.order
         self.weight = deployment.weight
-        if _upstream(deployment) != _upstream(before):
+        if deployment.upstream != before.upstream:
             self._forget_upstream()
         elif (deployment.targets, deployment.credential) != (before.targets, before.credential):
             self._forget_faults()
@@ -169,7 +164,7 @@ class Member:
         self.observed.clear()
         self.untold.clear()
         self.last_error = self.latency = self.limits = None
-        self._renews = 0.0
+        self.renews = 0.0
 
     def learn_limits(self, limits: RateLimits) -> None:
         """Take over the limits that a reply names. A configured one holds where upstream's is not lower."""
@@ -180,9 +175,9 @@ class Member:
             self._set_limits()
 
     def _set_limits(self) -> None:
-        named = self.limits
-        self.tokens_limit = _lower(self.deployment.tpm, None if named is None else named.tokens)
-        self.requests_limit = _lower(self.deployment.rpm, None if named is None else named.requests)
+        tokens, requests = (None, None) if self.limits is None else (self.limits.tokens, self.limits.requests)
+        self.tokens_limit = _lower(self.deployment.tpm, tokens)
+        self.requests_limit = _lower(self.deployment.rpm, requests)
         if self.cap is not None:
             self.size = float(self.cap.tpm or (self.cap.rpm or 0) * TOKENS_PER_REQUEST)
         else:
@@ -208,10 +203,10 @@ class Member:
             if window.phase is None:
                 used = ring.tokens * window.bias
             else:
-                if not now < self._renews <= now + MINUTE:
+                if not now < self.renews <= now + MINUTE:
                     self.renew(now)
                 used = ring.marked * window.bias
-                renewal = self._renews - now
+                renewal = self.renews - now
                 renewal = max(renewal, RENEWAL_LEAST)
             self.used = used
             room = limit - used
@@ -253,75 +248,17 @@ class Member:
             at, used = self.observed.pop(seen)
             if self.tokens_limit and second - seen <= _JUDGED_WITHIN:
                 self.window.observe(at, used, self.tokens_limit, self.charge)
-                self._renews = 0.0
+                self.renews = 0.0
 
     def renew(self, now: float) -> None:
         """Begin a new minute of the limiter, or follow a phase that was learnt anew."""
         window = self.window
         if window.phase is None:
-            self._renews = 0.0
+            self.renews = 0.0
             return
         start = reset_before(now - window.guard, window.phase)
         self.charge.mark(int(start))
-        self._renews = start + window.guard + MINUTE
-
-    def room_in(self, tokens: int, now: float) -> Wait:
-        """How long until a call of `tokens` has room as far as the ledger knows: 0 s when it has."""
-        if self.measure(tokens, now, int(now)):
-            return Wait(0.0)
-        waits = [Wait(self._tokens_in(tokens, now), "tokens"), Wait(self._requests_in(now), "requests")]
-        return max(waits, key=lambda wait: wait.seconds)
-
-    def _tokens_in(self, tokens: int, now: float) -> float:
-        bias = self.window.bias
-        renewing = self.window.phase is not None
-        used = self.charge.marked if renewing else self.charge.tokens
-        excess = (used + tokens) * bias + self.unseen - self.tokens_limit
-        if not self.tokens_limit or excess <= 0:
-            return 0.0
-        if renewing:
-            return max(0.0, self._renews - now)
-        return self._left_in(excess / bias, 0, now)
-
-    def _requests_in(self, now: float) -> float:
-        excess = self.charge.requests + 1 - self.requests_limit
-        if not self.requests_limit or excess <= 0:
-            return 0.0
-        return self._left_in(excess, 1, now)
-
-    def _left_in(self, excess: float, part: int, now: float) -> float:
-        """Seconds until so many of the charge's tokens (part 0) or requests (1) have left the minute."""
-        for second in self.charge.seconds():
-            excess -= self.charge.at(second)[part]
-            if excess <= 0:
-                return max(0.0, second + MINUTE + 1 - now)
-        return float(MINUTE)
-
-    def chance(self, tokens: int, now: float) -> float:
-        """How likely a call is admitted that has no room by the latest `measure`.
-
-        While upstream refuses calls, and its replies have confirmed the ledger, what that lacks beyond its
-        usual error is lacking. Without a refusal no ledger is believed, whatever upstream's headers say.
-        """
-        if now - self.breaker.limited_at > _EVIDENCE:
-            return self.overflow
-        return self.overflow if self._lacking(tokens, self.unseen / 2) <= _DOUBT else 0.0
-
-    def small_may_fit(self, tokens: int) -> bool:
-        """Whether a call may be admitted, by the latest `measure`, though a larger one has just been refused.
-
-        Room comes back all the time in a sliding minute, and not before its end in one that is reset.
-        """
-        allowed = 2 if self.window.phase is None else 0
-        return self._lacking(tokens, 0.0) <= allowed
-
-    def _lacking(self, tokens: int, unseen: float) -> float:
-        """By how many of its usual errors the ledger is short of room upstream; 0 where that is not known."""
-        named, error = self.limits, self.window.error
-        if named is None or named.tokens is None or error is None:
-            return 0.0
-        short = self.used + tokens * self.window.bias + unseen - named.tokens
-        return short / (max(error, _ERROR_LEAST) * named.tokens)
+        self.renews = start + window.guard + MINUTE
 
     def overflowed(self, *, answered: bool) -> None:
         """A try beyond the known room ended."""
@@ -341,19 +278,9 @@ class Member:
 
     def back_at(self, operation: str) -> float:
         """When it may be asked to do `operation` again as far as it rests; 0 where it does not."""
-        cooldowns = (
-            self.breaker.cooldown,
-            self.operation_breakers[operation].cooldown if operation in self.operation_breakers else None,
-        )
-        return max((cooldown.until for cooldown in cooldowns if cooldown is not None), default=0.0)
-
-    def operation_cooldowns(self, now: float) -> dict[str, Cooldown]:
-        """The operations that it is not asked for now, and their rests."""
-        return {
-            operation: breaker.cooldown
-            for operation, breaker in self.operation_breakers.items()
-            if not breaker.allows(now) and breaker.cooldown is not None
-        }
+        of_operation = self.operation_breakers.get(operation)
+        breakers = [each for each in (self.breaker, of_operation) if each is not None]
+        return max(each.cooldown.until if each.cooldown is not None else 0.0 for each in breakers)
 
     def allows(self, now: float) -> bool:
         """Whether it may be called now."""
@@ -365,12 +292,6 @@ class Member:
         if breaker.cooldown is None:
             self.overflow = 1.0
         return True
-
-
-def _upstream(deployment: Deployment) -> tuple[str, str, set[str]]:
-    """What has a limiter and a health of its own: a deployment, or an account's model, behind hosts."""
-    hosts = {target.url.split("/", 3)[2] for target in deployment.targets.values()}
-    return deployment.provider, deployment.name, hosts
 
 
 def _lower(configured: int | None, named: int | None) -> int:

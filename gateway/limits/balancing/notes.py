@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, unpack
+from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, in_force, unpack
 from gateway.limits.balancing.member import Member
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 
@@ -32,7 +32,7 @@ def encode(members: Mapping[str, Member], now: float, *, everything: bool) -> di
         cooldown = member.breaker.cooldown
         if cooldown is not None and cooldown.until > now:
             cooldowns[identity] = cooldown.packed()
-        if by_operation := member.operation_cooldowns(now):
+        if by_operation := in_force(member.operation_breakers, now):
             operations[identity] = {name: each.packed() for name, each in by_operation.items()}
         if (model := member.window.packed()) is not None:
             models[identity] = model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.limits.balancing.cooldown import in_force
 from gateway.limits.balancing.member import Member
 from gateway.limits.caps.cap import Cap
 from gateway.limits.ledger.view import View
@@ -66,7 +67,7 @@ def state(member: Member, view: View, now: float) -> DeploymentState:
         ring = view.ring(member.usage_key)
         ring.advance(int(now))
         used_tokens, used_requests = ring.tokens, ring.requests
-    operation_breakers = member.operation_cooldowns(now)
+    operation_breakers = in_force(member.operation_breakers, now)
     if member.allows(now):
         cooldown = max(operation_breakers.values(), key=lambda each: each.until, default=None)
     else:

@@ -11,7 +11,9 @@ from gateway.config.access import ClientLimits, Limit
 from gateway.errors import retry_seconds
 from gateway.limits.balancing.balancer import MAX_TRIES
 from gateway.limits.balancing.choice import ChoiceReason
+from gateway.limits.balancing.cooldown import in_force
 from gateway.limits.balancing.counting import Reservation
+from gateway.limits.balancing.room import room_in
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -223,8 +225,8 @@ def test_the_time_until_there_is_room_is_that_of_tokens_and_requests():
     instance.send(NOW + 10, 500, tried=["b"])
     (member, _) = instance.balancer._members.values()
 
-    assert (51.0, "requests") == (member.room_in(50, NOW + 10).seconds, member.room_in(50, NOW + 10).kind)
-    assert (61.0, "tokens") == (member.room_in(600, NOW + 10).seconds, member.room_in(600, NOW + 10).kind)
+    assert (51.0, "requests") == (room_in(member, 50, NOW + 10).seconds, room_in(member, 50, NOW + 10).kind)
+    assert (61.0, "tokens") == (room_in(member, 600, NOW + 10).seconds, room_in(member, 600, NOW + 10).kind)
 
 
 def test_the_time_until_there_is_room_reckons_with_what_upstream_counts_more():
@@ -235,7 +237,7 @@ def test_the_time_until_there_is_room_reckons_with_what_upstream_counts_more():
     member.window.bias = 1.3
 
     # 800 are 1,040 upstream, and 200 are 260: they fit when three have left the window.
-    assert 56.0 == member.room_in(200, NOW + 7).seconds
+    assert 56.0 == room_in(member, 200, NOW + 7).seconds
     assert not member.measure(200, NOW + 62, int(NOW + 62))
     assert member.measure(200, NOW + 63, int(NOW + 63))
 
@@ -432,7 +434,7 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
         if last.deployment is not None:
             continue
         for member in instance.balancer._members.values():
-            operation_breakers = member.operation_cooldowns(now)
+            operation_breakers = in_force(member.operation_breakers, now)
             if (
                 member.deployment.id not in tried
                 and member.breaker.cooldown is None
@@ -445,11 +447,14 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
             ends = [
                 max(
                     cooldown.until
-                    for cooldown in (member.breaker.cooldown, *member.operation_cooldowns(now).values())
+                    for cooldown in (
+                        member.breaker.cooldown,
+                        *in_force(member.operation_breakers, now).values(),
+                    )
                     if cooldown
                 )
                 for member in instance.balancer._members.values()
-                if member.breaker.cooldown is not None or member.operation_cooldowns(now)
+                if member.breaker.cooldown is not None or in_force(member.operation_breakers, now)
             ]
             assert not ends or retry_seconds(last.wait.seconds) >= min(ends) - now - 1
     # Charges are never negative.
