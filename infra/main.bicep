@@ -35,6 +35,7 @@ param callers callersType?
 @description('Who may edit the secrets of the vault (Key Vault Secrets Officer).')
 param operators operator[] = []
 
+@description('What a region has: az functionapp list-flexconsumption-runtimes --location LOCATION --runtime python')
 @allowed([
   '3.12'
   '3.13'

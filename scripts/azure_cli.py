@@ -39,19 +39,20 @@ class Azure:
             return
         if shutil.which("az") is None:
             raise Refused("az was not found. Install it: https://aka.ms/azure-cli")
-        version = self._json(["version"])["azure-cli"]
-        if numbers(version) < OLDEST_AZ:
-            raise Refused(f"az {version} is too old: run `az upgrade`")
-        bicep = self._text(["bicep", "version"])
-        if numbers(bicep) < OLDEST_BICEP:
-            raise Refused(
-                f"the Bicep compiler of az is missing or too old ({bicep or 'none'}): run `az bicep upgrade`"
-            )
+        for what, command, oldest in (
+            ("az", ["version"], OLDEST_AZ),
+            ("Bicep", ["bicep", "version"], OLDEST_BICEP),
+        ):
+            # az fetches a Bicep compiler by itself where it has none.
+            found = numbers(self._text(command))
+            if found and found < oldest:
+                version = ".".join(map(str, found))
+                raise Refused(f"{what} {version} is too old: run `az {'bicep ' * (what == 'Bicep')}upgrade`")
         try:
             account = self._json(["account", "show", *self._subscription])
         except Refused:
             raise Refused("az is not logged in, or not to that subscription: run `az login`") from None
-        print(f"Subscription {account['name']} ({account['id']})")
+        print(f"Subscription {account.get('name')} ({account.get('id')})")
 
     def read(self, *arguments: str, default: Any = None) -> Any:
         """What a command prints as JSON; `default` for what does not exist. Raises Refused."""
@@ -139,7 +140,8 @@ def wait(process: subprocess.Popen[str], label: str) -> tuple[str, str]:
         try:
             output = process.communicate(timeout=1)
         except subprocess.TimeoutExpired:
-            progress(f"{label}: {time.monotonic() - began:.0f} s")
+            passed = time.monotonic() - began
+            progress(f"{label}: {passed:.0f} s", passed)
         else:
             end_progress()
             return output
@@ -153,16 +155,18 @@ def until(ready: Callable[[], bool], label: str, *, seconds: float, every: float
         if passed > seconds:
             end_progress()
             return False
-        progress(f"{label}: {passed:.0f} s of at most {seconds:.0f}")
+        progress(f"{label}: {passed:.0f} s of at most {seconds:.0f}", passed)
         time.sleep(every)
     end_progress()
     return True
 
 
-def progress(text: str) -> None:
-    """Show a line in place of the last one; in a log, which cannot, nothing."""
+def progress(text: str, passed: float) -> None:
+    """Show a line in place of the last one; in a log, which cannot, a line of its own every 15 s."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K  {text}", end="", flush=True)
+    elif int(passed) % 15 == 0:
+        print(f"  {text}", flush=True)
 
 
 def end_progress() -> None:

@@ -164,7 +164,12 @@ def make_infrastructure(
     if not options.yes and not azure.dry_run:
         confirm("Deploy this? Type yes: ", "yes")
     made = azure.run("deployment", "group", "create", *target, label="infrastructure", env=env)
-    return [PLACEHOLDER] if made is None else list(made["properties"]["outputs"]["gateways"]["value"])
+    if azure.dry_run:
+        return [PLACEHOLDER]
+    try:
+        return list(made["properties"]["outputs"]["gateways"]["value"])
+    except (KeyError, TypeError):
+        raise Refused(f"{options.parameters} leads to no gateways: does it use infra/main.bicep?") from None
 
 
 def deploy_code(azure: Azure, group: str, gateways: list[dict[str, str]]) -> None:

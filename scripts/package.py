@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 #: All that runs on Azure. What is not named here is not deployed, whatever lies in the folder.
 FILES = ("LICENSE", "function_app.py", "host.json", "requirements.txt")
 FOLDERS = ("gateway",)
+#: Of those folders; a backup or a note beside the code stays where it is.
+SUFFIXES = {".py", ".html", ".json", ".yaml"}
 
 #: The first moment that a zip can name.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -30,9 +32,7 @@ def sources() -> Iterator[Path]:
     """The files of the package, in the order of their names in it."""
     found = [ROOT / name for name in FILES]
     for folder in FOLDERS:
-        found += [
-            path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
-        ]
+        found += [path for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES]
     yield from sorted(found, key=lambda path: path.relative_to(ROOT).as_posix())
 
 

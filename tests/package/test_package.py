@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import httpx
+import pytest
 from support.hosts import start_functions_host
 from support.programs import finished
 from support.upstream import gateway_config
@@ -66,6 +67,16 @@ def test_only_what_runs_on_azure_is_in_it(made):
     }
     assert {"gateway"} == {name.partition("/")[0] for name in names if "/" in name}
     assert not [name for name in names if name.endswith(".pyc") or "local.settings" in name]
+
+
+def test_all_of_the_gateway_that_git_knows_is_in_it(made):
+    code, output = finished("git", "ls-files", "gateway")
+    if code:
+        pytest.skip("not a checkout")
+
+    assert set(output.split()) == {
+        name for name in zipfile.ZipFile(made / "gateway.zip").namelist() if name.startswith("gateway/")
+    }
 
 
 def test_what_core_tools_would_leave_out_is_left_out_here_too(made):
@@ -135,7 +146,7 @@ def test_tests_run_with_what_is_deployed():
 def test_all_that_the_gateway_imports_is_locked():
     """Directly: what is imported by name is in requirements.in itself, not only brought by something else."""
     asked_for = {
-        re.split(r"[=;\s]", line, maxsplit=1)[0].lower().replace("_", "-")
+        re.split(r"[=;\s\[]", line, maxsplit=1)[0].lower().replace("_", "-")
         for line in (ROOT / "requirements.in").read_text().splitlines()
         if line and not line.startswith("#")
     }

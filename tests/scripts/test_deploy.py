@@ -229,7 +229,6 @@ def test_nobody_to_confirm_is_a_no(deployable):
     [
         ("version", {"azure-cli": "2.40.0"}, 0, "az upgrade"),
         ("bicep version", "Bicep CLI version 0.30.23", 0, "az bicep upgrade"),
-        ("bicep version", None, 1, "az bicep upgrade"),
         ("account show", None, 1, "az login"),
     ],
 )
@@ -241,6 +240,24 @@ def test_az_is_checked_first(az, words, output, code, advice):
     assert 1 == code
     assert advice in output
     assert not [line for line in az.asked() if line.startswith("group")]
+
+
+def test_a_bicep_compiler_that_is_not_there_yet_is_left_to_az(deployable):
+    deployable.answer("bicep version", code=1, error="ERROR: Bicep CLI not found.")
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 0 == code, output
+
+
+def test_a_template_of_others_is_no_traceback(deployable):
+    deployable.answer("deployment group create", {"properties": {"outputs": {}}})
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 1 == code
+    assert "does it use infra/main.bicep?" in output
+    assert "Traceback" not in output
 
 
 def test_a_machine_without_az_is_told_where_to_get_it(az):
