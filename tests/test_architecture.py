@@ -36,6 +36,7 @@ OUTSIDE = {
     "jwt": {"adapters.entra_keys", "auth.entra"},
     "httptools": {"upstream.connections"},
     "aiohttp": set(),
+    "msgspec": {"protocol"},
     "azure": {"adapters", "function_app"},
     "azurefunctions": {"server.functions"},
     "starlette": {"cli.serve", "server"},

@@ -21,7 +21,7 @@ from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
-from gateway.protocol.json_body import parse
+from gateway.protocol.json_body import LARGE, Body, parse, parse_steps
 from gateway.protocol.messages import Reply, Request
 from gateway.protocol.operation import Operation
 from gateway.routing.dispatcher import Dispatcher
@@ -86,7 +86,8 @@ class Gateway:
         raw = await upload.read(request)
         # The time that the caller takes to send its body is not ours.
         record.waited += self._clock() - began
-        call = calls.read(operation, parse(raw), request.path_model)
+        body = parse(raw) if len(raw) <= LARGE else await _parse_in_steps(raw)
+        call = calls.read(operation, body, request.path_model)
         record.requested_model, record.stream = call.requested_model, call.stream
         snapshot.models.check(call, principal, azure_path=request.azure_path)
         return principal, call
@@ -161,3 +162,15 @@ class Gateway:
             if isinstance(answer, BytesAnswer):
                 return bytes_reply(answer, body, limits)
             return events_reply(body, limits, call.streaming, self._settings.keep_alive)
+
+
+async def _parse_in_steps(raw: bytes) -> Body:
+    """A large body, parsed while other requests go on."""
+    steps = parse_steps(raw)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            body: Body = finished.value
+            return body
+        await asyncio.sleep(0)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import BadRequest, UnsupportedMediaType
-from gateway.protocol.json_body import Body
+from gateway.protocol.json_body import Body, LargeValue
 from gateway.protocol.operation import Operation, Streaming
 
+#: Characters of a model's name.
+MAX_MODEL = 256
 MISSING_MODEL = "you must provide a model parameter"
 
 
@@ -42,6 +44,12 @@ def read(operation: Operation, body: Body, path_model: str | None) -> Call:
         model = operation.default_model
     if model is None:
         raise BadRequest(MISSING_MODEL)
+    if isinstance(model, LargeValue) or (isinstance(model, str) and len(model) > MAX_MODEL):
+        raise BadRequest(
+            f"Invalid 'model': string too long. Expected a string with maximum length {MAX_MODEL}.",
+            param="model",
+            code="string_above_max_length",
+        )
     if not isinstance(model, str):
         raise BadRequest(
             f"Invalid type for 'model': expected a string, but got {_kind(model)} instead.",

@@ -6,17 +6,22 @@ type error. Everything else of a reply stays as upstream wrote it, byte for byte
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
-from gateway.protocol.json_body import JsonMember, scan_object, splice
+import msgspec
+
+from gateway.errors import BadRequest
+from gateway.protocol.json_body import splice
+from gateway.protocol.json_walk import drained, walk
 
 _MARK = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')
-_MESSAGE = '"message":{"role":"assistant","content":null},'
-_BETWEEN = re.compile(r"[\s,]*")
+_MESSAGE = b'"message":{"role":"assistant","content":null},'
+_BETWEEN = re.compile(rb"[\s,]*")
 
-_decoder = json.JSONDecoder()
+_validate = msgspec.json.Decoder(msgspec.Raw).decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_value = msgspec.json.Decoder().decode
 
 
 def completed(body: bytes) -> bytes:
@@ -27,25 +32,27 @@ def completed(body: bytes) -> bytes:
     if not _MARK.search(body):
         return body
     try:
-        text = body.decode()
-        members, _ = scan_object(text, text.index("{"))
-        bare = [start + 1 for start, choice in _choices(text, members) if _is_bare(choice)]
-    except (ValueError, StopIteration, RecursionError):
+        body.decode()
+        _validate(body)
+        bare = [start + 1 for start, choice in _choices(body) if _is_bare(choice)]
+    except (BadRequest, msgspec.MsgspecError, ValueError, RecursionError):
         return body
-    return splice(text, [(place, place, _MESSAGE) for place in bare]).encode() if bare else body
+    return splice(body, [(place, place, _MESSAGE) for place in bare]) if bare else body
 
 
-def _choices(text: str, members: tuple[JsonMember, ...]) -> Iterator[tuple[int, object]]:
-    """Every choice, and where it begins."""
-    for member in members:
-        if member.key != "choices" or not isinstance(member.value, list):
+def _choices(body: bytes) -> Iterator[tuple[int, object]]:
+    """Every choice of a valid reply, and where it begins."""
+    if not body.lstrip().startswith(b"{"):
+        return
+    for member in drained(walk(body)):
+        if member.key != "choices" or body[member.value_start : member.value_start + 1] != b"[":
             continue
-        position = member.start + 1
-        for _ in member.value:
-            position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]  # it matches nothing, too
-            choice, end = _decoder.raw_decode(text, position)
-            yield position, choice
-            position = end
+        position = member.value_start + 1
+        for element in _elements(body[member.value_start : member.end]):
+            position = _BETWEEN.match(body, position).end()  # type: ignore[union-attr]  # it matches nothing, too
+            choice = memoryview(element)
+            yield position, _value(choice)
+            position += len(choice)
 
 
 def _is_bare(choice: object) -> bool:

@@ -1,20 +1,24 @@
-"""A JSON request body: parsed once, strictly, and rewritten by splicing.
+"""A JSON request body: read once, strictly, and rewritten by splicing.
 
-Bytes reach upstream as the client wrote them (key order, 1.0, big integers, duplicate keys, escapes).
-Where a member must change, only its value's characters are replaced: a scanner finds where they stand.
-No I/O, no HTTP, no operation is known here.
+Bytes reach upstream as the client wrote them (key order, 1.0, big integers, escapes). All of a body is
+validated, but only the members that are asked for are built: a body costs about as much memory as it has
+bytes, whatever it holds. Reading a large body goes in steps (see `json_walk`). No I/O, no HTTP, no operation
+is known here.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]  # the C function; absent from typeshed
-from typing import Any, NoReturn
+from typing import Any
+
+import msgspec
 
 from gateway.errors import BadRequest
+from gateway.protocol.json_walk import JsonMember, Steps, drained, places_of, walk
 
 #: OpenAI's own text for a body that is not JSON.
 NOT_JSON = (
@@ -22,121 +26,236 @@ NOT_JSON = (
     "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON."
 )
 
-_WHITESPACE = re.compile(r"[ \t\n\r]*").match
+#: Bytes from which a body, or a value, is large: it is read in steps, and not built.
+LARGE = 65_536
+#: Most separators, brackets and quotes of a body, within texts too. No model's context holds as many values.
+MAX_VALUES = 2_000_000
+#: Most escapes, and most bytes of white space.
+MAX_ESCAPES = 4_000_000
+MAX_SPACES = 16_000_000
+#: Bytes of one step; what is counted in it, and how much of that needs no look at what it is.
+_STEP = 1 << 20
+_MARKS = b',:[{"\\ \n\t\r'
+_FEW = 4096
 
+#: Members that decide what happens to a call. Parsers differ in which of two equal keys they take, so of
+#: these only the last one is sent.
+_DECIDING = frozenset(
+    (
+        "model",
+        "stream",
+        "stream_options",
+        "stream_format",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "messages",
+        "prompt",
+        "input",
+        "data_sources",
+        "dataSources",
+    )
+)
 
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
+_OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 
-
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-_scan = _decoder.scan_once  # type: ignore[attr-defined]  # an attribute since Python 2.6, absent from typeshed
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_validate = msgspec.json.Decoder(msgspec.Raw).decode
+_value = msgspec.json.Decoder().decode
+_INVALID = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
-class JsonMember:
-    """One member of an object: its key, its value and where the value stands in the text."""
+class LargeValue:
+    """A value that is too large to be built: where its JSON stands in a body."""
 
-    key: str
-    value: Any
+    body: bytes
     start: int
     end: int
+    #: Where the long strings within it stand.
+    long_strings: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+class Values(Mapping[str, Any]):
+    """The members of a body by key. A value is built when it is asked for, unless it is large."""
+
+    __slots__ = ("_built", "raw")
+
+    def __init__(self, raw: Mapping[str, msgspec.Raw | memoryview | LargeValue]) -> None:
+        #: The members' JSON.
+        self.raw = raw
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._built:
+            raw = self.raw[key]
+            self._built[key] = raw if isinstance(raw, LargeValue) else _built(memoryview(raw))
+        return self._built[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, `default` where it is absent."""
+        return self[key] if key in self.raw else default
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.raw
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+
+def _built(raw: memoryview) -> Any:
+    try:
+        return _value(raw)
+    except msgspec.MsgspecError:
+        # A number beyond any computer's. It is valid JSON, and upstream's to judge.
+        return None
+
+
 class Body:
-    """A parsed request body. `values` is what a JSON parser gives (the last of duplicate keys)."""
+    """A request body that is one JSON object."""
 
-    raw: bytes
-    text: str
-    values: Mapping[str, Any]
+    __slots__ = ("_places", "raw", "values")
 
-    def replaced(self, changes: dict[str, Any], defaults: dict[str, Any]) -> bytes:
+    def __init__(self, raw: bytes, values: Values, places: list[JsonMember] | None = None) -> None:
+        """`places` says where the members stand, if that is known already."""
+        self.raw = raw
+        self.values = values
+        self._places = places
+
+    def replaced(self, changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> bytes:
         """The body with `changes` made to members, and `defaults` added where a key is absent.
 
-        A changed key that occurs twice is changed twice, for parsers differ in which one they
-        take. Returns the original bytes when nothing changes. Raises BadRequest as `parse` does.
+        Returns the original bytes when nothing changes.
         """
         values = self.values
-        absent = {key: value for key, value in (defaults | changes).items() if key not in values}
+        absent = {key: value for key, value in {**defaults, **changes}.items() if key not in values}
         changed = {key: value for key, value in changes.items() if key in values and values[key] != value}
         if not absent and not changed:
             return self.raw
-        opening = self.text.index("{")
-        try:
-            members, _ = scan_object(self.text, opening)
-        except RecursionError:
-            # `parse` ran with fewer frames on the stack, so it can take a few levels more.
-            raise BadRequest(f"{NOT_JSON})") from None
+        if changed and self._places is None:
+            self._places = places_of(self.raw, values.raw)
         edits = [
-            (member.start, member.end, json.dumps(changed[member.key]))
-            for member in members
-            if member.key in changed
+            (place.value_start, place.end, json.dumps(changed[place.key]).encode())
+            for place in self._places or ()
+            if place.key in changed
         ]
         if absent:
-            added = json.dumps(absent)[1:-1] + (", " if members else "")
-            edits.insert(0, (opening + 1, opening + 1, added))
-        return splice(self.text, edits).encode()
+            opening = self.raw.index(b"{") + 1
+            added = json.dumps(absent)[1:-1] + (", " if values else "")
+            edits.insert(0, (opening, opening, added.encode()))
+        return splice(self.raw, edits)
 
 
-def splice(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
-    """`text` with each (start, end, replacement) applied; edits are in order and do not overlap."""
-    pieces: list[str] = []
+def splice(raw: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """`raw` with each (start, end, replacement) applied; edits are in order and do not overlap."""
+    view = memoryview(raw)
+    pieces: list[bytes | memoryview] = []
     position = 0
     for start, end, replacement in edits:
-        pieces += (text[position:start], replacement)
+        pieces += (view[position:start], replacement)
         position = end
-    pieces.append(text[position:])
-    return "".join(pieces)
+    pieces.append(view[position:])
+    return b"".join(pieces)
 
 
 def parse(raw: bytes) -> Body:
+    """As `parse_steps`, without a break: for bodies that are not large."""
+    return drained(parse_steps(raw))
+
+
+def parse_steps(raw: bytes) -> Steps[Body]:
     """Parse a request body that must be one JSON object.
 
     Raises BadRequest for anything else: no body, other encodings than UTF-8, NaN and Infinity, lone
-    surrogates, nesting deeper than the parser takes (about 1,000 levels).
+    surrogates, nesting deeper than the parser takes (about 1,000 levels); and for more values than any model
+    takes. Of a deciding member that occurs twice only the last is kept.
     """
+    if len(raw) > LARGE:
+        return (yield from _large(raw))
     try:
-        text = raw.decode()
-        values = _decoder.decode(text)
-        if "\\ud" in text or "\\uD" in text:
-            # Python's parser lets lone surrogates through; no UTF-8 text can hold them.
-            json.dumps(values, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise BadRequest(f"{NOT_JSON})") from None
-    if not isinstance(values, dict):
-        raise BadRequest(f"{NOT_JSON} The body must be a JSON object.)")
-    return Body(raw, text, values)
+        if not raw.isascii():
+            raw.decode()
+        members = _members(raw)
+    except _INVALID:
+        raise _refusal(raw) from None
+    shortest = 1 + sum(len(key) + len(memoryview(value)) + 4 for key, value in members.items())
+    if members and len(raw) == shortest:
+        # No byte is left for a second member of a key, nor for white space.
+        return Body(raw, Values(members))
+    places = places_of(raw, members)
+    return drained(_walked(raw)) if places is None else Body(raw, Values(members), places)
 
 
-def scan_object(text: str, start: int) -> tuple[tuple[JsonMember, ...], int]:
-    """The members of the JSON object that begins at `start` (its brace), and where it ends.
-
-    Raises ValueError, StopIteration or RecursionError where the text is no JSON.
-    """
-    members: list[JsonMember] = []
-    position = _skip(text, start + 1)
-    if text[position : position + 1] == "}":
-        return (), position + 1
-    while True:
-        if text[position : position + 1] != '"':
-            raise ValueError("a key must be a string")
-        key, position = scanstring(text, position + 1, True)
-        position = _skip(text, position)
-        if text[position : position + 1] != ":":
-            raise ValueError("a colon must follow a key")
-        value_start = _skip(text, position + 1)
-        value, value_end = _scan(text, value_start)
-        members.append(JsonMember(key, value, value_start, value_end))
-        position = _skip(text, value_end)
-        separator = text[position : position + 1]
-        if separator == "}":
-            return tuple(members), position + 1
-        if separator != ",":
-            raise ValueError("a comma or a brace must follow a value")
-        position = _skip(text, position + 1)
+def _large(raw: bytes) -> Steps[Body]:
+    yield from _check_bounds(raw)
+    if not raw.isascii():
+        yield from _check_utf8(raw)
+    try:
+        _validate(raw)
+    except _INVALID:
+        raise _refusal(raw) from None
+    yield
+    if not _OBJECT.match(raw):
+        raise _refusal(raw)
+    return (yield from _walked(raw))
 
 
-def _skip(text: str, position: int) -> int:
-    match = _WHITESPACE(text, position)
-    return position if match is None else match.end()
+def _walked(raw: bytes) -> Steps[Body]:
+    """A body of valid JSON with its members' places, without deciding members that a later one repeats."""
+    long: list[tuple[int, int]] = []
+    places = yield from walk(raw, long)
+    last = {place.key: place for place in places}
+    dropped = [place for place in places if place.key in _DECIDING and last[place.key] is not place]
+    if dropped:
+        # A later member of the same key follows, so each has a comma behind it.
+        raw = splice(raw, [(place.start, raw.index(b",", place.end) + 1, b"") for place in dropped])
+        return (yield from _walked(raw))
+    view = memoryview(raw)
+    members: dict[str, memoryview | LargeValue] = {}
+    for key, place in last.items():
+        start, end = place.value_start, place.end
+        if end - start > LARGE:
+            inside = tuple(each for each in long if start <= each[0] < end)
+            members[key] = LargeValue(raw, start, end, inside)
+        else:
+            members[key] = view[start:end]
+    return Body(raw, Values(members), places)
+
+
+def _check_bounds(raw: bytes) -> Steps[None]:
+    """Raise BadRequest for more than a body may hold, before anything of it is parsed."""
+    values = escapes = spaces = 0
+    for start in range(0, len(raw), _STEP):
+        piece = raw[start : start + _STEP]
+        if len(piece) - len(piece.translate(None, _MARKS)) > _FEW:
+            values += sum(map(piece.count, (b",", b":", b"[", b"{", b'"')))
+            escapes += piece.count(b"\\")
+            spaces += sum(map(piece.count, (b" ", b"\n", b"\t", b"\r")))
+        if values > MAX_VALUES or escapes > MAX_ESCAPES or spaces > MAX_SPACES:
+            raise BadRequest(
+                "The request body holds more values, escapes or white space than any model takes."
+            )
+        yield
+
+
+def _check_utf8(raw: bytes) -> Steps[None]:
+    """Raise BadRequest for what is not UTF-8. A text as a whole would take up to four times its bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(raw), _STEP):
+            decoder.decode(raw[start : start + _STEP], final=start + _STEP >= len(raw))
+            yield
+    except UnicodeDecodeError:
+        raise _refusal(b"") from None
+
+
+def _refusal(raw: bytes) -> BadRequest:
+    """What a body is told that is no JSON object."""
+    try:
+        _validate(raw)
+    except _INVALID:
+        return BadRequest(f"{NOT_JSON})")
+    return BadRequest(f"{NOT_JSON} The body must be a JSON object.)")

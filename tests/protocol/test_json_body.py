@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import tracemalloc
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
-from gateway.protocol.json_body import parse, scan_object, splice
+from gateway.protocol.json_body import parse, parse_steps, splice
+from gateway.protocol.json_walk import drained, walk
 
 VALUES = st.recursive(
     st.none()
@@ -52,11 +55,11 @@ def test_a_change_changes_one_member_and_nothing_else(text, value):
 @settings(max_examples=50)
 def test_the_text_around_a_changed_value_stays_as_it_was(text):
     body = parse(text.encode())
-    members, _ = scan_object(text, text.index("{"))
-    changed = body.replaced({"a": "dep-a"}, {}).decode()
-    for member in members:
-        if member.key == "a" and member.value != "dep-a":
-            assert text[: member.start] + '"dep-a"' + text[member.end :] == changed
+    raw = text.encode()
+    changed = body.replaced({"a": "dep-a"}, {})
+    for member in drained(walk(raw)):
+        if member.key == "a" and json.loads(raw[member.value_start : member.end]) != "dep-a":
+            assert raw[: member.value_start] + b'"dep-a"' + raw[member.end :] == changed
 
 
 def test_numbers_keys_and_escapes_reach_upstream_as_written():
@@ -64,9 +67,19 @@ def test_numbers_keys_and_escapes_reach_upstream_as_written():
     assert raw.replace(b'"gpt"', b'"dep-a"') == parse(raw).replaced({"model": "dep-a"}, {})
 
 
-def test_a_key_that_occurs_twice_is_changed_twice():
-    raw = b'{"model":"one","model":"two"}'
-    assert b'{"model":"dep","model":"dep"}' == parse(raw).replaced({"model": "dep"}, {})
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b'{"model":"one","model":"two"}', b'{"model":"two"}'),
+        (b'{"model":"one","a":1,"model":"two"}', b'{"a":1,"model":"two"}'),
+        (b'{ "model" : "one" , "a":1, "m\\u006fdel":"two"}', b'{  "a":1, "m\\u006fdel":"two"}'),
+        (b'{"n":1,"n":2,"n":3,"x":1,"x":2}', b'{"n":3,"x":1,"x":2}'),
+        (b'{"stream":true,"a":{"stream":1},"stream":false}', b'{"a":{"stream":1},"stream":false}'),
+    ],
+)
+def test_of_a_deciding_key_that_occurs_twice_the_last_one_is_kept(raw, kept):
+    assert kept == parse(raw).raw
+    assert json.loads(raw) == dict(parse(raw).values)
 
 
 def test_an_escaped_key_is_changed_too():
@@ -111,7 +124,6 @@ def test_a_null_counts_as_said():
         b"{'a':1}",
         b'{"a":1,}',
         b'{"a":' + b"[" * 200_000,
-        b'{"a":' + b"9" * 5000 + b"}",
     ],
     ids=lambda raw: raw[:12],
 )
@@ -129,25 +141,112 @@ def test_surrogates_in_pairs_are_characters():
 @given(st.binary(max_size=40))
 def test_any_bytes_are_parsed_or_refused(raw):
     with contextlib.suppress(BadRequest):
-        assert isinstance(parse(raw).values, dict)
+        assert dict(parse(raw).values) == json.loads(raw)
 
 
 @given(texts())
-def test_the_scanner_finds_what_the_parser_finds(text):
-    start = text.index("{")
-    members, end = scan_object(text, start)
-    assert json.loads(text) == {member.key: member.value for member in members}
-    assert [json.loads(text[member.start : member.end]) for member in members] == [
-        member.value for member in members
-    ]
-    assert text[start:end] == text.strip()
-
-
-@pytest.mark.parametrize("text", ["{", '{"a"', '{"a" 1}', '{"a":1', '{"a":1;', "{1:2}", '{"a":1,}', '{"a":}'])
-def test_the_scanner_refuses_torn_objects(text):
-    with pytest.raises((ValueError, StopIteration)):
-        scan_object(text, 0)
+def test_the_walk_finds_what_the_parser_finds(text):
+    raw = text.encode()
+    members = drained(walk(raw))
+    assert json.loads(text) == {
+        member.key: json.loads(raw[member.value_start : member.end]) for member in members
+    }
+    assert all(json.loads(b"{" + raw[member.start : member.end] + b"}") for member in members)
 
 
 def test_splicing_applies_edits_in_order():
-    assert "0aa3bb6789" == splice("0123456789", [(1, 3, "aa"), (4, 6, "bb")])
+    assert b"0aa3bb6789" == splice(b"0123456789", [(1, 3, b"aa"), (4, 6, b"bb")])
+
+
+@contextlib.contextmanager
+def everything_is_large():
+    with mock.patch("gateway.protocol.json_body.LARGE", 0):
+        yield
+
+
+@given(texts())
+def test_a_large_body_is_read_as_a_small_one(text):
+    small = parse(text.encode())
+    with everything_is_large():
+        large = parse(text.encode())
+    assert (small.raw, set(small.values)) == (large.raw, set(large.values))
+    for key, value in small.values.items():
+        found = large.values[key]
+        assert value == json.loads(found.body[found.start : found.end])
+    changes, defaults = {"model": "dep", "stream_options": {"include_usage": True}}, {"b": 1}
+    assert json.loads(small.replaced(changes, defaults)) == json.loads(large.replaced(changes, defaults))
+
+
+@given(st.binary(max_size=40))
+def test_what_is_refused_small_is_refused_large(raw):
+    def refused():
+        try:
+            parse(raw)
+        except BadRequest as error:
+            return error.message
+        return None
+
+    expected = refused()
+    with everything_is_large():
+        assert expected == refused()
+
+
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"[" + b"{}," * 3 * MEGABYTE + b"{}]",
+        b"[" + b'"",' * MEGABYTE + b'""]',
+        b'"' + b"\\n" * 5 * MEGABYTE + b'"',
+        b'"' + b"\\ud83d\\ude00" * 3 * MEGABYTE + b'"',
+        b"1" + b" " * 17 * MEGABYTE,
+        b'{"a":1' + b',"b":1' * MEGABYTE + b"}",
+        b"[" * 200_000,
+    ],
+    ids=["objects", "strings", "escapes", "surrogates", "spaces", "members", "depth"],
+)
+def test_a_body_beyond_its_bounds_is_refused_before_it_is_built(inside):
+    with pytest.raises(BadRequest):
+        parse(b'{"model":"gpt","x":' + inside + b"}")
+
+
+@pytest.mark.parametrize("count", [1, 9_999])
+def test_a_large_body_at_the_edge_of_its_members_is_read(count):
+    raw = b'{"x":"' + b"a" * 100_000 + b'"' + b"".join(b',"k%d":1' % number for number in range(count)) + b"}"
+    assert count + 1 == len(parse(raw).values)
+
+
+def test_a_large_body_with_more_members_is_refused():
+    raw = (
+        b'{"x":"' + b"a" * 100_000 + b'"' + b"".join(b',"k%d":1' % number for number in range(10_000)) + b"}"
+    )
+    with pytest.raises(BadRequest) as caught:
+        parse(raw)
+    assert "The request body has more than 10000 members." == caught.value.message
+
+
+def test_a_large_body_takes_little_memory_beyond_its_bytes_and_is_read_in_steps():
+    raw = (
+        b'{"model":"gpt","messages":[{"role":"user","content":"'
+        + "\U0001f600a".encode() * 2 * MEGABYTE
+        + b'"}]}'
+    )
+    tracemalloc.start()
+    steps = 0
+    reading = parse_steps(raw)
+    with contextlib.suppress(StopIteration):
+        while True:
+            next(reading)
+            steps += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(raw) + 8 * MEGABYTE
+    assert steps > len(raw) / MEGABYTE
+
+
+def test_a_number_beyond_any_computer_is_forwarded_and_not_believed():
+    body = parse(b'{"model":"gpt","max_tokens":' + b"9" * 5000 + b"}")
+    assert body.values["max_tokens"] is None
+    assert body.raw == body.replaced({}, {"max_tokens": 1})

@@ -13,14 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.limits.tokens.large_prompts import IMAGE_HIGH, IMAGE_LOW, audio_tokens, large_tokens
+from gateway.protocol.json_body import LargeValue
 from gateway.protocol.operation import Operation, PromptKind
-
-#: OpenAI's published tile formula: 85 tokens for an image, 170 for each tile of a detailed one. The size
-#: is not known before the image is loaded; 1024 x 1024 has four tiles.
-_IMAGE_LOW = 85
-_IMAGE_HIGH = 85 + 4 * 170
-#: Audio comes as base64: about 10 tokens for a second of 24 kHz samples of two bytes.
-_AUDIO_BYTES_PER_TOKEN = 4800
 
 #: What real tokenizers make of characters, by kind: weights fitted over 29 corpora.
 _LETTERS, _DIGITS, _PUNCTUATION, _NEWLINES = 0.281, 0.673, 0.240, 1.12
@@ -66,7 +61,10 @@ def with_defaults(
 def _estimate(operation: Operation, body: Mapping[str, Any], tokens: Callable[[str], float]) -> Estimate:
     prompt = 0.0
     for name, kind in operation.prompt_fields:
-        if value := body.get(name):
+        value = body.get(name)
+        if isinstance(value, LargeValue):
+            prompt += large_tokens(value)
+        elif value:
             prompt += _COUNTERS[kind](value, tokens)
     return Estimate(math.ceil(min(prompt, _LARGEST)), _completion(operation, body))
 
@@ -113,11 +111,11 @@ def _part(part: Mapping[str, Any], tokens: Callable[[str], float]) -> float:
     kind = part.get("type")
     if kind == "image_url":
         image = part.get("image_url")
-        return _IMAGE_LOW if isinstance(image, dict) and image.get("detail") == "low" else _IMAGE_HIGH
+        return IMAGE_LOW if isinstance(image, dict) and image.get("detail") == "low" else IMAGE_HIGH
     if kind == "input_audio":
         audio = part.get("input_audio")
         data = audio.get("data") if isinstance(audio, dict) else None
-        return len(data) * 0.75 / _AUDIO_BYTES_PER_TOKEN if isinstance(data, str) else 0.0
+        return audio_tokens(len(data)) if isinstance(data, str) else 0.0
     for key in ("text", "refusal"):
         text = part.get(key)
         if isinstance(text, str):
