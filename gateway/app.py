@@ -23,9 +23,10 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.entra import TokenVerifier
 from gateway.config.deployment import Config
 from gateway.config.load import load
-from gateway.config.reload import Reloader
-from gateway.config.sources import Document, SettingSource
-from gateway.errors import NotReady
+from gateway.config.reload import RETRY_SECONDS
+from gateway.config.sources import Document
+from gateway.configuration import Configuration
+from gateway.errors import RETRY_AFTER_MAX, NotReady
 from gateway.limits.balancing.balancer import Balancer
 from gateway.pipeline.gateway import Gateway
 from gateway.pipeline.snapshot import Snapshot
@@ -33,6 +34,7 @@ from gateway.pipeline.status import Status
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 from gateway.settings import Settings, SettingsError
+from gateway.sharing.reload_mark import ReloadMark
 from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import Store
@@ -51,24 +53,28 @@ class Process:
     """What this process holds open and counts, and the snapshot in force."""
 
     def __init__(self, settings: Settings) -> None:
+        _quiet_sdks()
         self._settings = settings
         self._created = int(time.time())
         self._upstream = Upstream(PooledTransport())
-        self._tokens = EntraTokens(time.time)
+        self._tokens = EntraTokens(time.time, verify=settings.ca_bundle)
+        #: For the vault and the storage, which a configuration does not name.
+        self._own_tokens = EntraTokens(time.time, verify=settings.ca_bundle)
         self._signing_keys = EntraSigningKeys(
             time.time, authority=settings.authority, verify=settings.ca_bundle
         )
         self._verifier = TokenVerifier(self._signing_keys)
-        store = _store(settings)
+        store = _store(settings, self._own_tokens)
         self._tables = isinstance(store, TableStore)
         self._balancer = Balancer(_NOTHING, secrets.token_hex(6), random.random)
         self._sharing = Replication(self._balancer, store, clock=time.time, random=random.random)
-        self._source = SettingSource(settings.config)
-        self.reloader = Reloader(
-            self._source, self._load, self._use, every=settings.reload_seconds, clock=time.time
-        )
+        self._configuration = Configuration(settings, self._own_tokens, self._load, self._use)
+        self.reloader = self._configuration.reloader
+        self._mark: ReloadMark | None = None
+        if store.shared:
+            self._mark = ReloadMark(self._sharing.storage, self._configuration.read_again, time.time)
         self._snapshot: Snapshot | None = None
-        status = Status(self._balancer, self._sharing, lambda: self.reloader.state)
+        status = Status(self._balancer, self._sharing, self._configuration.state, self._reload)
         self.gateway = Gateway(settings, self._current, status, clock=time.time)
 
     def start(self) -> None:
@@ -76,20 +82,24 @@ class Process:
 
         For hosts that start ahead of the first request.
         """
-        document = self._source.read_now()
-        config = self._load(document)
-        self._balancer.configure(config)
-        self._install(config)
-        self.reloader.began_with(document, config)
+        document = self._configuration.read_now()
+        if document is not None:
+            config = self._load(document)
+            self._balancer.configure(config)
+            self._install(config)
+            self.reloader.began_with(document, config)
         if self._tables:
             tables.load()
 
     async def close(self) -> None:
         """Write what the other instances should know, and close all connections."""
-        await self.reloader.close()
+        await self._configuration.close()
+        if self._mark is not None:
+            await self._mark.close()
         await self._sharing.close()
         await self._upstream.close()
         await self._tokens.close()
+        await self._own_tokens.close()
         await self._signing_keys.close()
 
     async def _current(self) -> Snapshot:
@@ -97,13 +107,26 @@ class Process:
         self.reloader.look_if_due()
         if self._snapshot is None:
             await self.reloader.first_look()
+        elif self._mark is not None and self._configuration.remote:
+            await self._mark.follow()
         if self._snapshot is None:
-            raise NotReady
+            raise NotReady(retry_after=RETRY_SECONDS)
         return self._snapshot
+
+    async def _reload(self) -> bool:
+        """Read the configuration again; whether other instances are told to do so."""
+        everywhere = self._mark is not None and await self._mark.leave()
+        await self._configuration.read_again()
+        return everywhere
 
     def _load(self, document: Document) -> Config:
         settings = self._settings
-        return load(document.text, settings.environ, allow_anonymous=settings.allow_anonymous)
+        return load(
+            document.parts,
+            settings.environ,
+            allow_anonymous=settings.allow_anonymous,
+            secrets=document.secrets,
+        )
 
     async def _use(self, config: Config) -> None:
         """Let the limits know `config` while calls go on, then use it."""
@@ -121,6 +144,7 @@ class Process:
             config,
             self._upstream,
             self._tokens,
+            self._configuration.renewal,
             clock=time.time,
             silence=self._settings.stream_timeout,
         )
@@ -150,14 +174,20 @@ class Root:
                 for problem in error.problems:
                     _log.error("configuration: %s", problem)
         if self._process is None:
-            raise NotReady
+            raise NotReady(retry_after=RETRY_AFTER_MAX)
         return self._process.gateway
 
 
-def _store(settings: Settings) -> Store:
+def _quiet_sdks() -> None:
+    """Keep Azure's SDKs from logging every request, which the worker's root logger would pass on."""
+    for name in ("azure.core", "azure.identity"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _store(settings: Settings, tokens: EntraTokens) -> Store:
     """Table Storage where it is configured, else this process's memory."""
     if settings.tables_endpoint:
-        return TableStore(time.time, endpoint=settings.tables_endpoint)
+        return TableStore(time.time, endpoint=settings.tables_endpoint, tokens=tokens)
     if settings.storage:
         return TableStore(time.time, connection_string=settings.storage)
     return MemoryStore()

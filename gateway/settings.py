@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,24 @@ class Setting:
 
 SETTINGS = (
     Setting("GATEWAY_CONFIG", None, "The configuration: a path, or the YAML or JSON document itself."),
+    Setting(
+        "KEY_VAULT_URL",
+        None,
+        "The vault whose secrets keyvault/NAME refers to, by identity: https://NAME.vault.azure.net. Without "
+        "GATEWAY_CONFIG it holds the configuration, too.",
+    ),
+    Setting(
+        "GATEWAY_DEPLOYMENTS_SECRET",
+        "gateway-deployments",
+        "The vault's secret with the infrastructure's part of the configuration.",
+    ),
+    Setting("GATEWAY_CONFIG_SECRET", "gateway-config", "The vault's secret with the operator's part."),
+    Setting("GATEWAY_CLIENTS_SECRET", "gateway-clients", "The vault's secret with the callers."),
+    Setting(
+        "GATEWAY_REFRESH_SECONDS",
+        "300",
+        "Seconds between looks at the vault's secrets, 10 % more or less.",
+    ),
     Setting(
         "GATEWAY_RELOAD_SECONDS",
         "0 on Functions, 5 on the embedded host",
@@ -79,9 +98,24 @@ SETTINGS = (
         "A file of certificates to trust, for Entra ID and its identities, the vault and upstreams; where "
         "SSL_CERT_FILE is set, that one counts.",
     ),
+    Setting("AZURE_API_KEY", None, "The key of Azure members whose configuration names no credential."),
+    Setting("AZURE_AD_TOKEN", None, "The Entra token of such members, where AZURE_API_KEY is not set."),
+    Setting("AZURE_API_BASE", None, "The address of Azure members whose configuration names none."),
+    Setting(
+        "AZURE_FEDERATED_TOKEN_FILE",
+        None,
+        "The file with the federated token of applications (tenant_id, client_id) without a secret.",
+    ),
     Setting("AZURE_API_VERSION", None, "The api-version of deployments whose configuration names none."),
     Setting("OPENAI_API_KEY", None, "The key of OpenAI members whose configuration names none."),
 )
+
+#: In the order in which their parts follow one another.
+_VAULT_SECRETS = ("GATEWAY_DEPLOYMENTS_SECRET", "GATEWAY_CONFIG_SECRET", "GATEWAY_CLIENTS_SECRET")
+
+#: Any host: clouds have domains of their own.
+_VAULT_URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?", re.ASCII)
+_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}", re.ASCII)
 
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 _TRUE = {"1", "true", "yes", "on"}
@@ -105,6 +139,10 @@ class Settings:
     config: str | None
     #: 0 for never.
     reload_seconds: float
+    vault_url: str | None
+    #: The secrets that the configuration is put together from.
+    vault_secrets: tuple[str, ...]
+    refresh_seconds: float
     allow_anonymous: bool
     max_body: int
     max_held: int
@@ -145,6 +183,12 @@ def read(
             problems.append(f"{name}: must be a number above 0{', or 0' if zero else ''}")
         return value
 
+    def secret(name: str) -> str:
+        text = environ.get(name, "").strip() or str(_DEFAULTS[name])
+        if not _SECRET_NAME.fullmatch(text):
+            problems.append(f"{name}: must be the name of a secret: letters, digits and dashes")
+        return text
+
     def flag(name: str) -> bool:
         text = environ.get(name, "").strip().lower()
         if text not in _TRUE | _FALSE:
@@ -155,6 +199,9 @@ def read(
         environ=environ,
         config=environ.get("GATEWAY_CONFIG") or None,
         reload_seconds=number("GATEWAY_RELOAD_SECONDS", reload_seconds, zero=True),
+        vault_url=environ.get("KEY_VAULT_URL", "").strip().rstrip("/") or None,
+        vault_secrets=tuple(dict.fromkeys(secret(name) for name in _VAULT_SECRETS)),
+        refresh_seconds=number("GATEWAY_REFRESH_SECONDS"),
         allow_anonymous=flag("GATEWAY_ALLOW_ANONYMOUS"),
         max_body=_whole(number("GATEWAY_MAX_BODY_BYTES")),
         max_held=_whole(number("GATEWAY_MAX_HELD_BYTES")),
@@ -171,6 +218,8 @@ def read(
         if environ.get("SSL_CERT_FILE")
         else environ.get("REQUESTS_CA_BUNDLE", "").strip() or None,
     )
+    if values.vault_url and not _VAULT_URL.fullmatch(values.vault_url):
+        problems.append("KEY_VAULT_URL: must be the vault's https:// address and no more, https://HOST")
     if values.tables_endpoint and not values.tables_endpoint.startswith("https://"):
         problems.append("TABLES_ENDPOINT: must be an https:// address, since a token is sent to it")
     if not problems and values.max_held < values.max_body:

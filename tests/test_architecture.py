@@ -19,6 +19,7 @@ LAYERS = [
     {"function_app"},
     {"server"},
     {"app"},
+    {"configuration"},
     {"adapters", "pipeline"},
     {"routing"},
     {"upstream"},
@@ -64,7 +65,7 @@ PURE = {
     "upstream.verdicts",
 }
 #: In pure folders, but where something is waited for.
-WAITING = {"config.reload", "config.sources"}
+WAITING = {"config.reload", "config.sources", "config.renewal"}
 IMPURE = {
     "asyncio",
     "random",
@@ -156,14 +157,20 @@ def test_each_library_has_its_place(name):
 
 def test_only_the_composition_root_and_the_command_line_load_configurations():
     loaders = {name for name, tree in SOURCES.items() if "config.load" in ours(tree)}
-    assert {"app", "cli.check"} == loaders
+    assert {"app", "configuration", "cli.check"} == loaders
 
 
 def test_the_core_knows_nothing_of_a_configurations_document():
     for name, tree in SOURCES.items():
-        if not within(name, {"__main__", "app", "cli", "config"}):
+        if not within(name, {"__main__", "app", "cli", "config", "configuration"}):
             known = {imported for imported in ours(tree) if imported.startswith("config")}
-            assert known <= {"config.access", "config.deployment", "config.patterns", "config.reload"}, name
+            assert known <= {
+                "config.access",
+                "config.deployment",
+                "config.patterns",
+                "config.reload",
+                "config.vault",
+            }, name
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if within(name, PURE) and name not in WAITING])

@@ -17,13 +17,14 @@ NUMBERS = [
     ("GATEWAY_STREAM_TIMEOUT", "stream_timeout"),
     ("GATEWAY_STREAM_HOLD", "stream_hold"),
     ("GATEWAY_KEEP_ALIVE", "keep_alive"),
+    ("GATEWAY_REFRESH_SECONDS", "refresh_seconds"),
 ]
 
 
 def test_an_empty_environment_gives_the_defaults():
     values = read({})
     assert (None, False) == (values.config, values.allow_anonymous)
-    expected = [100_000_000, 256_000_000, 30, 220, 600, 100, 15]
+    expected = [100_000_000, 256_000_000, 30, 220, 600, 100, 15, 300]
     assert expected == [getattr(values, member) for _, member in NUMBERS]
 
 
@@ -108,6 +109,39 @@ def test_origins_are_a_list_with_commas():
     assert () == read({}).cors_origins
 
 
+@pytest.mark.parametrize(
+    "url", ["https://kv.vault.azure.net/", "https://kv.vault.azure.cn", "https://127.0.0.1:8443"]
+)
+def test_a_vault_has_an_https_address_of_any_host(url):
+    assert url.rstrip("/") == read({"KEY_VAULT_URL": url}).vault_url
+    names = {"GATEWAY_CONFIG_SECRET": "mine", "GATEWAY_CLIENTS_SECRET": "mine"}
+    assert ("gateway-deployments", "mine") == read(names).vault_secrets
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"KEY_VAULT_URL": "http://kv.vault.azure.net"},
+        {"KEY_VAULT_URL": "kv"},
+        {"KEY_VAULT_URL": "https://kv.vault.azure.net/secrets/x"},
+        {"KEY_VAULT_URL": "https://user:pass@kv.vault.azure.net"},
+        {"GATEWAY_CONFIG_SECRET": "no_underscores"},
+        {"GATEWAY_CONFIG_SECRET": "../x"},
+    ],
+)
+def test_what_is_no_vault_and_no_secret_is_refused_by_its_name(wrong):
+    with pytest.raises(SettingsError) as caught:
+        read(wrong)
+    (name, value), (problem,) = *wrong.items(), caught.value.problems
+    assert problem.startswith(f"{name}: must be")
+    assert value not in problem
+
+
+def test_certificates_to_trust_are_openssls_own_where_it_is_told_some():
+    assert "/ca.pem" == read({"REQUESTS_CA_BUNDLE": "/ca.pem"}).ca_bundle
+    assert read({"REQUESTS_CA_BUNDLE": "/ca.pem", "SSL_CERT_FILE": "/other.pem"}).ca_bundle is None
+
+
 def test_settings_do_not_print_the_environment():
     assert "hunter2" not in repr(read({"SECRET": "hunter2"}))
 
@@ -124,7 +158,7 @@ def test_the_table_lists_every_variable_that_the_code_names():
     code = "".join(path.read_text() for path in (Path(settings.__file__).parent).rglob("*.py"))
     named = set(
         re.findall(
-            r'"(GATEWAY_[A-Z_]+|AZURE_API_VERSION|AZURE_AUTHORITY_HOST|REQUESTS_CA_BUNDLE|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"',
+            r'"(GATEWAY_[A-Z_]+|AZURE_API_[A-Z]+|AZURE_AD_TOKEN|AZURE_FEDERATED_TOKEN_FILE|AZURE_AUTHORITY_HOST|KEY_VAULT_URL|REQUESTS_CA_BUNDLE|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"',
             code,
         )
     )

@@ -9,12 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from gateway.config.deployment import ClientSecret, DefaultIdentity
+from gateway.config.deployment import (
+    ClientSecret,
+    DefaultIdentity,
+    FederatedToken,
+    ManagedIdentity,
+    TokenIdentity,
+)
 from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken
     from azure.core.credentials_async import AsyncTokenCredential
 
 #: Seconds before its end at which a token is renewed beside the requests that still use it.
@@ -25,8 +32,8 @@ UNUSABLE = 30.0
 RETRY_RENEWAL = 30.0
 #: Seconds after a failure in which requests without a token fail at once, not one by one and slowly.
 RETRY_FETCH = 5.0
-
-Identity = ClientSecret | DefaultIdentity
+#: Seconds for one fetch. The identity endpoint of an app that just starts takes up to ten.
+FETCH_SECONDS = 30.0
 
 _log = logging.getLogger("gateway.identity")
 
@@ -34,13 +41,14 @@ _log = logging.getLogger("gateway.identity")
 class EntraTokens:
     """The current token of each identity."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since 1970."""
+    def __init__(self, clock: Callable[[], float], *, verify: str | None = None) -> None:
+        """`clock` gives seconds since 1970; `verify` is a file of certificates to trust."""
         self._clock = clock
-        self._entries: dict[Identity, _Entry] = {}
+        self._verify = verify
+        self._entries: dict[TokenIdentity, _Entry] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
-    async def token(self, identity: Identity) -> str:
+    async def token(self, identity: TokenIdentity) -> str:
         """A token that is good now. Raises IdentityFailed.
 
         Waits only where there is none: while an old one is good, the next is fetched beside requests.
@@ -49,19 +57,18 @@ class EntraTokens:
         entry = self._entries.get(identity)
         if entry is None:
             entry = self._entries[identity] = _Entry(identity)
-        left = entry.expires - now
-        if left < RENEW_AHEAD and entry.fetch is None and now >= entry.retry_at:
+        if now > entry.renew_at and entry.fetch is None and now >= entry.retry_at:
             entry.fetch = asyncio.create_task(self._fetch(entry))
-        if left > UNUSABLE:
+        if now < entry.usable_until:
             return entry.value
         if entry.fetch is not None:
             # Shielded: a caller that leaves must not end the fetch that others wait for.
             await asyncio.shield(entry.fetch)
-        if entry.expires - self._clock() <= UNUSABLE:
+        if self._clock() >= entry.usable_until:
             raise IdentityFailed
         return entry.value
 
-    def discard(self, identity: Identity, value: str) -> None:
+    def discard(self, identity: TokenIdentity, value: str) -> None:
         """Forget a token that upstream refused, unless a newer one has come since.
 
         The credential goes too, for it would hand out the same token from its own cache.
@@ -70,7 +77,7 @@ class EntraTokens:
         if entry is not None and entry.value == value:
             self._forget(entry)
 
-    def keep(self, identities: Collection[Identity]) -> None:
+    def keep(self, identities: Collection[TokenIdentity]) -> None:
         """Forget all tokens but those of `identities`, and close what fetched them.
 
         A call that began earlier and still needs one of the others fetches it again.
@@ -95,31 +102,58 @@ class EntraTokens:
 
     async def _fetch(self, entry: _Entry) -> None:
         try:
-            if entry.source is None:
-                entry.source = await asyncio.to_thread(_credential, entry.identity)
-            token = await entry.source.get_token(entry.identity.scope)
-            entry.value, entry.expires = token.token, float(token.expires_on)
+            async with asyncio.timeout(FETCH_SECONDS):
+                token = await self._ask(entry)
+                if token.token == entry.value and entry.source is not None:
+                    # Its own cache has it still. A new credential asks the issuer.
+                    source, entry.source = entry.source, None
+                    await source.close()
+                    token = await self._ask(entry)
+            entry.take(token.token, float(token.expires_on), self._clock())
         except Exception as error:  # noqa: BLE001  whatever a credential raises, the request goes on or fails cleanly
-            good = entry.expires - self._clock() > UNUSABLE
+            good = self._clock() < entry.usable_until
             entry.retry_at = self._clock() + (RETRY_RENEWAL if good else RETRY_FETCH)
             # The message of azure-identity tells which credentials were tried and why they failed.
-            _log.warning("no Entra token: %s: %s", type(error).__name__, error)
+            _log.warning(
+                "no Entra token: %s: %s", type(error).__name__, _without_secret(error, entry.identity)
+            )
         finally:
             entry.fetch = None
+
+    async def _ask(self, entry: _Entry) -> AccessToken:
+        if entry.source is None:
+            entry.source = await asyncio.to_thread(_credential, entry.identity, self._verify)
+        return await entry.source.get_token(entry.identity.scope)
 
 
 class _Entry:
     """One identity's token and the fetch under way, if any."""
 
-    __slots__ = ("expires", "fetch", "identity", "retry_at", "source", "value")
+    __slots__ = ("fetch", "identity", "renew_at", "retry_at", "source", "usable_until", "value")
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: TokenIdentity) -> None:
         self.identity = identity
         self.source: AsyncTokenCredential | None = None
         self.value = ""
-        self.expires = 0.0
+        self.usable_until = 0.0
+        self.renew_at = 0.0
         self.retry_at = 0.0
         self.fetch: asyncio.Task[None] | None = None
+
+    def take(self, value: str, expires: float, now: float) -> None:
+        """Use a token from now on. One that lives for minutes only is used for most of them."""
+        life = max(0.0, expires - now)
+        self.value = value
+        self.renew_at = expires - min(RENEW_AHEAD, life / 2)
+        self.usable_until = expires - min(UNUSABLE, life / 4)
+        # An issuer may hand out the same token up to its end: no reason to ask with each call.
+        self.retry_at = now + min(RETRY_RENEWAL, life / 4)
+
+
+def _without_secret(error: Exception, identity: TokenIdentity) -> str:
+    """What an error says, but for a client secret that the issuer repeated."""
+    text = str(error)
+    return text.replace(identity.client_secret, "***") if isinstance(identity, ClientSecret) else text
 
 
 async def _retire(entry: _Entry) -> None:
@@ -130,9 +164,55 @@ async def _retire(entry: _Entry) -> None:
         await entry.source.close()
 
 
-def _credential(identity: Identity) -> AsyncTokenCredential:
+def _credential(identity: TokenIdentity, verify: str | None) -> AsyncTokenCredential:
     from azure.identity import aio  # noqa: PLC0415  see the module's docstring
 
-    if isinstance(identity, ClientSecret):
-        return aio.ClientSecretCredential(identity.tenant_id, identity.client_id, identity.client_secret)
-    return aio.DefaultAzureCredential()
+    options: dict[str, Any] = {} if verify is None else {"connection_verify": verify}
+    match identity:
+        case ClientSecret(tenant_id, client_id, client_secret):
+            return aio.ClientSecretCredential(tenant_id, client_id, client_secret, **options)
+        case FederatedToken(tenant_id, client_id, file):
+            return aio.WorkloadIdentityCredential(
+                tenant_id=tenant_id, client_id=client_id, token_file_path=file, **options
+            )
+        case ManagedIdentity(client_id):
+            return aio.ManagedIdentityCredential(client_id=client_id, **options)
+        case DefaultIdentity():
+            return aio.DefaultAzureCredential(**options)
+
+
+class SdkCredential:
+    """The environment's identity, as Azure's SDKs want it: fetched once for all, and renewed ahead."""
+
+    def __init__(self, tokens: EntraTokens) -> None:
+        self._tokens = tokens
+        #: What was handed out last.
+        self._last: tuple[TokenIdentity, str] | None = None
+
+    async def get_token(self, *scopes: str, **_options: Any) -> AccessToken:
+        """A token for the first of `scopes` (SDK)."""
+        from azure.core.credentials import AccessToken  # noqa: PLC0415
+        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415
+
+        identity = DefaultIdentity(scopes[0])
+        try:
+            value = await self._tokens.token(identity)
+        except IdentityFailed as error:
+            raise ClientAuthenticationError("no Entra token") from error
+        self._last = identity, value
+        # As good as expired, so that the SDK asks here each time: asking is free, and renewal ahead of time.
+        return AccessToken(value, 0)
+
+    def discard(self) -> None:
+        """Forget the token that was handed out last, for it was refused."""
+        if self._last is not None:
+            self._tokens.discard(*self._last)
+
+    async def close(self) -> None:
+        """Do nothing (SDK): the tokens outlive the client that uses them."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()

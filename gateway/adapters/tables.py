@@ -8,25 +8,20 @@ be cancelled. azure-data-tables is imported on the first one, in a thread: it ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from gateway.adapters.identity import EntraTokens
+from gateway.adapters.identity import EntraTokens, SdkCredential
 from gateway.adapters.table_errors import code, is_lost, is_missing, translated
 from gateway.adapters.table_rows import SELECT, pack, unpack
-from gateway.config.deployment import DefaultIdentity
 from gateway.storage.clock import ClockOffset
 from gateway.storage.store import Cell, StoredRow, StoreError, StoreFailure
-from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
-    from azure.core.credentials import AccessToken
-    from azure.core.credentials_async import AsyncTokenCredential
     from azure.data.tables.aio import TableClient, TableServiceClient
 
-STORAGE_SCOPE = "https://storage.azure.com/.default"
 #: Tables are named PREFIX + YYYYMMDD, and PREFIX + "caps".
 PREFIX = "gatewaylimits"
 _CELL = "cap"
@@ -48,16 +43,18 @@ class TableStore:
         *,
         endpoint: str | None = None,
         connection_string: str | None = None,
-        credential: Callable[[], AsyncTokenCredential] | None = None,
+        tokens: EntraTokens | None = None,
     ) -> None:
-        """Either an `endpoint`, with the environment's identity (or `credential`), or a connection string.
+        """Either an `endpoint`, with the environment's identity (by `tokens`), or a connection string.
 
         `clock` gives seconds since 1970.
         """
         self._clock = clock
         self._endpoint = endpoint
         self._connection_string = connection_string
-        self._credential = credential or self._identity
+        own = EntraTokens(clock)
+        self._own_tokens = own if tokens is None else None
+        self._credential = SdkCredential(tokens or own)
         self._skew = ClockOffset()
         self._connection: _Connection | None = None
 
@@ -74,14 +71,14 @@ class TableStore:
         async def put(table: TableClient) -> None:
             await table.upsert_entity(entity, mode="replace", raw_response_hook=self._hook())
 
-        with translated():
+        with self._operation():
             if await self._created(name, put):
                 await self._drop_older(day)
 
     async def read(self, partition: str, first: str, day: int) -> list[StoredRow]:
         """See Store."""
         query = f"PartitionKey eq '{partition}' and RowKey ge '{first}'"
-        with translated():
+        with self._operation():
             table = await self._table(_day_table(day))
             entities = table.query_entities(query, select=SELECT, raw_response_hook=self._hook())
             found: list[StoredRow] = []
@@ -98,7 +95,7 @@ class TableStore:
 
     async def load(self, name: str) -> Cell | None:
         """See Store."""
-        with translated():
+        with self._operation():
             table = await self._table(PREFIX + "caps")
             try:
                 entity = await table.get_entity(name, _CELL, raw_response_hook=self._hook())
@@ -117,7 +114,7 @@ class TableStore:
             nonlocal result
             result = await table.create_entity(entity, raw_response_hook=self._hook())
 
-        with translated():
+        with self._operation():
             try:
                 if version is None:
                     await self._created(PREFIX + "caps", create)
@@ -135,6 +132,8 @@ class TableStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+        if self._own_tokens is not None:
+            await self._own_tokens.close()
 
     async def _created(self, name: str, operation: Callable[[TableClient], Any]) -> bool:
         """Do `operation`, after creating its table if that is missing; True if it was, and we created it."""
@@ -193,7 +192,7 @@ class TableStore:
         try:
             if self._endpoint is not None:
                 return TableServiceClient(
-                    self._endpoint, credential=self._credential(), transport=transport, **_CLIENT_OPTIONS
+                    self._endpoint, credential=self._credential, transport=transport, **_CLIENT_OPTIONS
                 )
             return TableServiceClient.from_connection_string(
                 self._connection_string or "", transport=transport, **_CLIENT_OPTIONS
@@ -201,8 +200,16 @@ class TableStore:
         except ValueError as error:
             raise StoreError(StoreFailure.MISCONFIGURED) from error
 
-    def _identity(self) -> AsyncTokenCredential:
-        return _Identity(EntraTokens(self._clock))
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        """Whatever the SDK raises becomes a StoreError; a token that was refused is forgotten."""
+        with translated():
+            try:
+                yield
+            except Exception as error:
+                if getattr(error, "status_code", None) == 401:
+                    self._credential.discard()
+                raise
 
     def _hook(self) -> Callable[[Any], None]:
         """What learns from the reply of an operation that starts now."""
@@ -231,36 +238,6 @@ class _Connection:
 
     async def close(self) -> None:
         await self.service.close()
-        credential = self.service.credential
-        if isinstance(credential, _Identity):
-            await credential.close()
-
-
-class _Identity:
-    """The environment's identity, as the SDK wants it; fetched once for all and renewed ahead by Tokens."""
-
-    def __init__(self, tokens: EntraTokens) -> None:
-        self._tokens = tokens
-
-    async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        from azure.core.credentials import AccessToken  # noqa: PLC0415
-        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415
-
-        try:
-            value = await self._tokens.token(DefaultIdentity(STORAGE_SCOPE))
-        except IdentityFailed as error:
-            raise ClientAuthenticationError("no Entra token") from error
-        # As good as expired, so that the SDK asks here each time: asking is free, and renewal ahead of time.
-        return AccessToken(value, 0)
-
-    async def close(self) -> None:
-        await self._tokens.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
 
 
 def load() -> None:

@@ -1,12 +1,12 @@
-"""Which one credential goes upstream, from what `litellm_params` gives.
+"""Which one credential goes upstream, from what `litellm_params` gives, else the environment.
 
-Precedence, the token first as at LiteLLM: azure_ad_token, api_key, client secret, default identity.
+Precedence: of the deployment azure_ad_token (the token first, as at LiteLLM), api_key, the application
+(tenant_id, client_id and client_secret, or a federated token's file), client_id alone; of the environment
+AZURE_API_KEY, AZURE_AD_TOKEN; then the default identity.
 An Entra token never goes to an OpenAI member: it would hand Azure rights to another party.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from gateway.config.deployment import (
     COGNITIVE_SERVICES_SCOPE,
@@ -14,51 +14,96 @@ from gateway.config.deployment import (
     ClientSecret,
     Credential,
     DefaultIdentity,
+    FederatedToken,
+    ManagedIdentity,
     StaticToken,
 )
 from gateway.config.document import Params
 from gateway.config.problems import Path, Problems, render
+from gateway.config.reading import Reading
+from gateway.config.values import OIDC_FILE, is_header_safe
 
 _APPLICATION = ("tenant_id", "client_id", "client_secret")
+_ENTRA = ("azure_ad_token", *_APPLICATION, "federated_token_file", "azure_scope")
 
 
-def azure_credential(params: Params, path: Path, problems: Problems, warnings: list[str]) -> Credential:
+def azure_credential(params: Params, path: Path, reading: Reading) -> Credential:
     """Choose the credential of an Azure member; several are a warning, half an application is a problem."""
     scope = params.azure_scope or COGNITIVE_SERVICES_SCOPE
-    missing = [key for key in _APPLICATION if getattr(params, key) is None]
-    if missing and len(missing) < len(_APPLICATION):
-        for key in missing:
-            problems.add((*path, key), "is missing; tenant_id, client_id and client_secret belong together")
     given: list[tuple[str, Credential]] = []
-    if params.azure_ad_token is not None:
-        given.append(("azure_ad_token", StaticToken(params.azure_ad_token)))
+    token, file = params.azure_ad_token, params.federated_token_file
+    if token is not None and token.startswith(OIDC_FILE):
+        file, token = token.removeprefix(OIDC_FILE), None
+    if token is not None:
+        secret = reading.references.get((*path, "azure_ad_token"))
+        given.append(("azure_ad_token", StaticToken(token, secret)))
     if params.api_key is not None:
-        given.append(("api_key", ApiKey(params.api_key)))
-    if params.tenant_id and params.client_id and params.client_secret:
-        application = ClientSecret(params.tenant_id, params.client_id, params.client_secret, scope)
-        given.append(("client_secret", application))
+        given.append(("api_key", ApiKey(params.api_key, reading.references.get((*path, "api_key")))))
+    application = _application(params, file, scope, path, reading)
+    if application is not None:
+        given.append(application)
     if len(given) > 1:
         names = ", ".join(name for name, _ in given)
-        warnings.append(
+        reading.warnings.append(
             f"{render(path)}: several credentials are given ({names}); only {given[0][0]} is used"
         )
-    return given[0][1] if given else DefaultIdentity(scope)
+    return given[0][1] if given else _from_environment(reading) or DefaultIdentity(scope)
 
 
-def openai_credential(
-    params: Params, environ: Mapping[str, str], path: Path, problems: Problems
-) -> Credential:
-    """Find the key of an OpenAI member: `api_key`, else OPENAI_API_KEY; anything of Entra is a problem."""
-    for key in ("azure_ad_token", *_APPLICATION, "azure_scope"):
-        if getattr(params, key) is not None:
-            problems.add(
-                (*path, key), "must not be given for an OpenAI member, which takes api_key only; remove it"
-            )
-    key = params.api_key or environ.get("OPENAI_API_KEY", "").strip()
-    if not key:
-        problems.add((*path, "api_key"), "is missing; give it here or set OPENAI_API_KEY")
-    elif not (key.isascii() and key.isprintable() and " " not in key):
-        problems.add(
-            (*path, "api_key"), "OPENAI_API_KEY holds characters that no header may carry; set it again"
+def _application(
+    params: Params, file: str | None, scope: str, path: Path, reading: Reading
+) -> tuple[str, Credential] | None:
+    """What `client_id` and its companions ask for; half of it is a problem."""
+    tenant, client, secret = params.tenant_id, params.client_id, params.client_secret
+    if tenant is not None and client is not None and secret is None:
+        file = file or reading.environ.get("AZURE_FEDERATED_TOKEN_FILE", "").strip() or None
+    if client is not None and tenant is None and secret is None and file is None:
+        return "client_id", ManagedIdentity(client, scope)
+    if tenant is None and client is None and secret is None and file is None:
+        return None
+    companion = "client_secret" if file is None else "federated_token_file"
+    values = {"tenant_id": tenant, "client_id": client, companion: secret if file is None else file}
+    for key in [key for key, value in values.items() if value is None]:
+        reading.problems.add(
+            (*path, key), f"is missing; tenant_id, client_id and {companion} belong together"
         )
-    return ApiKey(key)
+    if secret is not None and file is not None:
+        reading.problems.add((*path, "client_secret"), "stands beside a federated token; keep one of them")
+    if file is not None:
+        return "federated_token_file", FederatedToken(tenant or "", client or "", file, scope)
+    return "client_secret", ClientSecret(tenant or "", client or "", secret or "", scope)
+
+
+def _from_environment(reading: Reading) -> Credential | None:
+    """The environment's key or token, if any: always in this order."""
+    kinds: tuple[tuple[str, type[ApiKey | StaticToken]], ...] = (
+        ("AZURE_API_KEY", ApiKey),
+        ("AZURE_AD_TOKEN", StaticToken),
+    )
+    for name, kind in kinds:
+        value = reading.environ.get(name, "").strip()
+        if value:
+            _check_header_safe(value, name, (name,), reading.problems)
+            return kind(value)
+    return None
+
+
+def openai_credential(params: Params, path: Path, reading: Reading) -> Credential:
+    """Find the key of an OpenAI member: `api_key`, else OPENAI_API_KEY; anything of Entra is a problem."""
+    for name in _ENTRA:
+        if getattr(params, name) is not None:
+            reading.problems.add(
+                (*path, name), "must not be given for an OpenAI member, which takes api_key only; remove it"
+            )
+    at_key = (*path, "api_key")
+    key = params.api_key or reading.environ.get("OPENAI_API_KEY", "").strip()
+    if not key:
+        reading.problems.add(at_key, "is missing; give it here or set OPENAI_API_KEY")
+    else:
+        _check_header_safe(key, "OPENAI_API_KEY", at_key, reading.problems)
+    return ApiKey(key, reading.references.get(at_key))
+
+
+def _check_header_safe(value: str, name: str, path: Path, problems: Problems) -> None:
+    if not is_header_safe(value):
+        problems.add(path, f"{name} holds characters that no header may carry; set it again")

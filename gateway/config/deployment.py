@@ -22,6 +22,8 @@ class ApiKey:
     """A key of the resource or of the OpenAI account."""
 
     key: str = field(repr=False)
+    #: The vault's secret that it was read from, if any.
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class StaticToken:
     """An Entra token that the operator fetched."""
 
     token: str = field(repr=False)
+    #: As for a key.
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,35 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class FederatedToken:
+    """An Entra application that signs in with a token of another issuer, which a file holds."""
+
+    tenant_id: str
+    client_id: str
+    #: Path of the file, which is read again for each new token.
+    file: str
+    scope: str = COGNITIVE_SERVICES_SCOPE
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedIdentity:
+    """The user-assigned managed identity with this client id."""
+
+    client_id: str
+    scope: str = COGNITIVE_SERVICES_SCOPE
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultIdentity:
     """Whatever identity the environment offers (`DefaultAzureCredential`): managed identity on Azure."""
 
     scope: str = COGNITIVE_SERVICES_SCOPE
 
 
-Credential = ApiKey | StaticToken | ClientSecret | DefaultIdentity
+#: What fetches tokens of Entra ID.
+TokenIdentity = ClientSecret | FederatedToken | ManagedIdentity | DefaultIdentity
+
+Credential = ApiKey | StaticToken | TokenIdentity
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class Params(Section):
     tenant_id: Tenant | None = None
     client_id: Secret | None = None
     client_secret: Filled | None = None
+    federated_token_file: Filled | None = None
     azure_scope: Secret | None = None
     organization: Secret | None = None
     rpm: LimitValue | None = None
@@ -200,6 +201,7 @@ _NEVER_BLANK = frozenset(
         "tenant_id",
         "client_id",
         "client_secret",
+        "federated_token_file",
         "master_key",
         "azure_scope",
         "pseudonym_key",

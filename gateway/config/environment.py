@@ -1,6 +1,6 @@
-"""`os.environ/NAME` references resolved, and the checks that hold for any value anywhere.
+"""`os.environ/NAME` and `keyvault/NAME` references resolved, and the checks that hold for any value anywhere.
 
-The environment is an argument; nothing here reads the process's own.
+The environment and the secrets are arguments; nothing here reads the process's own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.config import vault
 from gateway.config.problems import MAX_DEPTH, Path, Problems
+from gateway.config.vault import SecretValues
 from gateway.protocol.body_fields import BOOLEAN_FIELDS, NUMBER_FIELDS
 
 PREFIX = "os.environ/"
@@ -42,51 +44,100 @@ _NUMBER_KEYS = NUMBER_FIELDS | frozenset(
 )
 _BOOLEAN_KEYS = BOOLEAN_FIELDS | frozenset(
     (
+        "admin",
         "allow_anonymous",
         "cancel_on_disconnect",
         "disable_cooldowns",
         "enable_tag_filtering",
+        "per_user",
+        "shadow",
         "strict",
         "use_azure_key_vault",
     )
 )
 
 
-def resolve(tree: Any, environ: Mapping[str, str], problems: Problems, path: Path = ()) -> Any:
-    """Copy `tree` with references replaced by the variables' values.
+def resolve(
+    tree: Any, environ: Mapping[str, str], problems: Problems, secrets: SecretValues | None = None
+) -> tuple[Any, Mapping[Path, str]]:
+    """Copy `tree` with references replaced by the values of variables and of the vault's secrets.
 
-    Unset variables, numbers that are not finite, text that is not Unicode and excessive depth are problems.
-    A variable's text becomes a number or a boolean where the key asks for one.
+    Without `secrets` there is no vault, and a reference to one is a problem. So are unset variables, numbers
+    that are not finite, text that is not Unicode and excessive depth. Text becomes a number or a boolean
+    where the key asks for one. The second result has the name of the secret that stands at each path.
     """
-    if len(path) > MAX_DEPTH:
-        problems.add(path[:1], f"is nested more than {MAX_DEPTH} levels deep; flatten it")
-        return PLACEHOLDER
-    if isinstance(tree, dict):
-        for key in tree:
-            _check_text(key, path, problems)
-        return {key: resolve(value, environ, problems, (*path, key)) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [resolve(value, environ, problems, (*path, index)) for index, value in enumerate(tree)]
-    if isinstance(tree, float) and not math.isfinite(tree):
-        problems.add(path, "must be a finite number")
-        return PLACEHOLDER
-    if not isinstance(tree, str):
-        return tree
-    if not tree.startswith(PREFIX):
+    resolver = _Resolver(environ, problems, secrets)
+    return resolver.resolve(tree, ()), resolver.found
+
+
+class _Resolver:
+    """Resolves one tree; a recursive function's constant arguments."""
+
+    def __init__(self, environ: Mapping[str, str], problems: Problems, secrets: SecretValues | None) -> None:
+        self._environ = environ
+        self._problems = problems
+        self._secrets = secrets
+        self.found: dict[Path, str] = {}
+
+    def resolve(self, tree: Any, path: Path) -> Any:
+        problems = self._problems
+        if len(path) > MAX_DEPTH:
+            problems.add(path[:1], f"is nested more than {MAX_DEPTH} levels deep; flatten it")
+            return PLACEHOLDER
+        if isinstance(tree, dict):
+            for key in tree:
+                _check_text(key, path, problems)
+            return {key: self.resolve(value, (*path, key)) for key, value in tree.items()}
+        if isinstance(tree, list):
+            return [self.resolve(value, (*path, index)) for index, value in enumerate(tree)]
+        if isinstance(tree, float) and not math.isfinite(tree):
+            problems.add(path, "must be a finite number")
+            return PLACEHOLDER
+        if not isinstance(tree, str):
+            return tree
+        if tree.startswith(PREFIX):
+            return self._variable(tree.removeprefix(PREFIX), path)
+        if tree.startswith(vault.PREFIX):
+            return self._secret(tree, path)
         return tree if _check_text(tree, path, problems) else PLACEHOLDER
-    return _look_up(tree.removeprefix(PREFIX), environ, problems, path)
+
+    def _variable(self, name: str, path: Path) -> Any:
+        if not _NAME.fullmatch(name):
+            self._problems.add(
+                path, f"is no usable reference; write {PREFIX}NAME with the name of an environment variable"
+            )
+            return PLACEHOLDER
+        text = self._environ.get(name)
+        if text is None:
+            self._problems.add(
+                path, f"environment variable {name} is not set; set it, or write the value here"
+            )
+            return PLACEHOLDER
+        return _typed(text, path, self._problems)
+
+    def _secret(self, reference: str, path: Path) -> Any:
+        name, secrets = vault.secret_name(reference), self._secrets
+        if name is None:
+            self._problems.add(
+                path, f"is no usable reference; write {vault.PREFIX}NAME with the name of a secret"
+            )
+        elif secrets is None:
+            self._problems.add(path, "refers to a vault, but KEY_VAULT_URL is not set; set it")
+        elif secrets.unread:
+            self._problems.settle(path)
+            self.found[path] = name
+        elif name not in secrets.known:
+            reason = secrets.failed.get(name, "was not read")
+            self._problems.add(path, f"the vault's secret {name} {reason}")
+        else:
+            self.found[path] = name
+            # Files end with a line break, and so do secrets that were made of them.
+            return _typed(secrets.known[name].rstrip("\r\n"), path, self._problems)
+        return PLACEHOLDER
 
 
-def _look_up(name: str, environ: Mapping[str, str], problems: Problems, path: Path) -> Any:
-    if not _NAME.fullmatch(name):
-        problems.add(
-            path, f"is no usable reference; write {PREFIX}NAME with the name of an environment variable"
-        )
-        return PLACEHOLDER
-    text = environ.get(name)
-    if text is None:
-        problems.add(path, f"environment variable {name} is not set; set it, or write the value here")
-        return PLACEHOLDER
+def _typed(text: str, path: Path, problems: Problems) -> Any:
+    """Text from outside, as what its key asks for."""
     key = path[-1] if path else ""
     if key in _NUMBER_KEYS and (number := _NUMBER.fullmatch(text.strip())):
         whole, fraction, exponent = number.groups()

@@ -99,8 +99,8 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
 }
 
 _VAULT = (
-    "secrets would be read from the environment instead of the key vault; remove it and use os.environ/NAME "
-    "(on Azure, an app setting with a Key Vault reference)"
+    "os.environ/NAME would be read from the environment instead of the key vault; remove it, set "
+    "KEY_VAULT_URL and write keyvault/NAME for each secret"
 )
 
 #: Section -> key -> why it is refused, and what to do.

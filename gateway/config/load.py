@@ -5,7 +5,7 @@ This is the order of the steps: text, references, sections, members, groups, acc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -14,10 +14,12 @@ from gateway.config.clients import read_access, warn_access
 from gateway.config.deployment import Config, Deployment
 from gateway.config.document import TOP_LEVEL, General, Library, RouterSettings, read_section, unknown
 from gateway.config.environment import resolve
-from gateway.config.members import DraftMember, Reading, read_member
+from gateway.config.members import DraftMember, read_member
+from gateway.config.merge import Part, merge, parse_parts
 from gateway.config.policy import read_fallbacks, read_limits, read_strategy, warn_rests, warn_strict
 from gateway.config.problems import MAX_PROBLEMS, ConfigError, Problems
-from gateway.config.syntax import parse
+from gateway.config.reading import Reading
+from gateway.config.vault import SecretValues
 
 #: LiteLLM's default for `num_retries`.
 DEFAULT_RETRIES = 2
@@ -36,41 +38,52 @@ _BOTH = (
 )
 
 
-def load(text: str, environ: Mapping[str, str], *, allow_anonymous: bool = False) -> Config:
-    """Load the configuration in `text`, with `os.environ/NAME` looked up in `environ`.
+def load(
+    text: str | Sequence[Part],
+    environ: Mapping[str, str],
+    *,
+    allow_anonymous: bool = False,
+    secrets: SecretValues | None = None,
+) -> Config:
+    """Load the configuration in `text`, or in the parts of one.
 
+    `os.environ/NAME` is looked up in `environ`, `keyvault/NAME` in `secrets`; None refuses the latter.
     `allow_anonymous` is the operator's word from outside the document. Raises ConfigError with every problem.
     """
-    config, problems, _ = _assemble(text, environ, allow_anonymous)
+    config, problems, _ = _assemble(text, environ, allow_anonymous, secrets)
     if config is None:
         raise ConfigError(problems)
     return config
 
 
 def check(
-    text: str, environ: Mapping[str, str], *, allow_anonymous: bool = False
+    text: str | Sequence[Part],
+    environ: Mapping[str, str],
+    *,
+    allow_anonymous: bool = False,
+    secrets: SecretValues | None = None,
 ) -> tuple[list[str], list[str]]:
     """List the problems and the warnings of a document; it loads if there are no problems."""
-    _, problems, warnings = _assemble(text, environ, allow_anonymous)
+    _, problems, warnings = _assemble(text, environ, allow_anonymous, secrets)
     return problems, warnings
 
 
 def _assemble(
-    text: str, environ: Mapping[str, str], opened: bool
+    text: str | Sequence[Part], environ: Mapping[str, str], opened: bool, secrets: SecretValues | None
 ) -> tuple[Config | None, list[str], list[str]]:
     problems = Problems()
     try:
-        tree = parse(text, problems)
+        trees = parse_parts([Part("", text)] if isinstance(text, str) else text, problems)
     except ConfigError as error:
         return None, error.problems, []
-    tree = resolve(tree, environ, problems)
+    tree, references = resolve(merge(trees, problems), environ, problems, secrets)
     if not isinstance(tree, dict):
         problems.add((), "must be a mapping with model_list in it")
         return None, problems.sentences(), []
     for key in tree:
         if key not in TOP_LEVEL:
             problems.add((key,), unknown(key, set(TOP_LEVEL), problems))
-    reading = Reading(environ, problems, warnings=[], unused={})
+    reading = Reading(environ, problems, warnings=[], unused={}, references=references)
     models = _read_models(tree.get("model_list"), reading)
     unused = reading.unused
     router, _ = read_section(

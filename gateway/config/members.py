@@ -15,6 +15,7 @@ from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
 from gateway.config.document import Info, ModelEntry, Params, read_section
 from gateway.config.problems import Path, Problems, render
+from gateway.config.reading import Reading
 from gateway.config.values import is_version
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import OPERATIONS
@@ -35,17 +36,6 @@ _OPENAI_MODEL = re.compile(
 
 #: What `model_info.mode` narrows a member to.
 _MODES: Mapping[str, Operation] = {mode: operation for operation in OPERATIONS for mode in operation.modes}
-
-
-@dataclass(slots=True)
-class Reading:
-    """What is known and collected while the entries of one document are read."""
-
-    environ: Mapping[str, str]
-    problems: Problems
-    warnings: list[str]
-    #: Accepted key without effect -> the sections it was seen in.
-    unused: dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +70,10 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         pass  # whose URL and credential rules hold is not known
     elif provider == "openai":
         targets = _openai_targets(params, operations, at_params, reading)
-        credential = openai_credential(params, reading.environ, at_params, problems)
+        credential = openai_credential(params, at_params, reading)
     else:
         targets = _azure_targets(params, name, operations, at_params, reading)
-        credential = azure_credential(params, at_params, problems, reading.warnings)
+        credential = azure_credential(params, at_params, reading)
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
         problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
     deployment = Deployment(
@@ -167,6 +157,18 @@ def _base(params: Params, path: Path, problems: Problems) -> str | None:
     return params.api_base or params.base_url
 
 
+def _base_of_environment(reading: Reading) -> str | None:
+    """AZURE_API_BASE, for Azure members without an address of their own."""
+    base = reading.environ.get("AZURE_API_BASE", "").strip()
+    if not base:
+        return None
+    try:
+        return urls.check_base(base)
+    except ValueError as error:
+        reading.problems.add(("AZURE_API_BASE",), f"the environment variable {error}")
+        return None
+
+
 def _openai_targets(
     params: Params, operations: tuple[Operation, ...], path: Path, reading: Reading
 ) -> dict[str, Target]:
@@ -185,8 +187,9 @@ def _azure_targets(
 ) -> dict[str, Target]:
     if params.organization is not None:
         reading.warnings.append(f"{render(path)}.organization: has no effect for an Azure member")
-    base = _base(params, path, reading.problems)
-    if base is None and not reading.problems.has((*path, "base_url")):
+    base = _base(params, path, reading.problems) or _base_of_environment(reading)
+    at_fault = ((*path, "base_url"), ("AZURE_API_BASE",))
+    if base is None and not any(map(reading.problems.has, at_fault)):
         reading.problems.add((*path, "api_base"), "is missing; write the resource's address, https://...")
     if base is None:
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Protocol
 
 Path = tuple[str | int, ...]
 
@@ -30,12 +31,21 @@ class ConfigError(Exception):
         super().__init__("\n".join(problems))
 
 
+class Places(Protocol):
+    """Tells where values were written."""
+
+    def where(self, path: Path) -> str:
+        """Name the place of the value at `path`."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Collects problems; the first one about a path wins, since later ones only follow from it."""
 
     _found: dict[Path, str] = field(default_factory=dict)
     _settled: set[Path] = field(default_factory=set)
+    #: Where the values of a document were written that is put together from several.
+    origins: Places | None = None
 
     def add(self, path: Path, text: str) -> None:
         """Record that the value at `path` is wrong: what, and how to fix it."""
@@ -52,7 +62,7 @@ class Problems:
 
     def where(self, path: Path) -> str:
         """Name the place of a value, for a problem of another one."""
-        return render(path)
+        return render(path) if self.origins is None else self.origins.where(path)
 
     def sentences(self) -> list[str]:
         """Return all problems as `path: text`, in the order found."""

@@ -82,7 +82,9 @@ class Reloader:
     def watch(self) -> None:
         """Look by the timer from now on, ahead of the first request."""
         self._enter_loop()
-        if self._looking is None and self._timer is None:
+        if self._version is None:
+            self._start()
+        elif self._looking is None and self._timer is None:
             self._schedule(self._interval)
 
     def look_if_due(self) -> None:

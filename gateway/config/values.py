@@ -17,6 +17,9 @@ _MOST = 10**12
 #: Seconds of the longest time-out: a day.
 _LONGEST = 86_400
 
+#: LiteLLM's form of a federated token: the path of its file follows.
+OIDC_FILE = "oidc/file/"
+
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TENANT = re.compile(r"[A-Za-z0-9.-]+", re.ASCII)
 
@@ -48,9 +51,19 @@ def _header_safe(text: str) -> str:
     return text
 
 
+def is_header_safe(text: str) -> bool:
+    """Tell whether a header can carry `text`."""
+    return _PRINTABLE.fullmatch(text) is not None
+
+
 def _token(text: str) -> str:
+    if text.startswith(OIDC_FILE) and text != OIDC_FILE:
+        return text
     if text.startswith("oidc/"):
-        raise ValueError("federated tokens are not supported; give the token itself, or no credential at all")
+        raise ValueError(
+            f"of the federated tokens only {OIDC_FILE}PATH is supported; give the token itself, "
+            "or no credential at all"
+        )
     return _header_safe(text)
 
 

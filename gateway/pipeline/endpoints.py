@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from gateway.auth.principal import Principal
 from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
-from gateway.protocol.endpoints import DEPLOYMENTS, ME, MODELS, Endpoint
+from gateway.protocol.endpoints import DEPLOYMENTS, ME, MODELS, RELOAD, Endpoint
 from gateway.protocol.messages import Request
 
 #: Gives the JSON that answers a request of a caller who is known. Raises GatewayError.
@@ -27,4 +27,7 @@ def answerers(status: Status) -> Mapping[Endpoint, Answerer]:
     async def describe_caller(_request: Request, snapshot: Snapshot, principal: Principal) -> bytes:
         return await status.caller(principal, snapshot.models)
 
-    return {MODELS: list_models, DEPLOYMENTS: report_deployments, ME: describe_caller}
+    async def reload(_request: Request, _snapshot: Snapshot, principal: Principal) -> bytes:
+        return await status.reload(principal)
+
+    return {MODELS: list_models, DEPLOYMENTS: report_deployments, ME: describe_caller, RELOAD: reload}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -22,11 +22,17 @@ class Status:
     """Reports as JSON bytes."""
 
     def __init__(
-        self, balancer: Balancer, sharing: Replication, configuration: Callable[[], ConfigurationState]
+        self,
+        balancer: Balancer,
+        sharing: Replication,
+        configuration: Callable[[], ConfigurationState],
+        reload: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`reload` reads the configuration again; it is told whether other instances will, too."""
         self._balancer = balancer
         self._sharing = sharing
         self._configuration = configuration
+        self._reload = reload
 
     async def deployments(self, principal: Principal) -> bytes:
         """Every deployment now, for administrators. Raises Unauthorized or Forbidden."""
@@ -43,6 +49,12 @@ class Status:
             await self._sharing.refresh(WAIT_SECONDS, capped=True)
             limits = self._balancer.client_state(principal.name, principal.limits, self._sharing.now())
         return _json(client_page(principal, models.names(principal), limits))
+
+    async def reload(self, principal: Principal) -> bytes:
+        """Read the configuration again, for administrators. Raises Unauthorized or Forbidden."""
+        check_admin(principal)
+        everywhere = await self._reload()
+        return _json({**_OPEN, "everywhere": everywhere, "configuration": self._configured()})
 
     def readiness(self, principal: Principal | None) -> bytes:
         """That the gateway is ready; how it is doing only for administrators.

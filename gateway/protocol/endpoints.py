@@ -34,4 +34,7 @@ DEPLOYMENTS = Endpoint("deployments", {"deployments": "gateway/deployments"})
 #: For every caller: what it may use, and what is left.
 ME = Endpoint("me", {"me": "gateway/me"})
 
-ENDPOINTS = (MODELS, DEPLOYMENTS, ME)
+#: For the operator: read the configuration again, here and on all other instances.
+RELOAD = Endpoint("reload", {"reload": "gateway/reload"}, methods=("POST",))
+
+ENDPOINTS = (MODELS, DEPLOYMENTS, ME, RELOAD)

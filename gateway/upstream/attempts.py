@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
-from gateway.config.deployment import Config, Deployment, Target
+from gateway.config.deployment import ApiKey, Config, Deployment, StaticToken, Target
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream import credentials
 from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
-from gateway.upstream.credentials import IdentityFailed, TokenProvider
+from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.replies import Answer, StreamedAnswer, receive
 from gateway.upstream.verdicts import AttemptFailed
@@ -28,6 +29,7 @@ class Attempts:
         config: Config,
         upstream: Upstream,
         tokens: TokenProvider,
+        secrets: SecretProvider | None = None,
         *,
         clock: Callable[[], float],
         silence: float,
@@ -36,6 +38,7 @@ class Attempts:
         self._config = config
         self._upstream = upstream
         self._tokens = tokens
+        self._secrets = secrets
         self._clock = clock
         self._silence = silence
 
@@ -73,17 +76,41 @@ class Attempts:
         return answer
 
     async def _post(self, deployment: Deployment, target: Target, body: bytes, record: Record) -> Exchange:
-        """Send; send once more with a new token where a token was refused, for it may have been revoked."""
+        """Send; send once more with another credential where upstream refuses this one and there is one."""
         headers = await credentials.headers(deployment, self._tokens)
         exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
-        identity = credentials.renewable(deployment)
-        if exchange.status != 401 or identity is None:
+        if exchange.status != 401:
+            return exchange
+        try:
+            renewed = await self._renewed(deployment, headers)
+        except BaseException:
+            await exchange.close()
+            raise
+        if renewed is None:
             return exchange
         await exchange.close()
-        self._tokens.discard(identity, headers["authorization"].removeprefix("Bearer "))
-        headers = await credentials.headers(deployment, self._tokens)
         record.attempts += 1
-        return await self._upstream.post(target.url, headers, body, silence=self._silence)
+        return await self._upstream.post(target.url, renewed, body, silence=self._silence)
+
+    async def _renewed(self, deployment: Deployment, refused: dict[str, str]) -> dict[str, str] | None:
+        """Other headers than those that were refused: a token may have been revoked, a key rotated."""
+        credential = deployment.credential
+        if isinstance(credential, ApiKey | StaticToken):
+            if credential.secret is None or self._secrets is None:
+                return None
+            old = credential.key if isinstance(credential, ApiKey) else credential.token
+            value = await self._secrets.renewed(credential.secret, old)
+            if value is None:
+                return None
+            renewed = ApiKey(value) if isinstance(credential, ApiKey) else StaticToken(value)
+            return await credentials.headers(replace(deployment, credential=renewed), self._tokens)
+        self._tokens.discard(credential, refused["authorization"].removeprefix("Bearer "))
+        try:
+            headers = await credentials.headers(deployment, self._tokens)
+        except IdentityFailed:
+            return None
+        # The identity endpoint may hand out the same token again, which would be refused again.
+        return None if headers == refused else headers
 
     def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
         """When an attempt at `deployment` times out, in the loop's time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.config.deployment import ApiKey, ClientSecret, DefaultIdentity, Deployment, StaticToken
+from gateway.config.deployment import ApiKey, Deployment, StaticToken, TokenIdentity
 
 
 class IdentityFailed(Exception):
@@ -14,11 +14,18 @@ class IdentityFailed(Exception):
 class TokenProvider(Protocol):
     """Entra tokens by identity."""
 
-    async def token(self, identity: ClientSecret | DefaultIdentity) -> str:
+    async def token(self, identity: TokenIdentity) -> str:
         """A token that is valid now. Raises IdentityFailed."""
 
-    def discard(self, identity: ClientSecret | DefaultIdentity, value: str) -> None:
+    def discard(self, identity: TokenIdentity, value: str) -> None:
         """Forget a token that was refused."""
+
+
+class SecretProvider(Protocol):
+    """Keys that the configuration takes from a vault."""
+
+    async def renewed(self, name: str, value: str) -> str | None:
+        """The value of the secret `name` if it is another than `value`, which upstream refused."""
 
 
 async def headers(deployment: Deployment, tokens: TokenProvider) -> dict[str, str]:
@@ -41,7 +48,7 @@ async def headers(deployment: Deployment, tokens: TokenProvider) -> dict[str, st
     return authorization
 
 
-def renewable(deployment: Deployment) -> ClientSecret | DefaultIdentity | None:
-    """The identity whose token can be fetched again after a 401; None for keys and given tokens."""
+def renewable(deployment: Deployment) -> TokenIdentity | None:
+    """The identity whose tokens a deployment is called with; None for keys and given tokens."""
     credential = deployment.credential
-    return credential if isinstance(credential, ClientSecret | DefaultIdentity) else None
+    return None if isinstance(credential, ApiKey | StaticToken) else credential

@@ -1,7 +1,14 @@
 import pytest
 from support.documents import member, problems, warnings
 
-from gateway.config.deployment import ApiKey, ClientSecret, DefaultIdentity, StaticToken
+from gateway.config.deployment import (
+    ApiKey,
+    ClientSecret,
+    DefaultIdentity,
+    FederatedToken,
+    ManagedIdentity,
+    StaticToken,
+)
 
 AT = "model_list[0].litellm_params"
 APPLICATION = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
@@ -32,17 +39,73 @@ def test_several_credentials_are_a_warning_that_says_which_one_is_used():
     ] == warnings({"azure_ad_token": "tok", **APPLICATION})
 
 
-@pytest.mark.parametrize("missing", APPLICATION)
+@pytest.mark.parametrize("missing", ["tenant_id", "client_id", "client_secret"])
 def test_an_application_needs_all_three_parts(missing):
     text = "is missing; tenant_id, client_id and client_secret belong together"
 
     assert [f"{AT}.{missing}: {text}"] == problems({"api_key": ..., **APPLICATION, missing: ...})
 
 
-def test_an_azure_member_never_takes_a_key_from_the_environment_by_itself():
-    environ = {"AZURE_API_KEY": "k", "OPENAI_API_KEY": "k", "AZURE_AD_TOKEN": "k"}
+ENVIRON = {"AZURE_API_KEY": "key", "OPENAI_API_KEY": "other", "AZURE_AD_TOKEN": "token"}
 
-    assert DefaultIdentity() == member({"api_key": ...}, environ=environ).credential
+
+@pytest.mark.parametrize(
+    ("params", "environ", "expected"),
+    [
+        ({"api_key": ...}, ENVIRON, ApiKey("key")),
+        ({"api_key": ...}, {"AZURE_AD_TOKEN": "token", "AZURE_API_KEY": " "}, StaticToken("token")),
+        ({"api_key": ...}, {"OPENAI_API_KEY": "other"}, DefaultIdentity()),
+        ({}, ENVIRON, ApiKey("azure-key")),
+        ({"api_key": ..., "client_id": "c"}, ENVIRON, ManagedIdentity("c")),
+        ({"api_key": ..., **APPLICATION}, ENVIRON, ClientSecret("t", "c", "s")),
+    ],
+)
+def test_an_azure_members_own_credential_goes_before_the_environments(params, environ, expected):
+    assert expected == member(params, environ=environ).credential
+
+
+def test_a_key_of_the_environment_that_no_header_can_carry_is_refused():
+    assert [
+        "AZURE_API_KEY: AZURE_API_KEY holds characters that no header may carry; set it again"
+    ] == problems({"api_key": ...}, environ={"AZURE_API_KEY": "a b"})
+
+
+def test_a_client_id_alone_chooses_a_managed_identity():
+    params = {"api_key": ..., "client_id": "c", "azure_scope": "api://x"}
+    assert ManagedIdentity("c", "api://x") == member(params).credential
+
+
+FEDERATED = {"api_key": ..., "tenant_id": "t", "client_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("params", "environ"),
+    [
+        ({"federated_token_file": "/run/token"}, {}),
+        ({"azure_ad_token": "oidc/file//run/token"}, {}),
+        ({}, {"AZURE_FEDERATED_TOKEN_FILE": "/run/token"}),
+    ],
+)
+def test_an_application_may_sign_in_with_a_federated_token(params, environ):
+    found = member(FEDERATED | params, environ=environ).credential
+    assert FederatedToken("t", "c", "/run/token") == found
+
+
+def test_a_federated_token_needs_its_application_and_no_secret():
+    text = "is missing; tenant_id, client_id and federated_token_file belong together"
+    assert [f"{AT}.tenant_id: {text}", f"{AT}.client_id: {text}"] == problems(
+        {"api_key": ..., "federated_token_file": "/run/token"}
+    )
+    assert [f"{AT}.client_secret: stands beside a federated token; keep one of them"] == problems(
+        {"api_key": ..., **APPLICATION, "federated_token_file": "/run/token"}
+    )
+
+
+def test_the_address_may_come_from_the_environment():
+    found = member({"api_base": ...}, environ={"AZURE_API_BASE": "https://of-env.openai.azure.com/"})
+    assert found.targets["chat"].url.startswith("https://of-env.openai.azure.com/openai/")
+    (problem,) = problems({"api_base": ...}, environ={"AZURE_API_BASE": "http://of-env"})
+    assert problem.startswith("AZURE_API_BASE: the environment variable must begin with https://")
 
 
 def test_an_openai_member_takes_its_own_key_before_the_environment_s():
@@ -91,9 +154,10 @@ def test_an_openai_key_of_the_environment_that_no_header_can_carry_is_refused():
 
 
 def test_a_federated_token_reference_is_not_sent_as_a_token():
-    assert [
-        f"{AT}.azure_ad_token: federated tokens are not supported; give the token itself, or no credential at all"
-    ] == problems({"azure_ad_token": "oidc/github"})
+    (problem,) = problems({"azure_ad_token": "oidc/github"})
+    assert problem.startswith(
+        f"{AT}.azure_ad_token: of the federated tokens only oidc/file/PATH is supported"
+    )
 
 
 def test_a_tenant_that_would_change_the_sign_in_address_is_refused():

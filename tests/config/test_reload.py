@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from gateway.config.deployment import Config
+from gateway.config.merge import Part
 from gateway.config.problems import ConfigError
 from gateway.config.reload import RETRY_SECONDS, Reloader
 from gateway.config.sources import Document
@@ -34,7 +35,7 @@ class Bench:
             await self.gate.wait()
         if isinstance(text, Exception):
             raise text
-        return Document(text, f"version of {text}")
+        return Document((Part("", text),), f"version of {text}")
 
     def load(self, document):
         self.loads.append((document.text, threading.current_thread()))
@@ -53,7 +54,7 @@ class Bench:
 
     def begin(self, text):
         """A host began with this text."""
-        self.reloader.began_with(Document(text, f"version of {text}"), Config(models={}))
+        self.reloader.began_with(Document((Part("", text),), f"version of {text}"), Config(models={}))
 
     async def looks(self, count=1):
         """The state after so many looks."""

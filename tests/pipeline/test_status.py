@@ -49,7 +49,7 @@ class Bench:
         self.balancer = self.parts.balancer
         self.authenticator = Authenticator(self.parts.config, None)
         self.configuration = CONFIGURED
-        self.status = Status(self.balancer, self.parts.sharing, lambda: self.configuration)
+        self.status = Status(self.balancer, self.parts.sharing, lambda: self.configuration, None)
 
     def call(self, outcome, *, tried=("b",), tokens=50):
         choice = self.balancer.choose(self.group, Estimate(tokens, 0), tried, NOW)

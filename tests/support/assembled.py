@@ -74,5 +74,5 @@ class Assembled:
         async def current():
             return snapshot
 
-        status = Status(self.balancer, self.sharing, lambda: CONFIGURED)
+        status = Status(self.balancer, self.sharing, lambda: CONFIGURED, None)
         return Gateway(settings, current, status, clock=self.clock)

@@ -1,0 +1,44 @@
+"""All doubles together: a tenant, an identity, a vault, and the environment that leads a gateway to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.certificates import Authority, make_authority
+
+from .entra import EntraIssuer
+from .identity import ManagedIdentity
+from .vault import KeyVault
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Doubles that run."""
+
+    authority: Authority
+    identity: ManagedIdentity
+    vault: KeyVault
+    entra: EntraIssuer
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a function app with this identity and vault has."""
+        return {
+            **self.identity.environment,
+            **self.entra.environment,
+            "SSL_CERT_FILE": str(self.authority.file),
+            "KEY_VAULT_URL": self.vault.url,
+            "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        }
+
+
+@contextlib.contextmanager
+def running_cloud(folder: Path) -> Iterator[Cloud]:
+    """Run the doubles; certificates and keys lie in `folder`."""
+    authority = make_authority(folder)
+    tls = authority.server_context("127.0.0.1")
+    with ManagedIdentity() as identity, KeyVault(tls) as vault, EntraIssuer(tls) as entra:
+        yield Cloud(authority, identity, vault, entra)
