@@ -23,6 +23,11 @@ class UploadLimits:
         self.upload_timeout = upload_timeout
         self.held = 0
 
+    def check(self, size: int) -> None:
+        """Raise PayloadTooLarge where one body of `size` bytes is too large."""
+        if size > self.max_body:
+            raise PayloadTooLarge(f"The request body is larger than {self.max_body} bytes.")
+
     def hold(self) -> Upload:
         """A new upload that holds nothing yet. Release it when its body is no longer needed."""
         return Upload(self)
@@ -54,7 +59,8 @@ class Upload:
             # Transfer-Encoding beside Content-Length is refused by the HTTP server.
             if not declared.isascii() or not declared.isdigit():
                 raise BadRequest("The Content-Length header is not a number.")
-            self._grow(int(declared))
+            # Nothing is held for it yet: a promise of many bytes must not keep others out.
+            self._limits.check(int(declared))
         chunks = []
         size = 0
         patience = self._limits.upload_timeout
@@ -85,8 +91,7 @@ class Upload:
 
     def _grow(self, size: int) -> None:
         limits = self._limits
-        if size > limits.max_body:
-            raise PayloadTooLarge(f"The request body is larger than {limits.max_body} bytes.")
+        limits.check(size)
         if limits.held - self._size + size > limits.max_held:
             raise Overloaded(retry_after=1)
         limits.held += size - self._size
