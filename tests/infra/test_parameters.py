@@ -93,14 +93,14 @@ def test_what_the_types_know_is_refused_by_the_compiler(deployed, text):
         deployed(text)
 
 
-@pytest.mark.parametrize("name", ["main", "subscription"])
+@pytest.mark.parametrize("name", ["main", "subscription", "development"])
 def test_the_shipped_parameters_name_models_that_can_be_deployed(compiler, name):
     world = World(name, compiler.snapshot(INFRA / f"{name}.bicepparam"), dict)
 
     models = {
         found["properties"]["model"]["name"] for found in world.of("CognitiveServices/accounts/deployments")
     }
-    assert {"gpt-5.4-mini", "text-embedding-3-small"} == models
+    assert models - {"text-embedding-3-small"} == {"gpt-5.4-mini"}
     assert not [model for model in models if model.startswith(RETIRED)]
 
 
@@ -226,6 +226,14 @@ def test_deleted_names_are_brought_back_where_that_is_asked_for(world, compiler)
     assert all(account["properties"]["restore"] for account in restored.of("CognitiveServices/accounts"))
     assert all("recover" == vault["properties"]["createMode"] for vault in restored.of("KeyVault/vaults"))
     assert not re.search(r'"restore"|createMode', world("foundry").text)
+
+
+def test_a_development_gateway_can_be_taken_down_for_good(compiler):
+    world = World("development", compiler.snapshot(INFRA / "development.bicepparam"), dict)
+
+    (vault,) = world.of("KeyVault/vaults")
+    assert "enablePurgeProtection" not in vault["properties"]
+    assert 7 == vault["properties"]["softDeleteRetentionInDays"]
 
 
 def test_azd_makes_a_resource_group_and_the_same_in_it(compiler):
