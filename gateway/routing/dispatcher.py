@@ -42,7 +42,7 @@ BACKOFF_LONGEST = 8.0
 #: Shortest wait for room, in seconds.
 WAIT_SHORTEST = 0.01
 
-_RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED})
+_RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
 
 _log = logging.getLogger("gateway.upstream")
 

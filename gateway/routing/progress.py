@@ -100,8 +100,8 @@ def error_of(progress: Progress) -> GatewayError:
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
     last = progress.failures[-1]
-    if last.result is Result.TIMEOUT or last.status in {408, 504}:
+    if last.result in {Result.TIMEOUT, Result.ABORTED} or last.status in {408, 504}:
         return UpstreamTimeout()
-    if last.result in {Result.UNREACHABLE, Result.TORN} or last.status == 503:
+    if last.result in {Result.UNREACHABLE, Result.TORN, Result.LOCAL} or last.status == 503:
         return UpstreamUnavailable(retry_after=last.outcome.retry_after)
     return UpstreamFailed()

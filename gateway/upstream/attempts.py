@@ -16,6 +16,7 @@ from gateway.telemetry.record import Record
 from gateway.upstream import credentials
 from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
+from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.replies import Answer, StreamedAnswer, receive
 from gateway.upstream.verdicts import AttemptFailed
@@ -52,6 +53,7 @@ class Attempts:
         record.attempts += 1
         loop = asyncio.get_running_loop()
         started = loop.time()
+        lost = self._upstream.lost()
         exchange: Exchange | None = None
         answer: Answer | None = None
         try:
@@ -61,7 +63,11 @@ class Attempts:
                 answer = await receive(
                     exchange, call, deployment, hide_usage=sent.hide_usage, now=self._clock()
                 )
+        except LocalFault as error:
+            raise AttemptFailed(Outcome(Result.LOCAL, error="local fault")) from error
         except (TooSlow, TimeoutError) as error:
+            if self._upstream.excuses(lost, loop.time() - started):
+                raise AttemptFailed(Outcome(Result.ABORTED, error="loop stood still")) from error
             raise AttemptFailed(Outcome(Result.TIMEOUT, error="timeout")) from error
         except Torn as error:
             raise AttemptFailed(Outcome(Result.TORN, error="torn")) from error

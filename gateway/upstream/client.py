@@ -12,6 +12,7 @@ from functools import lru_cache
 import httpx
 
 from gateway import __version__
+from gateway.upstream.transport import PooledTransport
 
 #: Seconds to connect, TLS included.
 CONNECT_TIMEOUT = 5.0
@@ -74,13 +75,14 @@ class Exchange:
 class Upstream:
     """Sends requests over one pool of connections."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: PooledTransport) -> None:
         self._transport = transport
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, silence: float) -> Exchange:
         """Send a JSON body and return the reply when its headers have come.
 
-        `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow.
+        `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow, and
+        LocalFault where the failure is this process's own.
         """
         parsed = _url(url)
         own = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -100,6 +102,17 @@ class Upstream:
             raise TooSlow from error
         except httpx.TransportError as error:
             raise Torn from error
+
+    def lost(self) -> float:
+        """Seconds that the event loop has not run so far, while requests were under way."""
+        return self._transport.lost()
+
+    def excuses(self, lost_before: float, seconds: float) -> bool:
+        """Whether a time-out after `seconds` says nothing of upstream, because the loop did not run.
+
+        `lost_before` is `lost()` at the beginning of those seconds.
+        """
+        return self._transport.excuses(lost_before, seconds)
 
     async def close(self) -> None:
         """Close the pool."""

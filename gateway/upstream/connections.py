@@ -12,20 +12,24 @@ when its last reply came to its proper end; a reply that breaks off is never tak
 from __future__ import annotations
 
 import asyncio
-import ssl
-from typing import NamedTuple, cast
+import select
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-#: Seconds an idle connection is kept. Azure's front ends close theirs later, so that a request hardly
-#: ever meets a connection that is being closed from the other side.
-IDLE_SECONDS = 30.0
+from gateway.upstream.local import LoopWatch
+
 #: Bytes of a reply that may wait here to be read before the sender is slowed down.
 HIGH_WATER = 256 * 1024
 #: Request bodies above this size are not copied to be sent in one piece with their head.
 ONE_PIECE = 64 * 1024
-#: Bytes of a reply after which its head must have ended.
+#: Most bytes of a reply's head, interim heads included, and of what is neither head nor body: trailers, and
+#: all that stands between two pieces of a body.
 MAX_HEAD = 64 * 1024
+
+
+#: Windows has none.
+_poll = getattr(select, "poll", None)
 
 
 class Origin(NamedTuple):
@@ -40,16 +44,55 @@ class Broken(Exception):
     """The connection was lost, or what came on it was no HTTP."""
 
 
+class Unanswered(Broken):
+    """The connection was lost before a byte of the reply came."""
+
+
 class Silent(Exception):
     """Nothing came for too long."""
+
+
+class Keeper(Protocol):
+    """Who keeps connections: the pool."""
+
+    loop: asyncio.AbstractEventLoop
+    watch: LoopWatch
+
+    def opened(self, connection: Connection) -> None:
+        """A connection came about."""
+
+    def give(self, place: Origin, connection: Connection) -> None:
+        """A connection is free again."""
+
+    def closed(self, place: Origin, connection: Connection) -> None:
+        """A connection is closed."""
 
 
 class Incoming:
     """A reply as it comes in. The parser calls the `on_` methods."""
 
     __slots__ = (
-        "_connection", "_error", "_head_size", "_last", "_loop", "_paused", "_pieces", "_silence",
-        "_size", "_timer", "_waiter", "complete", "headers", "reusable", "status",
+        "_connection",
+        "_error",
+        "_head_size",
+        "_last",
+        "_loop",
+        "_lost",
+        "_moved",
+        "_paused",
+        "_pieces",
+        "_silence",
+        "_size",
+        "_timer",
+        "_trailer_size",
+        "_unread",
+        "_waiter",
+        "_watch",
+        "began",
+        "complete",
+        "headers",
+        "reusable",
+        "status",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, silence: float) -> None:
@@ -59,15 +102,24 @@ class Incoming:
         self._silence = silence
         self._last = self._loop.time()
         self._timer = self._loop.call_at(self._last + silence, self._check)
+        self._watch = connection.watch
+        self._watch.begin()
+        self._lost = self._watch.lost()
         self._pieces: list[bytes] = []
         self._size = 0
         self._head_size = 0
+        self._trailer_size = 0
+        #: Bytes since the last piece of the body, and whether there has been one in what is being parsed.
+        self._unread = 0
+        self._moved = False
         self._paused = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
+        #: Whether a byte of it has come.
+        self.began = False
         #: Whether the connection may carry another exchange after this reply.
         self.reusable = False
 
@@ -105,6 +157,7 @@ class Incoming:
         if self.complete or self._error is not None:
             return
         self._timer.cancel()
+        self._watch.end()
         self._error = error
         self.arrived()
 
@@ -113,24 +166,44 @@ class Incoming:
         names = {name.lower() for name, _ in self.headers}
         if self.status and not names & {b"content-length", b"transfer-encoding"}:
             self._finish()
-        self.fail(Broken("closed by upstream"))
+        self.break_off("closed by upstream")
 
-    def check_head(self, size: int) -> None:
-        """Note that `size` bytes were parsed. Raises Broken when the head does not end."""
+    def break_off(self, reason: str) -> None:
+        """The connection is gone."""
+        self.fail(Broken(reason) if self.began else Unanswered(reason))
+
+    @property
+    def head_room(self) -> int:
+        """How many bytes the head may still have, while it is not complete."""
+        return MAX_HEAD - self._head_size
+
+    def parsed(self, size: int) -> None:
+        """Note that `size` bytes were parsed. Raises Broken where the head or a trailer does not end."""
         if not self.status:
             self._head_size += size
-            if self._head_size > MAX_HEAD:
+            if self._head_size >= MAX_HEAD:
                 raise Broken("head too large")
+        elif self._moved:
+            self._moved = False
+            self._unread = 0
+        elif not self.complete:
+            self._unread += size
+            if self._unread > MAX_HEAD:
+                raise Broken("trailer too large")
 
     def on_message_begin(self) -> None:
         """A reply begins; a second one answers nothing."""
         if self.complete:
-            raise ValueError("more than one reply")
+            raise Broken("more than one reply")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header (or a trailer, which is passed over)."""
         if not self.status:
             self.headers.append((name, value))
+            return
+        self._trailer_size += len(name) + len(value) + 4
+        if self._trailer_size > MAX_HEAD:
+            raise Broken("trailer too large")
 
     def on_headers_complete(self) -> None:
         """The head is there; an interim one (1xx) only announces another."""
@@ -142,6 +215,7 @@ class Incoming:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        self._moved = True
         self._pieces.append(body)
         self._size += len(body)
         if self._size > HIGH_WATER and not self._paused:
@@ -158,6 +232,7 @@ class Incoming:
     def _finish(self) -> None:
         self.complete = True
         self._timer.cancel()
+        self._watch.end()
 
     async def _next(self) -> None:
         if self._error is not None:
@@ -173,6 +248,11 @@ class Incoming:
         """Runs when the silence may have lasted too long; counts only while somebody waits."""
         due = self._last + self._silence
         now = self._loop.time()
+        if (lost := self._watch.lost()) > self._lost:
+            # The loop stood still, and what came meanwhile may not have been read: it gets that time again.
+            self._timer = self._loop.call_at(now + min(lost - self._lost, self._silence), self._check)
+            self._lost = lost
+            return
         if now >= due and self._waiter is not None:
             self.fail(Silent())
             self._connection.abort()
@@ -183,14 +263,16 @@ class Incoming:
 class Connection(asyncio.Protocol):
     """One connection. `pool` gets it back after each complete reply."""
 
-    def __init__(self, pool: Pool, place: Origin) -> None:
+    def __init__(self, pool: Keeper, place: Origin) -> None:
         self.loop = pool.loop
+        self.watch = pool.watch
         self.idle_since = 0.0
         self._pool = pool
         self._place = place
         self._transport: asyncio.Transport
         self._incoming: Incoming | None = None
         self._parser: httptools.HttpResponseParser
+        self._descriptor = -1
 
     def exchange(self, head: bytes, body: bytes, silence: float) -> Incoming:
         """Send a request; the reply comes in as the result."""
@@ -207,6 +289,15 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether another request can be sent."""
         return not self._transport.is_closing()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come that the loop has not seen; on an idle connection that is its end."""
+        if _poll is None:
+            return True
+        poll = _poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return not poll.poll(0)
 
     def parsed_status(self) -> int:
         """The status of the head that was just parsed."""
@@ -235,6 +326,8 @@ class Connection(asyncio.Protocol):
         """Connected (asyncio)."""
         # By what it can do: no two loops share a class of transports.
         self._transport = cast("asyncio.Transport", transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came (asyncio)."""
@@ -243,9 +336,16 @@ class Connection(asyncio.Protocol):
             # An answer to nothing, or the end of an answer that nobody waits for any more.
             self._transport.abort()
             return
+        incoming.began = True
         try:
+            if not incoming.status and len(data) > incoming.head_room:
+                # Not more than a head may have, so that the parser never holds more of it.
+                room = incoming.head_room
+                self._parser.feed_data(data[:room])
+                incoming.parsed(room)
+                data = data[room:]
             self._parser.feed_data(data)
-            incoming.check_head(len(data))
+            incoming.parsed(len(data))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Broken) as error:
             # A reply that is complete stays so, whatever follows it.
             self._incoming = None
@@ -257,14 +357,14 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed by the other side, or by a fault (asyncio)."""
-        self._pool.forget(self._place, self)
+        self._pool.closed(self._place, self)
         incoming, self._incoming = self._incoming, None
         if incoming is None:
             return
         if exc is None:
             incoming.ended()
         else:
-            incoming.fail(Broken(str(exc)))
+            incoming.break_off(str(exc))
         incoming.arrived()
 
     def _release(self, *, reusable: bool) -> None:
@@ -276,51 +376,3 @@ class Connection(asyncio.Protocol):
             self._pool.give(self._place, self)
         else:
             self._transport.close()
-
-
-class Pool:
-    """Idle connections by place. Bound to the loop it is made on."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._idle: dict[Origin, list[Connection]] = {}
-        self._tls: ssl.SSLContext | None = None
-
-    def take(self, place: Origin) -> Connection | None:
-        """An idle connection: the one used last, which is the likeliest to be alive."""
-        idle = self._idle.get(place)
-        oldest = self.loop.time() - IDLE_SECONDS
-        while idle:
-            connection = idle.pop()
-            if connection.usable and connection.idle_since > oldest:
-                return connection
-            connection.abort()
-        return None
-
-    async def connect(self, place: Origin) -> Connection:
-        """A new connection. Raises OSError, and UnicodeError for a name that no host can have."""
-        if place.secure and self._tls is None:
-            self._tls = ssl.create_default_context()
-        _, protocol = await self.loop.create_connection(
-            lambda: Connection(self, place),
-            place.host,
-            place.port,
-            ssl=self._tls if place.secure else None,
-        )
-        return protocol
-
-    def give(self, place: Origin, connection: Connection) -> None:
-        """Take a connection back."""
-        self._idle.setdefault(place, []).append(connection)
-
-    def forget(self, place: Origin, connection: Connection) -> None:
-        """A connection is closed."""
-        idle = self._idle.get(place)
-        if idle and connection in idle:
-            idle.remove(connection)
-
-    def close(self) -> None:
-        """Close all idle connections."""
-        for idle in self._idle.values():
-            for connection in list(idle):
-                connection.abort()

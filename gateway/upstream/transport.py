@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import httpx
 
-from gateway.upstream.connections import Broken, Connection, Incoming, Origin, Pool, Silent
+from gateway.upstream.connections import Broken, Connection, Incoming, Origin, Silent, Unanswered
+from gateway.upstream.pool import Pool
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -24,26 +25,38 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Send `request` and return as soon as the reply's head is there.
 
         Timeouts are read from the request's "timeout" extension: `connect` (TLS included) and `read` (the
-        longest silence), in seconds. Raises httpx.TransportError's subclasses.
+        longest silence), in seconds. Raises httpx.TransportError's subclasses, and LocalFault.
+
+        A kept connection that turns out to be closed, without a byte of a reply, is no attempt: the request
+        is sent again, once, on a new one. Upstream may close idle connections at any time (RFC 9112, 9.3.1).
         """
         timeout = request.extensions["timeout"]
         pool = self._pool
         if pool is None or pool.loop is not asyncio.get_running_loop():
             pool = self._pool = Pool()
         place = _place(request.url)
-        connection = pool.take(place) or await _connect(pool, place, timeout["connect"])
         lines = b"".join([b"%b: %b\r\n" % pair for pair in request.headers.raw])
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.url.raw_path, lines)
         body = b"".join([chunk async for chunk in request.stream])  # type: ignore[union-attr]
-        incoming = connection.exchange(head, body, timeout["read"])
+        kept = pool.take(place)
+        if kept is not None:
+            try:
+                return await _reply(kept.exchange(head, body, timeout["read"]))
+            except Unanswered:
+                pool.review(place)
+        connection = await _connect(pool, place, timeout["connect"])
         try:
-            await incoming.head()
-        except BaseException as error:
-            incoming.close()
-            if isinstance(error, Silent | Broken):
-                raise _translated(error) from error
-            raise
-        return httpx.Response(incoming.status, headers=incoming.headers, stream=_Stream(incoming))
+            return await _reply(connection.exchange(head, body, timeout["read"]))
+        except Unanswered as error:
+            raise _translated(error) from error
+
+    def lost(self) -> float:
+        """Seconds that the event loop has not run so far, while requests were under way."""
+        return 0.0 if self._pool is None else self._pool.watch.lost()
+
+    def excuses(self, lost_before: float, seconds: float) -> bool:
+        """As `Upstream.excuses`."""
+        return self._pool is not None and self._pool.watch.excuses(lost_before, seconds)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -76,10 +89,21 @@ class _Stream(httpx.AsyncByteStream):
         self._incoming.close()
 
 
+async def _reply(incoming: Incoming) -> httpx.Response:
+    """The reply, as soon as its head is there. Raises Unanswered, and httpx.TransportError's subclasses."""
+    try:
+        await incoming.head()
+    except BaseException as error:
+        incoming.close()
+        if isinstance(error, Silent | Broken) and not isinstance(error, Unanswered):
+            raise _translated(error) from error
+        raise
+    return httpx.Response(incoming.status, headers=incoming.headers, stream=_Stream(incoming))
+
+
 async def _connect(pool: Pool, place: Origin, seconds: float) -> Connection:
     try:
-        async with asyncio.timeout(seconds):
-            return await pool.connect(place)
+        return await pool.connect(place, seconds)
     except TimeoutError as error:
         raise httpx.ConnectTimeout(str(error)) from error
     except (OSError, UnicodeError) as error:

@@ -61,13 +61,22 @@ MOVES_ON = {
 }
 
 
+def sent(fault):
+    """The requests that a pair of deployments may see.
+
+    A kept connection that ends without a byte of a reply is replaced by a new one, within the same attempt.
+    """
+    return [[1, 1], [2, 1]] if "reset" in fault else [[1, 1]]
+
+
 @pytest.mark.parametrize("name", MOVES_ON)
 def test_the_next_deployment_answers_when_the_first_cannot(gateway, pool, name):
     model = pool.pair(MOVES_ON[name] | {"times": 0})
 
     answer = chat(gateway.port, model.name)
 
-    assert (200, [1, 1]) == (answer.status, pool.counts(model))
+    assert 200 == answer.status
+    assert pool.counts(model) in sent(MOVES_ON[name])
     line = gateway.lines(answer.headers["x-request-id"])[0]
     assert (f"{model.name}#2", 2) == (line["deployment"], line["attempts"])
 
@@ -89,7 +98,8 @@ def test_a_stream_moves_on_before_its_first_byte(gateway, pool, name):
 
     answer = chat(gateway.port, model.name, stream=True)
 
-    assert (200, [1, 1], "[DONE]") == (answer.status, pool.counts(model), answer.events[-1])
+    assert (200, "[DONE]") == (answer.status, answer.events[-1])
+    assert pool.counts(model) in sent(IN_STREAMS[name])
 
 
 @pytest.mark.parametrize("how", ["reset", "eof", "end"])
@@ -205,7 +215,7 @@ def test_a_lone_deployment_that_is_limited_is_not_called_until_its_time_is_up(ga
 
 
 def test_a_lone_deployment_is_tried_again_with_backoff(gateway, pool):
-    faults = [{"status": 500}, {"reset": "request"}, {"preset": "timeout"}]
+    faults = [{"status": 500}, {"cut": {"after": 50, "how": "reset"}}, {"preset": "timeout"}]
     models = [pool.solo(fault | {"times": 2}) for fault in faults] + [pool.solo({"status": 500, "times": 0})]
 
     with ThreadPoolExecutor() as side_by_side:

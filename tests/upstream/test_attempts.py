@@ -1,6 +1,7 @@
 """One try of one deployment, on real sockets: an answer, or what the ledgers learn of its failure."""
 
 import asyncio
+import time
 from typing import NamedTuple
 
 import pytest
@@ -156,6 +157,23 @@ def test_what_cannot_be_connected_to_is_unreachable():
     made, record, _ = tried(url=f"http://127.0.0.1:{closed_port()}")
 
     assert (Failed(Outcome(Result.UNREACHABLE, error="unreachable")), 1) == (made, record.attempts)
+
+
+def test_a_fault_of_this_process_is_told_apart(monkeypatch):
+    monkeypatch.setattr("gateway.upstream.names.MAX_LOOKUPS", 0)
+    made, record, _ = tried(HANG)
+
+    assert (Failed(Outcome(Result.LOCAL, error="local fault")), 1) == (made, record.attempts)
+
+
+def test_a_timeout_of_which_the_loop_stood_still_says_nothing_of_upstream():
+    async def stall(writer):
+        time.sleep(0.6)
+        await asyncio.sleep(60)
+
+    made, _, _ = tried(stall, timeout=0.4)
+
+    assert Failed(Outcome(Result.ABORTED, error="loop stood still")) == made
 
 
 @pytest.mark.parametrize(

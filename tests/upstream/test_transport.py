@@ -12,6 +12,7 @@ from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 
 from gateway.upstream import client as upstream
 from gateway.upstream import connections
+from gateway.upstream import pool as pool_module
 from gateway.upstream.client import TooSlow, Unreachable, Upstream
 from gateway.upstream.transport import PooledTransport
 from simulator.testing import closed_port
@@ -304,7 +305,7 @@ def test_an_idle_connection_that_upstream_closed_is_not_used():
 
 
 def test_a_connection_that_was_idle_too_long_is_not_used(monkeypatch):
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.05)
 
     async def test(pool, server):
         await whole(pool, server)

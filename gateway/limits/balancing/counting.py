@@ -33,7 +33,7 @@ _CROWD = 10
 #: The generation of calls that do not go where the configuration in force says.
 _EARLIER = -1
 #: Upstream refused, or never saw the call: it has charged nothing.
-_GIVEN_BACK = frozenset({Result.LIMITED, Result.UNREACHABLE})
+_GIVEN_BACK = frozenset({Result.LIMITED, Result.UNREACHABLE, Result.LOCAL})
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class Counting:
             self._limited(reservation, outcome, now)
         elif result is Result.OPERATION:
             self._unable(reservation, now)
-        elif result is not Result.ABORTED:
+        elif result not in {Result.ABORTED, Result.LOCAL}:
             self._failed(reservation, result, now)
         elif reservation.answered:
             member.health.succeeded()

@@ -27,7 +27,9 @@ class Result(Enum):
     OPERATION = auto()
     #: Another 4xx: the request is wrong.
     CALLER = auto()
-    #: The client left.
+    #: This process made no connection (no descriptor, no resolver): upstream charged nothing.
+    LOCAL = auto()
+    #: The client left, or this process stood still until the attempt's time was over.
     ABORTED = auto()
 
 

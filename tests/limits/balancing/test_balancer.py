@@ -30,7 +30,7 @@ def test_a_reservation_is_given_back_on_429_and_connection_errors_only(result):
     place = instance.send(NOW, 100)
     end(instance, place, result)
     end(instance, place, result)
-    kept = 0 if result in {Result.LIMITED, Result.UNREACHABLE} else 100
+    kept = 0 if result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL} else 100
 
     assert kept == instance.charge("a", NOW)
     reader = Instance(deployment("a", tpm=1000), name="reader")
@@ -77,6 +77,7 @@ def test_a_call_never_sent_leaves_no_trace():
         (Result.SUCCESS, 30),
         (Result.LIMITED, 0),
         (Result.UNREACHABLE, 0),
+        (Result.LOCAL, 0),
         (Result.TORN, 0),
         (Result.FAILED, 0),
         (Result.OPERATOR, 0),
@@ -151,6 +152,15 @@ def test_calls_that_fail_together_bring_about_one_rest(result, cooldown, count):
         end(instance, place, result, NOW + 1)
 
     assert cooldown == instance.choose(NOW + 1).wait.seconds
+
+
+@pytest.mark.parametrize("result", [Result.LOCAL, Result.ABORTED])
+def test_what_failed_here_rests_no_deployment(result):
+    instance = Instance(deployment("a"))
+    for _ in range(20):
+        end(instance, instance.send(NOW), result, NOW + 1)
+
+    assert instance.choose(NOW + 1).deployment is not None
 
 
 def test_two_probes_that_fail_lengthen_a_rest_once():
@@ -519,7 +529,7 @@ def test_after_quiescence_rows_sum_up_to_what_was_sent_and_not_refused(seed, cou
             owner, place = flying.pop(rng.randrange(len(flying)))
             result = rng.choice(list(Result))
             end(owner, place, result, now)
-            if result in {Result.LIMITED, Result.UNREACHABLE} and owner in instances:
+            if result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL} and owner in instances:
                 kept[name(owner)] -= place.tokens
         elif step < 0.9:
             for row in instance.balancer.rows(now):

@@ -261,7 +261,7 @@ def test_whatever_changes_each_call_ends_by_its_own_configuration(seed):
             for reservation in reservations:
                 result = chance.choice(list(Result))
                 balancer.settle(reservation, Outcome(result, 3, 4), now)
-                charged -= result in {Result.LIMITED, Result.UNREACHABLE}
+                charged -= result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL}
             balancer.remaining(mine, now)
         else:
             if step < 0.7 or not under_way:
