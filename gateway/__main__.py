@@ -1,4 +1,4 @@
-"""The command line, `python -m gateway`: serve, check, keys."""
+"""The command line, `python -m gateway`: serve, check, keys, config."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     checking = commands.add_parser("check", help="list what is wrong with a configuration")
     checking.add_argument("file", metavar="FILE")
     checking.add_argument("--allow-anonymous", action="store_true", help="as for serve")
+    checking.add_argument(
+        "--resolve",
+        action="store_true",
+        help="read the secrets it refers to from KEY_VAULT_URL, and ask for a token with each credential",
+    )
+    _add_config(commands.add_parser("config", help="write, read or compare the configuration in a vault"))
     keys = commands.add_parser("keys", help="make a key for a client, or hash one")
     actions = keys.add_subparsers(dest="action", required=True)
     making = actions.add_parser("new", help="print a new key, once, and its hash for the configuration")
@@ -40,26 +46,55 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "keys":
         return _keys(options)
-    overrides = {}
-    if options.allow_anonymous:
-        overrides["GATEWAY_ALLOW_ANONYMOUS"] = "1"
-    source = options.file if options.command == "check" else options.config
-    if source is not None:
-        overrides["GATEWAY_CONFIG"] = source
     try:
         settings = process.read(
-            {**os.environ, **overrides}, reply_timeout=REPLY_TIMEOUT, reload_seconds=RELOAD_SECONDS
+            {**os.environ, **_overrides(options)}, reply_timeout=REPLY_TIMEOUT, reload_seconds=RELOAD_SECONDS
         )
+        if options.command == "config":
+            from gateway.cli import config  # noqa: PLC0415  `--help` needs none of it
+
+            file, now = getattr(options, "file", None), getattr(options, "now", False)
+            return config.run(settings, options.action, name=options.name, file=file, now=now)
         if options.command == "check":
             from gateway.cli import check  # noqa: PLC0415  `--help` needs none of it
 
-            return check.run(settings)
+            return check.run(settings, resolve=options.resolve)
         from gateway.cli import serve  # noqa: PLC0415  as above
 
         return serve.run(settings, options.host, options.port)
     except (ConfigError, SettingsError) as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 1
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    texts = {
+        "push": "validate a file together with what else the vault has, and write it",
+        "pull": "print what the vault has",
+        "diff": "say what a file would change: members, clients, limits",
+    }
+    for name, text in texts.items():
+        action = actions.add_parser(name, help=text)
+        if name != "pull":
+            action.add_argument("file", metavar="FILE")
+        action.add_argument("--vault", metavar="URL", help="the vault (default: the setting KEY_VAULT_URL)")
+        action.add_argument("--name", metavar="SECRET", help="the secret (default: gateway-config)")
+        if name == "push":
+            action.add_argument("--now", action="store_true", help="let all instances read it now")
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, str]:
+    """The settings that flags stand for."""
+    found = {}
+    if getattr(options, "allow_anonymous", False):
+        found["GATEWAY_ALLOW_ANONYMOUS"] = "1"
+    source = {"serve": "config", "check": "file"}.get(options.command)
+    if source is not None and getattr(options, source) is not None:
+        found["GATEWAY_CONFIG"] = getattr(options, source)
+    if getattr(options, "vault", None) is not None:
+        found["KEY_VAULT_URL"] = options.vault
+    return found
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -180,8 +180,7 @@ class Root:
 
 def _quiet_sdks() -> None:
     """Keep Azure's SDKs from logging every request, which the worker's root logger would pass on."""
-    for name in ("azure.core", "azure.identity"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("azure.core").setLevel(logging.WARNING)
 
 
 def _store(settings: Settings, tokens: EntraTokens) -> Store:

@@ -167,6 +167,8 @@ async def _retire(entry: _Entry) -> None:
 def _credential(identity: TokenIdentity, verify: str | None) -> AsyncTokenCredential:
     from azure.identity import aio  # noqa: PLC0415  see the module's docstring
 
+    # It warns in the issuer's own words, which may repeat a secret. What failed is told here.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     options: dict[str, Any] = {} if verify is None else {"connection_verify": verify}
     match identity:
         case ClientSecret(tenant_id, client_id, client_secret):

@@ -84,7 +84,7 @@ def _from_environment(reading: Reading) -> Credential | None:
         value = reading.environ.get(name, "").strip()
         if value:
             _check_header_safe(value, name, (name,), reading.problems)
-            return kind(value)
+            return kind(value, origin=name)
     return None
 
 
@@ -96,12 +96,13 @@ def openai_credential(params: Params, path: Path, reading: Reading) -> Credentia
                 (*path, name), "must not be given for an OpenAI member, which takes api_key only; remove it"
             )
     at_key = (*path, "api_key")
-    key = params.api_key or reading.environ.get("OPENAI_API_KEY", "").strip()
+    own = params.api_key
+    key = own or reading.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
         reading.problems.add(at_key, "is missing; give it here or set OPENAI_API_KEY")
     else:
         _check_header_safe(key, "OPENAI_API_KEY", at_key, reading.problems)
-    return ApiKey(key, reading.references.get(at_key))
+    return ApiKey(key, reading.references.get(at_key), origin="api_key" if own else "OPENAI_API_KEY")
 
 
 def _check_header_safe(value: str, name: str, path: Path, problems: Problems) -> None:

@@ -24,6 +24,8 @@ class ApiKey:
     key: str = field(repr=False)
     #: The vault's secret that it was read from, if any.
     secret: str | None = None
+    #: The key of the configuration, or the environment variable, that gives it.
+    origin: str = field(default="api_key", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class StaticToken:
     token: str = field(repr=False)
     #: As for a key.
     secret: str | None = None
+    origin: str = field(default="azure_ad_token", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,9 @@ class _Resolver:
             )
             return PLACEHOLDER
         text = self._environ.get(name)
+        if text is None and self._secrets is not None and self._secrets.elsewhere:
+            self._problems.settle(path)
+            return PLACEHOLDER
         if text is None:
             self._problems.add(
                 path, f"environment variable {name} is not set; set it, or write the value here"

@@ -47,10 +47,14 @@ class SecretValues:
     failed: Mapping[str, str] = field(default_factory=dict)
     #: References are accepted without a look at the vault: for checks of a document alone.
     unread: bool = False
+    #: So are environment variables that are not set here: the document is used elsewhere.
+    elsewhere: bool = False
 
 
 #: For checks that never call the vault.
 UNREAD = SecretValues(unread=True)
+#: For documents of a gateway that runs in another environment.
+ELSEWHERE = SecretValues(unread=True, elsewhere=True)
 
 
 def secret_name(reference: str) -> str | None:

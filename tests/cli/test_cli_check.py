@@ -49,7 +49,7 @@ def check(tmp_path):
 
 
 def test_a_valid_configuration_is_exit_code_0(check):
-    assert (0, "The configuration is valid.\n") == check(GOOD, SOME_KEY="x")
+    assert (0, "gpt-4o#1: api_key\nThe configuration is valid.\n") == check(GOOD, SOME_KEY="x")
 
 
 def test_every_problem_is_printed_with_its_path(check):
