@@ -225,6 +225,7 @@ type operator = {
 @description('Settings of the gateway (docs/configuration.md, "Settings") that differ from their defaults. What the template sets itself, secrets, and what only the embedded host reads are not among them.')
 @sealed()
 type settings = {
+  GATEWAY_REFRESH_SECONDS: string?
   GATEWAY_MAX_BODY_BYTES: string?
   GATEWAY_MAX_HELD_BYTES: string?
   GATEWAY_UPLOAD_TIMEOUT: string?

@@ -2,9 +2,10 @@
 
     scripts/prove --location swedencentral
 
-It shows that Azure accepts the templates, that new roles reach the app in time, that the remote build installs
-the lock, that a second run leaves the callers alone, and that names are free again; and it tells how long each
-step takes. It costs a few cents and 15 to 30 minutes. It was written without Azure at hand and never run there.
+It shows that Azure accepts the templates, that new roles reach the app in time, that the remote build
+takes the lock, that a second run leaves the callers alone, and that names are free again; and it tells
+how long each step takes. It costs a few cents and 15 to 30 minutes. It was written without Azure at hand
+and never run there.
 """
 
 from __future__ import annotations
