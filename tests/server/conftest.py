@@ -18,7 +18,19 @@ def functions_host():
         yield host
 
 
-@pytest.fixture(params=["embedded", "functions"])
+@pytest.fixture(scope="session")
+def embedded_asyncio_host():
+    with start_embedded_host(SAMPLE_APP, loop="asyncio") as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def functions_asyncio_host():
+    with start_functions_host(SAMPLE_APP, loop="asyncio") as host:
+        yield host
+
+
+@pytest.fixture(params=["embedded", "functions", "embedded_asyncio", "functions_asyncio"])
 def host(request) -> Server:
-    """The sample app on each host in turn."""
+    """The sample app on each host and each event loop in turn; on uvloop where none is named."""
     return request.getfixturevalue(f"{request.param}_host")

@@ -1,4 +1,4 @@
-"""The same scenarios on the embedded host and on the real Functions runtime, with the same results."""
+"""The same scenarios on the embedded host and on the real Functions runtime, on each loop, with the same results."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import pytest
 
 from support.processes import ROOT, Server, started
 
+WITHOUT_UVLOOP = Path(__file__).parent / "without_uvloop"
 PROGRAMS = ROOT / "tests" / "server"
 
 
@@ -41,8 +42,14 @@ def start_embedded_host(
     port: int = 0,
     grace_seconds: float = 5,
     python: str = sys.executable,
+    loop: str = "uvloop",
 ) -> Iterator[Server]:
-    """Serve `app_dir`/function_app.py in the embedded host; `env` is its environment."""
+    """Serve `app_dir`/function_app.py in the embedded host; `env` is its environment.
+
+    It takes uvloop where that is installed; for "asyncio" it finds none.
+    """
+    if loop == "asyncio":
+        env = {"PYTHONPATH": str(WITHOUT_UVLOOP)} | dict(env or {})
     command = [
         python,
         str(PROGRAMS / "embedded_host.py"),

@@ -1,0 +1,1 @@
+raise ImportError("as where uvloop is not installed")
