@@ -47,7 +47,7 @@ fix: $(VENV)/ready ## Format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-infra: $(VENV)/ready ## Build and lint the templates of infra/ and check what they would deploy; needs a Bicep compiler
+infra: setup ## Build and lint the templates of infra/ and check what they would deploy; needs a Bicep compiler
 	@$(PYTEST) tests/infra
 
 package: $(VENV)/ready ## Make what is deployed, with its bill of materials, in dist/

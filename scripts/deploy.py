@@ -297,8 +297,8 @@ The gateway: {gateway["endpoint"]}/v1
     -H "Content-Type: application/json" \\
     -d '{{"model": "gpt-5.4-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
-Next: more clients and their limits, in the secret gateway-clients of the vault {gateway["keyVaultName"]};
-routing in its secret gateway-config (docs/configuration.md). Code alone: scripts/deploy --code-only.""")
+Next: clients with keys and limits of their own (`python -m gateway keys new`, then `config push` to the vault
+{gateway["keyVaultName"]}): docs/deployment.md. Routing: docs/configuration.md. Code alone: --code-only.""")
 
 
 if __name__ == "__main__":
