@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless test check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/ready $(FUNCTIONS_VENV)/ready ## Create the environments that all targets use
 
@@ -27,6 +27,9 @@ $(FUNCTIONS_VENV)/ready: requirements.txt requirements-worker.txt scripts/venv.s
 
 run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEWAY_CONFIG=FILE), on PORT
 	@$(BIN)/python scripts/run.py --port $(PORT)
+
+run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity and Entra ID are doubles
+	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python

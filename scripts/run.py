@@ -46,7 +46,9 @@ def main() -> int:
         simulator, url = start_simulator()
         environment |= {"SIMULATOR_URL": url, "SIMULATOR_OPENAI_URL": f"{url}/v1"}
     try:
-        return run_gateway(environment, port, demo=simulator is not None)
+        python, url = os.path.relpath(sys.executable), f"http://127.0.0.1:{port}"
+        demo = "" if simulator is None else SNIPPETS.format(url=url, python=python)
+        return run_gateway(environment, port, demo)
     finally:
         if simulator is not None:
             simulator.terminate()
@@ -63,16 +65,15 @@ def start_simulator() -> tuple[subprocess.Popen[str], str]:
     return process, line.split()[-1]
 
 
-def run_gateway(environment: dict[str, str], port: int, *, demo: bool) -> int:
-    """Serve, and say how to call it once it answers."""
+def run_gateway(environment: dict[str, str], port: int, snippets: str) -> int:
+    """Serve, and print `snippets`, if there are any, once it answers."""
     command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
     # Ctrl-C reaches the gateway by itself, which then takes its time; a SIGTERM to this process is passed on.
     signal.signal(signal.SIGINT, lambda *_: None)
     gateway = subprocess.Popen(command, cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: gateway.terminate())
-    url = f"http://127.0.0.1:{port}"
-    if demo and wait_until_ready(url, gateway):
-        print(SNIPPETS.format(url=url, python=os.path.relpath(sys.executable)), flush=True)
+    if snippets and wait_until_ready(f"http://127.0.0.1:{port}", gateway):
+        print(snippets, flush=True)
     return gateway.wait()
 
 

@@ -99,6 +99,8 @@ class EntraSigningKeys:
             tenant.fetch = None
 
     async def _keys_of(self, tenant_id: str) -> dict[str, TenantKey]:
+        # One line for each request would be all that httpx's own log adds.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         context = await asyncio.to_thread(ssl.create_default_context, cafile=self._verify)
         async with httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS) as client:
             document = await _json(
