@@ -3,7 +3,7 @@
     python -m benchmarks.floor NAME UPSTREAM_PORT
 
 Prints its port. Each parses the body once (to know whether a stream is wanted) and relays the reply as it is;
-server and options are those of the embedded host.
+the server is uvicorn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.traffic import PATH, UPSTREAM_KEY, UPSTREAM_PATH
-from gateway.server.uvicorn_server import KEEP_ALIVE_SECONDS, listen
+from gateway.server.http_server import listen
 
 HEADERS = {"api-key": UPSTREAM_KEY, "content-type": "application/json"}
 TIMEOUT = 600.0
@@ -119,7 +119,7 @@ def main() -> None:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
-        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_keep_alive": 75,
     }
     with listen("127.0.0.1", 0) as listener:
         print(listener.getsockname()[1], flush=True)

@@ -72,6 +72,11 @@ SETTINGS = (
         "GATEWAY_ARRIVAL_TIMEOUT", "20", "Functions only: seconds an invocation waits for its HTTP request."
     ),
     Setting(
+        "GATEWAY_MAX_CONNECTIONS",
+        "1000",
+        "Embedded host only: connections open at one time; the longest idle one makes room for a new one.",
+    ),
+    Setting(
         "GATEWAY_CORS_ORIGINS",
         None,
         "Embedded host only: origins whose pages may call the gateway, separated by commas; * for all.",
@@ -151,6 +156,7 @@ class Settings:
     stream_timeout: float
     stream_hold: float
     keep_alive: float
+    max_connections: int
     cors_origins: tuple[str, ...]
     tables_endpoint: str | None
     #: A connection string.
@@ -210,6 +216,7 @@ def read(
         stream_timeout=number("GATEWAY_STREAM_TIMEOUT"),
         stream_hold=number("GATEWAY_STREAM_HOLD"),
         keep_alive=number("GATEWAY_KEEP_ALIVE"),
+        max_connections=_whole(number("GATEWAY_MAX_CONNECTIONS")),
         cors_origins=tuple(filter(None, map(str.strip, environ.get("GATEWAY_CORS_ORIGINS", "").split(",")))),
         tables_endpoint=environ.get("TABLES_ENDPOINT", "").strip() or None,
         storage=environ.get("AzureWebJobsStorage", "").strip() or None,

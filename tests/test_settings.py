@@ -18,13 +18,14 @@ NUMBERS = [
     ("GATEWAY_STREAM_HOLD", "stream_hold"),
     ("GATEWAY_KEEP_ALIVE", "keep_alive"),
     ("GATEWAY_REFRESH_SECONDS", "refresh_seconds"),
+    ("GATEWAY_MAX_CONNECTIONS", "max_connections"),
 ]
 
 
 def test_an_empty_environment_gives_the_defaults():
     values = read({})
     assert (None, False) == (values.config, values.allow_anonymous)
-    expected = [100_000_000, 256_000_000, 30, 220, 600, 100, 15, 300]
+    expected = [100_000_000, 256_000_000, 30, 220, 600, 100, 15, 300, 1000]
     assert expected == [getattr(values, member) for _, member in NUMBERS]
 
 

@@ -38,7 +38,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     _reload_on_hangup(process.reloader.look_soon)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
-    from gateway.server import uvicorn_server  # noqa: PLC0415
+    from gateway.server import http_server  # noqa: PLC0415
     from gateway.server.embedded import EmbeddedHost, read_route_prefix  # noqa: PLC0415
 
     gc.freeze()
@@ -46,8 +46,14 @@ def run(settings: Settings, host: str, port: int) -> int:
     asgi: ASGIApp = EmbeddedHost(function_app.app.get_functions(), read_route_prefix(ROOT / "host.json"))
     if settings.cors_origins:
         asgi = _with_cors(asgi, settings.cors_origins)
-    return uvicorn_server.run(
-        asgi, host, port, GRACE, on_ready=lambda _: process.reloader.watch(), on_stop=process.close
+    return http_server.run(
+        asgi,
+        host,
+        port,
+        GRACE,
+        max_connections=settings.max_connections,
+        on_ready=lambda _: process.reloader.watch(),
+        on_stop=process.close,
     )
 
 

@@ -125,6 +125,10 @@ class EmbeddedHost:
 
 def find_fault(scope: Scope) -> tuple[GatewayError, int] | None:
     """Why the Functions host would refuse this head, and with which status; None where it would not."""
+    if scope["method"] == "CONNECT":
+        return BadRequest("The gateway is no proxy."), 400
+    if not (scope["raw_path"].isascii() and scope["query_string"].isascii()):
+        return BadRequest("The request's URL must be ASCII; encode other characters."), 400
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
         return BadRequest(f"The request's URL is longer than {MAX_TARGET_BYTES} bytes."), 414
     headers: Headers = scope["headers"]

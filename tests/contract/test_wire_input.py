@@ -178,6 +178,21 @@ def test_ambiguous_heads_are_a_400(embedded, lines):
     assert (b"HTTP/1.1 400 ", KEYS) == (reply[:13], set(error_of(reply)))
 
 
+@pytest.mark.usefixtures("calls_nobody")
+def test_a_key_in_a_trailer_opens_nothing(embedded):
+    body = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: x", "content-type: application/json"]
+    lines += ["transfer-encoding: chunked", "connection: close", "trailer: authorization", "", ""]
+    with connect(embedded.port) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        connection.sendall(
+            b"%x\r\n%s\r\n0\r\nauthorization: Bearer %s\r\n\r\n" % (len(body), body, KEY.encode())
+        )
+        reply = read_all_of(connection)
+
+    assert b"HTTP/1.1 401 " == reply[:13]
+
+
 RESPONSES = [
     "/v1/responses",
     "/v1/responses/",
@@ -205,8 +220,9 @@ def test_the_responses_api_is_refused_in_every_form_with_what_to_do_instead(gate
 # What follows waits for time-outs, so they are short here.
 START = """
 import sys
-from gateway.server import uvicorn_server as server
-server.HEAD_SECONDS = 0.5
+from gateway.server import http_connections
+http_connections.HEAD_SECONDS = 0.5
+http_connections.TICK_SECONDS = 0.1
 from gateway.__main__ import main
 sys.exit(main(["serve", "--port", sys.argv[1]]))
 """
@@ -273,6 +289,7 @@ def test_a_late_pipelined_head_does_not_disturb_the_reply_before_it(hasty, pool)
     with connect(hasty.port) as connection:
         model = pool.solo({"delay_s": 1.2})
         connection.sendall(post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES}))
+        time.sleep(0.3)
         connection.sendall(b"GET /v1/mod")
         first = read_all_of(connection)
         second = read_all_of(connection)

@@ -1,10 +1,13 @@
 """Runs a function app in the embedded host: `python embedded_host.py APP_DIR [PORT [GRACE_SECONDS]]`.
 
-Prints the port on the first line of standard output, as functions_host.py does.
+Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
+deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections), limit its connections
+(TEST_MAX_CONNECTIONS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,12 +21,26 @@ def main():
     grace = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0
     sys.path[:0] = [str(app_dir), str(ROOT)]
     os.chdir(app_dir)
+    if os.environ.get("TEST_LOOP") == "asyncio":
+        sys.modules["uvloop"] = None
     from function_app import app
+    from gateway.server import http_connections
     from gateway.server.embedded import EmbeddedHost, read_route_prefix
-    from gateway.server.uvicorn_server import run
+    from gateway.server.http_server import MAX_CONNECTIONS, run
 
+    for name, value in json.loads(os.environ.get("TEST_CONNECTIONS", "{}")).items():
+        assert hasattr(http_connections, name)
+        setattr(http_connections, name, value)
+    most = int(os.environ.get("TEST_MAX_CONNECTIONS", MAX_CONNECTIONS))
     host = EmbeddedHost(app.get_functions(), read_route_prefix(app_dir / "host.json"))
-    return run(host, "127.0.0.1", port, grace, on_ready=lambda bound: print(bound, flush=True))
+    return run(
+        host,
+        "127.0.0.1",
+        port,
+        grace,
+        max_connections=most,
+        on_ready=lambda bound: print(bound, flush=True),
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,367 @@
+"""The connections of the embedded host: how many, how long each step may take, how much may pile up.
+
+aiohttp's server does the HTTP. A `GuardedConnection` stands between it and the transport and hands every
+byte on as it came. It counts them, and is told where a request begins and ends. Only completed work moves a
+deadline:
+
+* idle: before the first request and between two. Where no room is left, the longest idle connection makes it;
+* head: from its first byte, stray blank lines included, to its end;
+* lingering: what is left of a body or of a reply when the connection is to be closed;
+* reading: the client takes less than 48 KB of a reply in `READ_SECONDS` (asyncio's write buffer pauses the
+  writer at 64 KB and lets it go on at 16 KB).
+
+A body's deadline is kept where it is read (`pipeline.uploads`). The clock is read once for all connections,
+so a deadline may be late by `TICK_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestPayloadError
+
+from gateway.errors import BadRequest, GatewayError, Overloaded, error_body
+from gateway.server.replies import error_headers
+
+#: Seconds a connection stays open between two requests. Longer than the usual 60 of proxies, which cannot
+#: retry a POST on a connection that this side has just closed.
+IDLE_SECONDS = 75.0
+#: Seconds for a request's head from its first byte on; and for a first byte on a new connection.
+HEAD_SECONDS = 30.0
+#: Seconds for the rest of a body that nobody reads, and for the rest of a reply before the connection closes.
+LINGER_SECONDS = 10.0
+#: Seconds for a client to make room for more of a reply.
+READ_SECONDS = 60.0
+#: Seconds between two looks at all connections.
+TICK_SECONDS = 1.0
+
+#: Bytes a request's head may have before it is complete. Twice what `embedded` accepts, because it has the
+#: better answer for heads that do come to an end. As much may come in a body that is no part of it: trailers,
+#: and the framing of chunks.
+MAX_HEAD_BYTES = 65536
+#: Bytes of further requests that a client may send before it has its reply.
+MAX_PIPELINED_BYTES = 524288
+#: Bytes read from a socket at a time.
+READ_BYTES = 65536
+
+#: Connections above the limit that are still told so.
+MAX_REFUSED = 100
+
+#: SO_LINGER's value for RST in place of FIN: on, for 0 seconds.
+RESET = struct.pack("ii", 1, 0)
+
+
+class Handler(Protocol):
+    """aiohttp's protocol, as far as a connection has to know it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Speak HTTP on `transport`."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give up what is under way."""
+
+    def pause_writing(self) -> None:
+        """Write no more for now."""
+
+    def resume_writing(self) -> None:
+        """Write again."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+
+    def eof_received(self) -> None:
+        """No more will come."""
+
+    def refused(self, body: StreamReader) -> bool:
+        """Whether what has come of `body` is no HTTP."""
+
+
+class GuardedConnection(asyncio.BufferedProtocol):
+    """One client's connection: bytes in, bytes counted, deadlines kept."""
+
+    __slots__ = (
+        "_blocked_since",
+        "_body",
+        "_body_seen",
+        "_closing_since",
+        "_connections",
+        "_handler",
+        "_head_bytes",
+        "_head_since",
+        "_idle_since",
+        "_left",
+        "_refused",
+        "_stray_bytes",
+        "_used",
+        "client",
+        "loop",
+        "request",
+        "server",
+        "transport",
+    )
+
+    def __init__(self, connections: Connections, handler: Handler) -> None:
+        self._connections = connections
+        self._handler = handler
+        self.transport: asyncio.Transport
+        #: Address and port of both ends.
+        self.client: tuple[str, int] | None
+        self.server: tuple[str, int] | None
+        self.loop = connections.loop
+        #: The task that serves a request now.
+        self.request: asyncio.Task[None] | None = None
+        self._used = False
+        self._refused = False
+        self._idle_since = connections.now
+        #: The body of the request that is served, or was last: it may still be on its way.
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._body_seen = 0
+        #: Bytes since the last request began, but for bodies: of a head; or behind a request that is served.
+        self._head_bytes = 0
+        self._head_since: float | None = None
+        #: Bytes within a body that have not made it longer.
+        self._stray_bytes = 0
+        self._blocked_since: float | None = None
+        self._closing_since: float | None = None
+        self._left: asyncio.Future[None] | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """No further request is wanted."""
+        return self._connections.stopping
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request, or turn the client away."""
+        self.transport = transport  # type: ignore[assignment]  # TCP's are of this kind
+        # None where the client has left already.
+        client, server = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+        self.client = client and client[:2]
+        self.server = server and server[:2]
+        if self._connections.admit(self):
+            self._handler.connection_made(transport)
+        elif self._connections.overrun:
+            self.transport.abort()
+        else:
+            self.refuse(Overloaded("Too many connections are open.", retry_after=1))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, or was let go."""
+        self._connections.forget(self)
+        self._handler.connection_lost(exc)
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
+
+    def pause_writing(self) -> None:
+        """The client does not read, or not as fast as it is written to."""
+        self._blocked_since = self._connections.now
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._blocked_since = None
+        self._handler.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: one place for all connections, since they are handed on at once."""
+        del sizehint
+        return self._connections.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand on what came."""
+        if self._refused:
+            return
+        data = bytes(self._connections.buffer[:nbytes])
+        body = self._body
+        if body.is_eof():
+            self._head_bytes += nbytes
+            self._handler.data_received(data)
+            if self._head_since is None:
+                self._head_since = self._connections.now
+            if self._head_bytes > MAX_HEAD_BYTES:
+                # The head may be complete; the server says so within two turns of the event loop.
+                self.loop.call_soon(self.loop.call_soon, self._limit_head)
+            return
+        self._handler.data_received(data)
+        if body.total_bytes == self._body_seen:
+            self._stray_bytes += nbytes
+            if self._stray_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
+        else:
+            self._body_seen = body.total_bytes
+            self._stray_bytes = 0
+        if self._handler.refused(body):
+            body.set_exception(RequestPayloadError("The body is no HTTP."))
+
+    def eof_received(self) -> None:
+        """The client sends no more; asyncio then closes the connection."""
+        self._handler.eof_received()
+
+    def request_begins(self, body: StreamReader, task: asyncio.Task[None]) -> None:
+        """A request's head is complete; `task` answers it."""
+        self.request = task
+        self._body = body
+        self._body_seen = self._stray_bytes = self._head_bytes = 0
+        self._head_since = None
+        self._connections.use(self)
+
+    def request_ends(self) -> None:
+        """Its reply is sent as far as it will be; its body may still be coming."""
+        self.request = None
+        self._used = True
+        self._idle_since = self._connections.now
+        if self._head_since is not None:
+            self._head_since = self._idle_since
+        self._connections.release(self)
+
+    async def left(self) -> None:
+        """Wait until the connection is lost."""
+        self._left = self.loop.create_future()
+        if self.transport.is_closing():
+            return
+        await self._left
+
+    def refuse(self, error: GatewayError, status: int | None = None) -> None:
+        """Answer on the bare connection, where no request is served, and close it."""
+        self._refused = True
+        self._closing_since = self._connections.now
+        body = error_body(error)
+        code = status or error.status
+        head = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n".encode()]
+        head += [b"%s: %s\r\n" % pair for pair in error_headers(error, body)]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", body]))
+        # Closed at once, the connection would be reset where bytes are unread, and the answer be lost.
+        self.transport.write_eof()
+
+    def reset(self) -> None:
+        """Break the connection off, which no client takes for the end of a reply."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+    def close(self) -> None:
+        """Close the connection once what was written has been sent."""
+        self._closing_since = self._connections.now
+        self.transport.close()
+
+    def check(self, now: float) -> None:
+        """Keep the deadlines. `now` is the event loop's time in seconds."""
+        if self._closing_since is not None:
+            if now - self._closing_since > LINGER_SECONDS:
+                self.transport.abort()
+        elif self.transport.is_closing():
+            self._closing_since = now
+        elif self._blocked_since is not None and now - self._blocked_since > READ_SECONDS:
+            self.transport.abort()
+        elif self.request is None:
+            if not self._body.is_eof():
+                # The server gives what is left of it LINGER_SECONDS, too, but waits where it is paused.
+                if now - self._idle_since > LINGER_SECONDS + TICK_SECONDS:
+                    self.close()
+            elif self._head_since is not None:
+                if now - self._head_since > HEAD_SECONDS:
+                    self.refuse(BadRequest("The request's headers did not arrive in time."), 408)
+            elif now - self._idle_since > (IDLE_SECONDS if self._used else HEAD_SECONDS):
+                self.close()
+
+    def _limit_head(self) -> None:
+        if self._head_bytes <= MAX_HEAD_BYTES or self._closing_since is not None:
+            return
+        if self.request is None:
+            self.refuse(BadRequest("The request's headers are too long."), 431)
+        elif self._head_bytes > MAX_PIPELINED_BYTES:
+            self.transport.abort()
+
+
+class Connections:
+    """All open connections, at most `limit` of them."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.limit = limit
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        #: The event loop's time, as of the last look at the connections.
+        self.now = 0.0
+        self.stopping = False
+        self._all: set[GuardedConnection] = set()
+        #: Those that serve no request, by how long they have not: never used ones, and others.
+        self._new: dict[GuardedConnection, None] = {}
+        self._idle: dict[GuardedConnection, None] = {}
+        self._ticking: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    def admit(self, connection: GuardedConnection) -> bool:
+        """Take a connection in; False where no room is left, and no idle connection that could make it."""
+        if not self._all:
+            self._tick()
+        self._all.add(connection)
+        if len(self._all) > self.limit:
+            oldest = next(iter(self._new or self._idle), None)
+            if oldest is None:
+                return False
+            self.forget(oldest)
+            oldest.transport.abort()
+        self._new[connection] = None
+        return True
+
+    @property
+    def overrun(self) -> bool:
+        """There are too many even of those that are to be told so."""
+        return len(self._all) > self.limit + MAX_REFUSED
+
+    def forget(self, connection: GuardedConnection) -> None:
+        """A connection is lost."""
+        self._all.discard(connection)
+        self._new.pop(connection, None)
+        self._idle.pop(connection, None)
+        if not self._all:
+            self._emptied.set()
+
+    def use(self, connection: GuardedConnection) -> None:
+        """A request begins."""
+        if connection in self._new:
+            del self._new[connection]
+        else:
+            self._idle.pop(connection, None)
+
+    def release(self, connection: GuardedConnection) -> None:
+        """A request has ended."""
+        if connection not in self._all:
+            return
+        self._idle[connection] = None
+        if self.stopping:
+            connection.close()
+
+    def close_idle(self) -> None:
+        """Close what serves no request now, and the others when they have served theirs."""
+        self.stopping = True
+        for connection in [*self._new, *self._idle]:
+            connection.close()
+
+    async def cut(self) -> None:
+        """End every request and every connection at once."""
+        tasks = [connection.request for connection in self._all if connection.request is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=TICK_SECONDS)
+        for connection in list(self._all):
+            connection.transport.abort()
+
+    async def emptied(self) -> None:
+        """Wait until no connection is left."""
+        while self._all:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def _tick(self) -> None:
+        self.now = self.loop.time()
+        if self._ticking is not None and not self._all:
+            self._ticking = None
+            return
+        for connection in list(self._all):
+            connection.check(self.now)
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
