@@ -5,9 +5,11 @@ VENV := .venv
 FUNCTIONS_VENV := .venv-functions
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Test files run side by side, for most of them wait: more at once than a small machine has cores.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-keyless test check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless unit test check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,9 +33,12 @@ run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEW
 run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity and Entra ID are doubles
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
+unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
+	@$(PYTEST) -q -m "not system and not soak"
+
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
-	@$(PYTEST) -m "not soak" --ignore=tests/infra --cov --cov-report=term:skip-covered
+	@$(PYTEST) -m "not soak" --ignore=tests/infra -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 check: setup format lint types locked infra test ## Format, lint, types, lock, templates and tests: what must pass
 

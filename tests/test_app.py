@@ -35,6 +35,7 @@ def started(**environ):
     return process
 
 
+@pytest.mark.system
 def test_a_configuration_becomes_a_gateway_that_answers():
     async def work():
         async with Scripted(reply(200, b'{"a":1}')) as upstream:
@@ -63,6 +64,7 @@ class SlowCaller(Caller):
             yield piece
 
 
+@pytest.mark.system
 def test_a_request_that_began_before_ends_by_the_configuration_it_began_with(tmp_path):
     path, body = tmp_path / "config.json", b'{"model":"gpt","messages":[]}'
 
@@ -89,6 +91,7 @@ class BrokenStore(MemoryStore):
         raise StoreError(StoreFailure.DOWN)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("setting", "expected"), [({}, 200), ({"strict_fails_open": False}, 429)])
 def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monkeypatch):
     monkeypatch.setattr("gateway.app.MemoryStore", BrokenStore)
@@ -119,6 +122,7 @@ def test_warnings_of_a_configuration_are_logged(caplog):
     assert [logging.WARNING] * len(caplog.records) == [record.levelno for record in caplog.records]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("storage", "loaded"), [(AZURITE, True), ("", False)])
 def test_a_host_with_time_loads_the_client_of_the_store_before_the_first_request(storage, loaded):
     code = (

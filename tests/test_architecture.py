@@ -297,6 +297,7 @@ print(json.dumps([at_start, sorted(sys.modules)]))
 """
 
 
+@pytest.mark.system
 def test_neither_importing_nor_configuring_loads_what_is_not_needed():
     for modules in fresh(LOADED):
         assert "gateway.server.handlers" in modules
@@ -338,6 +339,7 @@ print(json.dumps([seen, before == state()]))
 """
 
 
+@pytest.mark.system
 def test_importing_does_nothing():
     names = [
         name if name == "function_app" else f"gateway.{name}".removesuffix(".__init__") for name in SOURCES

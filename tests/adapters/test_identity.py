@@ -21,6 +21,8 @@ from gateway.upstream.credentials import IdentityFailed
 from gateway.upstream.transport import PooledTransport
 from simulator.testing import serve
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 DEFAULT = DefaultIdentity()
 

@@ -24,6 +24,8 @@ from gateway.config.access import ClientLimits, ClientSpec, EntraRule, EntraSpec
 from gateway.config.deployment import Config
 from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
 
+pytestmark = pytest.mark.system
+
 LIMITS = ClientLimits(Limit(rpm=10))
 CLIENTS = (ClientSpec("team", limits=LIMITS, models=("gpt-*",)), ClientSpec("users", limits=LIMITS))
 RULES = (

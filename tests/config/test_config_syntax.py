@@ -272,6 +272,7 @@ def test_any_piece_of_yaml_is_a_tree_or_a_config_error(text):
     assert all(isinstance(problem, str) for problem in found_in(text))
 
 
+@pytest.mark.system
 def test_yaml_is_not_imported_for_a_json_document():
     import subprocess
     import sys

@@ -1,12 +1,5 @@
 from __future__ import annotations
 
-import pytest
-from support.azurite import Azurite, require_azurite
+from support import stores
 
-
-@pytest.fixture(scope="session")
-def azurite():
-    """Azurite's Table service, for the fleets that nothing befalls."""
-    require_azurite()
-    with Azurite() as running:
-        yield running
+azurite = stores.azurite

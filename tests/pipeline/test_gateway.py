@@ -17,6 +17,8 @@ from gateway.protocol.sse import DONE, KEEP_ALIVE
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 KEY = {"authorization": "Bearer the-key"}
 ANSWER = b'{"choices":[{}],"usage":{"prompt_tokens":3,"completion_tokens":4}}'
 EVENT = b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'

@@ -16,6 +16,8 @@ from gateway.upstream.replies import WholeAnswer
 from gateway.upstream.transport import PooledTransport
 from simulator.testing import closed_port
 
+pytestmark = pytest.mark.system
+
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 OK = reply(200, {"answer": "yes"})
 EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")

@@ -22,6 +22,8 @@ from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 NOW = 1_700_000_000.0
 OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
 EVENTS = stream(b'data: {"choices":[{"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n")

@@ -10,6 +10,8 @@ from support.calls import connect, head, read_all, read_until, wait_for
 from support.hosts import start_functions_host
 from support.sample_app import SAMPLE_APP, seen, state
 
+pytestmark = pytest.mark.system
+
 #: The sample app's bound here.
 WAIT_SECONDS = 1
 

@@ -16,6 +16,8 @@ from support.hosts import PROGRAMS, find_functions_python, start_embedded_host
 from support.processes import ROOT
 from support.sample_app import SAMPLE_APP, seen
 
+pytestmark = pytest.mark.system
+
 
 def send(host, request: bytes) -> tuple[int, bytes]:
     """Status and body of the reply to raw bytes."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from support import virtual_time
 from support.samples import call, config, deployment
 
 from gateway.auth.principal import Principal
@@ -104,7 +105,7 @@ def run(work, **options):
         finally:
             await instance.sharing.close()
 
-    return asyncio.run(inside())
+    return virtual_time.run(inside())
 
 
 def test_a_reserved_try_is_charged_and_its_use_recorded_when_the_call_ends():
@@ -298,7 +299,7 @@ def test_a_caller_that_leaves_while_its_clients_place_is_reserved_takes_nothing(
         instance = Instance(limits=ClientLimits(Limit(rpm=2, tpm=1000, strict=True)), store=SlowStore())
         return await work(instance)
 
-    assert (True, (1, 700), (2, 1000)) == asyncio.run(inside())
+    assert (True, (1, 700), (2, 1000)) == virtual_time.run(inside())
 
 
 def test_a_caller_that_leaves_while_a_deployments_place_is_reserved_takes_nothing():
@@ -312,7 +313,7 @@ def test_a_caller_that_leaves_while_a_deployments_place_is_reserved_takes_nothin
         await asyncio.wait({reserving})
         return reserving.cancelled(), during, (instance.charged, instance.used)
 
-    assert (True, ((50, 1), (50, 1)), ((0, 0), (0, 0))) == asyncio.run(inside())
+    assert (True, ((50, 1), (50, 1)), ((0, 0), (0, 0))) == virtual_time.run(inside())
 
 
 def test_a_failure_is_told_to_the_others_while_another_call_is_in_flight():
@@ -332,7 +333,7 @@ def test_a_failure_is_told_to_the_others_while_another_call_is_in_flight():
         await (await other.opened()).refreshed()
         return other.balancer.state(NOW)[0].resting_until
 
-    assert NOW + 5 == asyncio.run(inside())
+    assert NOW + 5 == virtual_time.run(inside())
 
 
 def test_calls_at_once_over_two_instances_pass_a_clients_cap_no_further_than_it_goes():
@@ -354,7 +355,7 @@ def test_calls_at_once_over_two_instances_pass_a_clients_cap_no_further_than_it_
         return sum(await asyncio.gather(*map(admitted, range(80))))
 
     # Ten each before they have heard of each other; both then see that the cap is full.
-    assert 20 == asyncio.run(inside())
+    assert 20 == virtual_time.run(inside())
 
 
 @pytest.mark.parametrize(("member", "seen"), [({}, 0), ({"rpm": 9}, 1)], ids=["quotas", "caps"])
@@ -370,7 +371,7 @@ def test_where_caps_decide_a_call_waits_for_a_view_that_is_older_than_a_second(m
         await (await instance.opened()).refreshed()
         return instance.charged[1]
 
-    assert seen == asyncio.run(inside())
+    assert seen == virtual_time.run(inside())
 
 
 @pytest.mark.parametrize(
@@ -438,7 +439,7 @@ def test_a_strict_cap_lets_go_of_a_call_a_minute_after_its_row_counted_it(option
         await instance.sharing.close()
         return used
 
-    assert [1, 2] == asyncio.run(inside())
+    assert [1, 2] == virtual_time.run(inside())
 
 
 async def _reserved(instance, opening):
@@ -471,4 +472,4 @@ def test_who_comes_as_told_while_the_place_was_still_being_reserved_gets_in():
         await instance.opened()
         await instance.sharing.close()
 
-    asyncio.run(inside())
+    virtual_time.run(inside())

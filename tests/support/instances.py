@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import time
 import uuid
 
 from gateway.config.deployment import ApiKey, Config, Deployment
@@ -13,6 +12,7 @@ from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.sharing.replication import Replication
+from support import virtual_time
 
 _numbers = itertools.count()
 _living: list[Replication] = []
@@ -23,8 +23,8 @@ def forget_all() -> None:
     _living.clear()
 
 
-def run_to_its_end(work):
-    """Run a coroutine, and end what it leaves under way."""
+def run_to_its_end(work, run=asyncio.run):
+    """Run a coroutine, and end what it leaves under way; `run` may be that of `virtual_time`."""
 
     async def inside():
         try:
@@ -32,7 +32,7 @@ def run_to_its_end(work):
         finally:
             await end_all()
 
-    return asyncio.run(inside())
+    return run(inside())
 
 
 async def end_all() -> None:
@@ -60,13 +60,13 @@ class Clock:
         self.ahead = 0.0
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return virtual_time.clock() + self.ahead
 
 
 class Instance:
     """One process's limits."""
 
-    def __init__(self, store, pool: str, *, clock=time.time, configuration=None, **options) -> None:
+    def __init__(self, store, pool: str, *, clock=virtual_time.clock, configuration=None, **options) -> None:
         number = next(_numbers)
         self.config = configuration or config()
         self.group = self.config.models["m"]
@@ -83,7 +83,8 @@ class Instance:
 
     async def call(self, seconds: float = 0.0, tokens: int = 10, *, used: int | None = None) -> float:
         """One call that takes upstream `seconds`; returns the seconds that sharing has added."""
-        started = time.monotonic()
+        now = asyncio.get_running_loop().time
+        started = now()
         shared = self.sharing.call()
         try:
             await shared.refreshed()
@@ -93,15 +94,15 @@ class Instance:
                 choice = self.balancer.choose(self.group, Estimate(tokens, 0), (), self.sharing.now())
             reservation = self.balancer.reserve(choice, self.sharing.now())
             shared.dispatched()
-            upstream = time.monotonic()
+            upstream = now()
             await asyncio.sleep(seconds)
-            upstream = time.monotonic() - upstream
+            upstream = now() - upstream
             self.balancer.settle(
                 reservation, Outcome(Result.SUCCESS, tokens if used is None else used, 0), self.sharing.now()
             )
         finally:
             await shared.settled()
-        return time.monotonic() - started - upstream
+        return now() - started - upstream
 
     def requests(self) -> int:
         """Requests of the last minute, of all instances, as this one knows them."""

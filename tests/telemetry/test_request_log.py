@@ -17,6 +17,8 @@ from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 FULL = Record(
     "req_1",
     "chat",

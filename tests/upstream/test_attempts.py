@@ -20,6 +20,8 @@ from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 from simulator.testing import closed_port
 
+pytestmark = pytest.mark.system
+
 NOW = 1_700_000_000.0
 OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
 EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")

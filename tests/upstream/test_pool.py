@@ -17,6 +17,8 @@ from gateway.upstream.client import TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.local import LocalFault
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(params=LOOPS, autouse=True)
 def each_loop(request, monkeypatch):

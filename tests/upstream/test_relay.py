@@ -18,6 +18,8 @@ from gateway.upstream.relay import BROKEN, FRAME, relay
 from gateway.upstream.replies import receive
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 STREAMED = call(stream=True)
 
 

@@ -15,6 +15,8 @@ from gateway.upstream.replies import StreamedAnswer, receive
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
+pytestmark = pytest.mark.system
+
 
 def received(step, one=None):
     """The answer to `one`, and what of its body was not read."""

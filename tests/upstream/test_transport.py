@@ -17,6 +17,8 @@ from gateway.upstream.client import TooSlow, Unreachable, Upstream
 from gateway.upstream.transport import PooledTransport
 from simulator.testing import closed_port
 
+pytestmark = pytest.mark.system
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.azurite import ACCOUNT, Azurite, require_azurite
 
+pytestmark = pytest.mark.system
+
 PROGRAM = """
 import asyncio, sys, time
 from gateway.adapters.tables import TableStore

@@ -15,6 +15,8 @@ from gateway.adapters.tables import PREFIX, TableStore
 from gateway.storage.memory import MEMORY_ROWS, MemoryStore
 from gateway.storage.store import StoredRow, StoreError, StoreFailure
 
+pytestmark = pytest.mark.system
+
 
 async def _tables(azurite) -> list[str]:
     async with TableServiceClient.from_connection_string(azurite.connection_string) as service:

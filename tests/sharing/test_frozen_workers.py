@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 TESTS = Path(__file__).parents[1]
 #: Above the five seconds after which Azurite closes an idle connection.
 FROZEN_SECONDS = 7.0

@@ -18,6 +18,8 @@ from gateway.sharing.replication import READ_WHOLE_EVERY, WAIT_SECONDS
 from gateway.storage.guarded import OPEN_SECONDS
 from gateway.storage.store import StoreFailure
 
+pytestmark = pytest.mark.system
+
 #: WAIT_SECONDS, and what a machine that is busy with other things adds mostly, and at worst.
 TYPICAL = WAIT_SECONDS + 0.04
 LONGEST = WAIT_SECONDS + 0.5

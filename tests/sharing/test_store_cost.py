@@ -13,6 +13,8 @@ from support.instances import Instance, config, run_to_its_end
 from gateway.limits.tokens.estimate import Estimate
 from gateway.storage.guarded import GuardedStore
 
+pytestmark = pytest.mark.system
+
 #: Milliseconds of CPU per second and instance that issue and docs allow.
 ALLOWED = 15.0
 SECONDS = 1.5

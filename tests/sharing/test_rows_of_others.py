@@ -19,6 +19,8 @@ from gateway.sharing.strict_caps import Grant, StrictCaps
 from gateway.storage.guarded import GuardedStore
 from gateway.storage.memory import MemoryStore
 
+pytestmark = pytest.mark.system
+
 BAD = {
     "no text": {},
     "a number": {"text": 5},

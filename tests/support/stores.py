@@ -1,0 +1,84 @@
+"""Fixtures of the folders whose tests need a store; their conftests import them by name."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+import uuid
+
+import pytest
+
+from gateway.adapters.tables import TableStore
+from gateway.storage.memory import MemoryStore
+from gateway.storage.store import Store
+from support import virtual_time
+from support.azurite import Azurite, connection_string, require_azurite
+from support.faults import FaultProxy
+from support.instances import end_all
+
+
+@pytest.fixture(scope="session")
+def azurite():
+    """Azurite's Table service, for all tests of a session."""
+    require_azurite()
+    with Azurite() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(azurite):
+    """What tests break between a store and Azurite."""
+    with FaultProxy(azurite.port) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", pytest.param("tables", marks=pytest.mark.system)])
+def run(request):
+    """Run a coroutine function on a store of each kind: `run(check)` calls `check(open_store)`.
+
+    `open_store()` opens one more store onto the same rows. With the store in memory, time is virtual.
+    """
+    if request.param == "memory":
+        shared = MemoryStore()
+        return _runner(lambda: shared, virtual_time.run)
+    importlib.import_module("azure.data.tables.aio")  # takes longer than any call would wait
+    text = request.getfixturevalue("azurite").connection_string
+    return _runner(lambda: TableStore(time.time, connection_string=text))
+
+
+def _runner(make, run_loop=asyncio.run):
+    def run(check):
+        async def inside():
+            opened: list[Store] = []
+
+            def open_store() -> Store:
+                opened.append(make())
+                return opened[-1]
+
+            try:
+                return await check(open_store)
+            finally:
+                await end_all()
+                for store in opened:
+                    await store.close()
+
+        return run_loop(inside())
+
+    return run
+
+
+@pytest.fixture
+def tables_at():
+    """A store at a port of this machine; tests that move an instance's clock mostly leave the store's alone."""
+
+    def make(port: int, clock=time.time) -> TableStore:
+        return TableStore(clock, connection_string=connection_string(port))
+
+    return make
+
+
+@pytest.fixture
+def pool() -> str:
+    """Instances of different tests do not see each other."""
+    return uuid.uuid4().hex
