@@ -30,7 +30,8 @@ LIMIT = 0.1
 #: The packages that a gateway of this kind cannot do without, as it would import them. What it prints is
 #: the CPU time of the process so far.
 IMPORTS = """
-import azure.functions, starlette.requests, starlette.responses, httpx, httptools, pydantic, yaml, uvicorn
+import azure.functions, starlette.requests, starlette.responses, httpx, httptools, pydantic, yaml
+import aiohttp.web_server
 import time
 print(time.process_time())
 """
