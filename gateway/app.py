@@ -41,6 +41,7 @@ from gateway.storage.store import Store
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import renewable
+from gateway.upstream.proxy import Network
 from gateway.upstream.transport import PooledTransport
 
 _log = logging.getLogger("gateway")
@@ -56,7 +57,7 @@ class Process:
         _quiet_sdks()
         self._settings = settings
         self._created = int(time.time())
-        self._upstream = Upstream(PooledTransport())
+        self._upstream = Upstream(PooledTransport(_network(settings)))
         self._tokens = EntraTokens(time.time, verify=settings.ca_bundle)
         #: For the vault and the storage, which a configuration does not name.
         self._own_tokens = EntraTokens(time.time, verify=settings.ca_bundle)
@@ -176,6 +177,11 @@ class Root:
         if self._process is None:
             raise NotReady(retry_after=RETRY_AFTER_MAX)
         return self._process.gateway
+
+
+def _network(settings: Settings) -> Network:
+    """How upstreams are reached."""
+    return Network(settings.https_proxy, settings.no_proxy, settings.ca_bundle)
 
 
 def _quiet_sdks() -> None:

@@ -103,6 +103,12 @@ SETTINGS = (
         "A file of certificates to trust, for Entra ID and its identities, the vault and upstreams; where "
         "SSL_CERT_FILE is set, that one counts.",
     ),
+    Setting(
+        "HTTPS_PROXY",
+        None,
+        "The proxy for https addresses, http://HOST:PORT: Entra ID, the vault and upstreams.",
+    ),
+    Setting("NO_PROXY", None, "Hosts that are reached without it, separated by commas; * for all."),
     Setting("AZURE_API_KEY", None, "The key of Azure members whose configuration names no credential."),
     Setting("AZURE_AD_TOKEN", None, "The Entra token of such members, where AZURE_API_KEY is not set."),
     Setting("AZURE_API_BASE", None, "The address of Azure members whose configuration names none."),
@@ -120,6 +126,7 @@ _VAULT_SECRETS = ("GATEWAY_DEPLOYMENTS_SECRET", "GATEWAY_CONFIG_SECRET", "GATEWA
 
 #: Any host: clouds have domains of their own.
 _VAULT_URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?", re.ASCII)
+_PROXY = re.compile(r"http://[^/\s]+/?\Z", re.ASCII)
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}", re.ASCII)
 
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
@@ -165,6 +172,8 @@ class Settings:
     authority: str
     #: A file of certificates to trust in place of the system's; None where OpenSSL finds its own.
     ca_bundle: str | None
+    https_proxy: str | None = field(repr=False)
+    no_proxy: tuple[str, ...]
 
 
 def read(
@@ -224,7 +233,11 @@ def read(
         ca_bundle=None
         if environ.get("SSL_CERT_FILE")
         else environ.get("REQUESTS_CA_BUNDLE", "").strip() or None,
+        https_proxy=_with_scheme(_proxy(environ, "https_proxy")),
+        no_proxy=tuple(filter(None, map(str.strip, (_proxy(environ, "no_proxy") or "").split(",")))),
     )
+    if values.https_proxy and not _PROXY.match(values.https_proxy):
+        problems.append("HTTPS_PROXY: must be an http:// address, http://HOST:PORT")
     if values.vault_url and not _VAULT_URL.fullmatch(values.vault_url):
         problems.append("KEY_VAULT_URL: must be the vault's https:// address and no more, https://HOST")
     if values.tables_endpoint and not values.tables_endpoint.startswith("https://"):
@@ -249,6 +262,15 @@ def arrival_timeout(environ: Mapping[str, str] | None = None) -> float:
     except ValueError:
         return default
     return value if 0 < value <= 3600 else default
+
+
+def _proxy(environ: Mapping[str, str], name: str) -> str | None:
+    """A setting that some write in lower case, which counts first, and some in upper case."""
+    return environ.get(name, "").strip() or environ.get(name.upper(), "").strip() or None
+
+
+def _with_scheme(address: str | None) -> str | None:
+    return address if address is None or "://" in address else f"http://{address}"
 
 
 def _whole(value: float) -> int:

@@ -2,8 +2,8 @@
 
 Sits on the event loop's transports (asyncio's or uvloop's) and llhttp's parser (httptools). It exists because
 it is the hot path: with the client libraries that were measured, sending a request cost more CPU than all
-else the gateway does (docs/performance.md). It does what a gateway needs and no more: POST, whole request
-bodies, no proxies.
+else the gateway does (docs/performance.md). It does what a gateway needs and no more: POST, and whole
+request bodies.
 
 Rules of this file: bytes that no exchange asked for end a connection; a connection is used again only
 when its last reply came to its proper end; a reply that breaks off is never taken for a whole one.

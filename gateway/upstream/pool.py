@@ -12,6 +12,7 @@ from gateway.upstream.connections import Connection, Origin
 from gateway.upstream.dialing import dial
 from gateway.upstream.local import LocalFault, LoopWatch
 from gateway.upstream.names import Names
+from gateway.upstream.proxy import Network, open_tunnel
 
 #: Seconds an idle connection is kept. Azure's front ends close theirs later, so that a request hardly
 #: ever meets a connection that is being closed from the other side.
@@ -25,7 +26,8 @@ MAX_CONNECTIONS = 1000
 class Pool:
     """Connections by place. Bound to the loop it is made on."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: Network) -> None:
+        self._network = network
         self.loop = asyncio.get_running_loop()
         self.watch = LoopWatch(self.loop)
         self._names = Names()
@@ -130,9 +132,14 @@ class Pool:
                 connection.abort()
 
     async def _connected(self, place: Origin, tls: ssl.SSLContext | None, deadline: float) -> Connection:
-        addresses = await self._names.find(place.host, place.port, deadline - self.loop.time())
+        network = self._network
+        proxy = network.proxy_for(place.host, place.port) if place.secure else None
+        host, port = proxy or (place.host, place.port)
+        addresses = await self._names.find(host, port, deadline - self.loop.time())
         connection = await dial(addresses)
         try:
+            if proxy is not None:
+                await open_tunnel(connection, place.host, place.port, network)
             _, protocol = await self.loop.create_connection(
                 lambda: Connection(self, place),
                 sock=connection,
@@ -150,7 +157,7 @@ class Pool:
                 # Without a descriptor to read them with there would be no authorities, and no error.
                 with Path(os.devnull).open("rb"):
                     pass
-                self._tls = ssl.create_default_context()
+                self._tls = ssl.create_default_context(cafile=self._network.verify)
             except OSError as error:
                 raise LocalFault(error.strerror) from error
         return self._tls

@@ -13,12 +13,15 @@ import httpx
 
 from gateway.upstream.connections import Broken, Connection, Incoming, Origin, Silent, Unanswered
 from gateway.upstream.pool import Pool
+from gateway.upstream.proxy import Network
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
     """Sends requests over kept connections; opens its pool on the first request."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: Network | None = None) -> None:
+        """`network` None is one without a proxy, with the system's certificates."""
+        self._network = network or Network()
         self._pool: Pool | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -33,7 +36,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions["timeout"]
         pool = self._pool
         if pool is None or pool.loop is not asyncio.get_running_loop():
-            pool = self._pool = Pool()
+            pool = self._pool = Pool(self._network)
         place = _place(request.url)
         lines = b"".join([b"%b: %b\r\n" % pair for pair in request.headers.raw])
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.url.raw_path, lines)

@@ -13,6 +13,9 @@ from .entra import EntraIssuer
 from .identity import ManagedIdentity
 from .vault import KeyVault
 
+#: A name that the certificates hold, too: for vaults behind a proxy.
+VAULT_HOST = "kv-test.vault.azure.net"
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -39,6 +42,6 @@ class Cloud:
 def running_cloud(folder: Path) -> Iterator[Cloud]:
     """Run the doubles; certificates and keys lie in `folder`."""
     authority = make_authority(folder)
-    tls = authority.server_context("127.0.0.1")
+    tls = authority.server_context("127.0.0.1", VAULT_HOST)
     with ManagedIdentity() as identity, KeyVault(tls) as vault, EntraIssuer(tls) as entra:
         yield Cloud(authority, identity, vault, entra)

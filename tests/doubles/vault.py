@@ -41,6 +41,8 @@ class KeyVault(Double):
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(tls)
+        #: What its challenge names; None for the resource that its own address asks for.
+        self.resource: str | None = None
         self.secrets: dict[str, list[Version]] = {}
         self.deleted: dict[str, list[Version]] = {}
         #: Client ids that have the role.
@@ -64,7 +66,7 @@ class KeyVault(Double):
         return len(self.reads) if name is None else self.reads.count(name)
 
     async def answer(self, asked: Asked) -> web.StreamResponse:
-        resource = f"https://0.0.1:{self.port}"
+        resource = self.resource or f"https://0.0.1:{self.port}"
         token = asked.headers.get("authorization", "").removeprefix("Bearer ")
         claims = claims_of(token)
         if claims.get("aud") != resource or claims.get("exp", 0) < time.time():

@@ -8,8 +8,9 @@ import threading
 import time
 
 import pytest
-from doubles.cloud import running_cloud
+from doubles.cloud import VAULT_HOST, running_cloud
 from doubles.identity import HEADER
+from doubles.proxy import TunnelProxy
 from doubles.server import HANG
 from doubles.tokens import MARK
 from support.azurite import Azurite, require_azurite
@@ -372,3 +373,25 @@ def test_only_administrators_may_reload(cloud):
             reload.json()["everywhere"],
         )
         assert "new" == call(gateway.port, "GET", "/gateway/me", key=TEAM).json()["name"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_vault_of_azures_own_name_is_reached_through_a_companys_proxy(host, cloud):
+    cloud.vault.resource = "https://vault.azure.net"
+    proxy = TunnelProxy({f"{VAULT_HOST}:443": cloud.vault.port})
+    with proxy.in_thread():
+        settings = cloud.environment | {
+            "KEY_VAULT_URL": f"https://{VAULT_HOST}",
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+            "NO_PROXY": "127.0.0.1",
+        }
+        with start_gateway(host, None, **settings) as gateway:
+            assert 200 == chat(gateway).status
+    assert {f"{VAULT_HOST}:443"} == set(proxy.asked)
+    assert "https://vault.azure.net" in {resource for resource, _ in cloud.identity.issued}
+
+
+def test_certificates_may_be_named_as_requests_names_them(cloud):
+    settings = {name: value for name, value in cloud.environment.items() if name != "SSL_CERT_FILE"}
+    with start_gateway("embedded", None, **settings, REQUESTS_CA_BUNDLE=str(cloud.authority.file)) as gateway:
+        assert 200 == chat(gateway).status

@@ -29,6 +29,8 @@ LEFT_OUT = {
     "GATEWAY_CORS_ORIGINS": "embedded host only; the platform answers for the app, parameter corsOrigins",
     "GATEWAY_DEPLOYMENTS_SECRET": "as GATEWAY_CLIENTS_SECRET",
     "GATEWAY_RELOAD_SECONDS": "for a configuration in a file",
+    "HTTPS_PROXY": "the platform leads calls through the virtual network",
+    "NO_PROXY": "as HTTPS_PROXY",
     "OPENAI_API_KEY": "a secret; members of OpenAI name one in the vault",
 }
 
