@@ -12,6 +12,8 @@ from gateway.upstream.client import Unreachable, Upstream
 from gateway.upstream.proxy import Network
 from gateway.upstream.transport import PooledTransport
 
+pytestmark = pytest.mark.system
+
 HOST = "my-resource.openai.azure.com"
 
 
