@@ -12,6 +12,9 @@ from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
 from gateway.protocol.operation import Operation
 
+#: Characters of a model's name that an error repeats.
+LONGEST_SHOWN = 200
+
 
 class Models:
     """Looks models up by the name that a client asked for."""
@@ -64,13 +67,14 @@ class Models:
 
 def not_found(model: str, *, azure_path: bool = False) -> GatewayError:
     """The error for an unknown model, worded as Azure does on Azure's paths."""
+    shown = model if len(model) <= LONGEST_SHOWN else f"{model[:LONGEST_SHOWN]}..."
     if azure_path:
         return ModelNotFound(
             "The API deployment for this resource does not exist. If you created the deployment within the "
-            "last 5 minutes, please wait a moment and try again.",
+            f"last 5 minutes, please wait a moment and try again. The deployment asked for was `{shown}`.",
             code="DeploymentNotFound",
         )
-    return ModelNotFound(f"The model `{model}` does not exist or you do not have access to it.")
+    return ModelNotFound(f"The model `{shown}` does not exist or you do not have access to it.")
 
 
 def _json(value: Any) -> bytes:

@@ -20,8 +20,9 @@ from gateway.protocol.messages import Reply
 from gateway.protocol.messages import Request as Call
 from gateway.protocol.operation import Operation
 from gateway.server.functions import Request, Response
+from gateway.server.host_routing import decoded
 from gateway.server.responses import GatewayResponse, HttpCaller
-from gateway.server.routes import Route, allowed_methods
+from gateway.server.routes import Route, allowed_methods, split_deployment
 
 _RESPONSES = re.compile(r"/responses(/|\Z)", re.IGNORECASE)
 
@@ -31,24 +32,38 @@ Handler = Callable[[Request], Awaitable[Response]]
 def handler(route: Route) -> Handler:
     """The function that answers `route`."""
     if isinstance(route.target, Operation | Endpoint):
-        return _handled(route.target, azure_path=route.azure_path)
-    return {"live": live, "ready": ready, "everything_else": everything_else}[route.target]
+        return _handled(route.target)
+    return {"live": live, "ready": ready, "deployment": deployment, "everything_else": everything_else}[
+        route.target
+    ]
 
 
-def _handled(target: Operation | Endpoint, *, azure_path: bool) -> Handler:
+def _handled(target: Operation | Endpoint) -> Handler:
     async def handle(req: Request) -> Response:
-        caller = HttpCaller(req.receive)
-        headers = _headers(req.scope)
         model = req.path_params.get("model")
-        if model is not None:
-            # The hosts decode a path but for its encoded slashes.
-            model = model.replace("%2F", "/").replace("%2f", "/")
-        call = Call(target, headers, caller, model, azure_path)
-        record = begin(target.name, headers, time.time())
-        reply = await answered(record, lambda: root.gateway().handle(call, record), time.time)
-        return GatewayResponse(reply, caller)
+        return await _answered(req, target, None if model is None else decoded(req.scope, model))
 
     return handle
+
+
+async def deployment(req: Request) -> Response:
+    """Azure's form of path, which names the deployment: a model here."""
+    found = split_deployment(decoded(req.scope, req.path_params.get("rest") or ""))
+    if found is None:
+        return await everything_else(req)
+    operation, model = found
+    return await _answered(req, operation, model, azure_path=True)
+
+
+async def _answered(
+    req: Request, target: Operation | Endpoint, model: str | None, *, azure_path: bool = False
+) -> Response:
+    caller = HttpCaller(req.receive)
+    headers = _headers(req.scope)
+    call = Call(target, headers, caller, model, azure_path)
+    record = begin(target.name, headers, time.time())
+    reply = await answered(record, lambda: root.gateway().handle(call, record), time.time)
+    return GatewayResponse(reply, caller)
 
 
 async def live(req: Request) -> Response:

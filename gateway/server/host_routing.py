@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 #: What a route without a method list answers.
@@ -28,6 +28,8 @@ RESERVED = ("admin", "runtime")
 PLACEHOLDER = re.compile(r"\{(?P<rest>\*?)(?P<name>\w+)(?P<integer>:int)?(?P<optional>\??)\}")
 ENCODED_SLASH = re.compile("(%2[fF])")
 SLASHES = re.compile("//+")
+#: More segments than come before a last parameter.
+LONGEST_PREFIX = 8
 #: What `{p:int}` takes: .NET's int.TryParse reads a 32-bit number with an optional sign.
 INTEGER = re.compile(r"[+-]?[0-9]+")
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
@@ -209,6 +211,21 @@ def decode_path(raw_path: bytes) -> str:
     if "/." in path:
         path = resolve_dots(path)
     return path
+
+
+def decoded(scope: Mapping[str, Any], value: str) -> str:
+    """The value of a path's last parameter, which hosts decode but for its slashes, decoded once.
+
+    In it `%2F` and `%252F` look alike, so that what was written is looked up in the path as it came.
+    """
+    if "%" not in value:
+        return value
+    parts = scope["raw_path"].decode("latin-1").split("/")
+    for first in range(1, min(len(parts), LONGEST_PREFIX)):
+        written = "/".join(parts[first:])
+        if value == collapse_slashes(decode_path(f"/{written}".encode("latin-1")))[1:]:
+            return unquote(written)
+    return value.replace("%2F", "/").replace("%2f", "/")
 
 
 def collapse_slashes(path: str) -> str:

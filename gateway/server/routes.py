@@ -12,10 +12,14 @@ from gateway.protocol.endpoints import ENDPOINTS, Endpoint
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import OPERATIONS
 
-Page = Literal["live", "ready", "everything_else"]
+Page = Literal["live", "ready", "deployment", "everything_else"]
 
-#: OpenAI's form with and without /v1, Azure's v1 form, and Azure's form that names the deployment.
-_PREFIXES = {"v1": "v1/", "bare": "", "azure_v1": "openai/v1/", "azure": "openai/deployments/{model}/"}
+#: OpenAI's form with and without /v1, and Azure's v1 form.
+_PREFIXES = {"v1": "v1/", "bare": "", "azure_v1": "openai/v1/"}
+#: Azure's form that names the deployment: a model here, whose name may hold slashes.
+_DEPLOYMENTS = "openai/deployments/{*rest}"
+#: An operation's path may be the end of another's.
+_LONGEST_FIRST = sorted(OPERATIONS, key=lambda operation: len(operation.path), reverse=True)
 #: Our own names and LiteLLM's.
 _HEALTH: dict[str, Page] = {
     "healthz": "live",
@@ -36,11 +40,6 @@ class Route:
     methods: tuple[str, ...]
     target: Operation | Endpoint | Page
 
-    @property
-    def azure_path(self) -> bool:
-        """Whether the path names a deployment, as Azure's does."""
-        return self.template.startswith("openai/deployments/")
-
 
 def routes() -> Iterator[Route]:
     """All routes. The Functions host tries them in the order of their names."""
@@ -48,6 +47,7 @@ def routes() -> Iterator[Route]:
         for operation in OPERATIONS:
             name = f"{operation.path.replace('/', '_')}_{form}"
             yield Route(name, prefix + operation.path, ("POST",), operation)
+    yield Route("deployments_azure", _DEPLOYMENTS, ("POST",), "deployment")
     for endpoint in ENDPOINTS:
         for name, template in endpoint.routes.items():
             yield Route(name, template, endpoint.methods, endpoint)
@@ -55,6 +55,19 @@ def routes() -> Iterator[Route]:
         yield Route(path.replace("/", "_"), path, ("GET", "HEAD"), page)
     # The name sorts last, so that this gets what no other route takes.
     yield Route("zz_everything_else", "{*path}", _ALL_METHODS, "everything_else")
+
+
+def split_deployment(rest: str) -> tuple[Operation, str] | None:
+    """The operation and the model in what follows `/openai/deployments/`, decoded; None where one is missing.
+
+    Judges as the hosts do: without regard to case, and to one slash at the end.
+    """
+    path = rest.removesuffix("/")
+    for operation in _LONGEST_FIRST:
+        model = path[: -len(operation.path) - 1]
+        if model.strip("/") == model and model and path.lower().endswith(f"/{operation.path}"):
+            return operation, model
+    return None
 
 
 def allowed_methods(path: str) -> tuple[str, ...]:
@@ -75,5 +88,6 @@ def _patterns() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
 
 def _pattern(template: str) -> re.Pattern[str]:
     escaped = re.escape("/" + template)
+    operations = "|".join(re.escape(operation.path) for operation in OPERATIONS)
     rest = escaped.replace(re.escape("/{*model}"), "(?:/.*)?")
-    return re.compile(rest.replace(re.escape("{model}"), "[^/]+") + "/?", re.IGNORECASE)
+    return re.compile(rest.replace(re.escape("{*rest}"), f"(?!/).+/(?:{operations})") + "/?", re.IGNORECASE)

@@ -87,6 +87,39 @@ def test_an_alias_with_slashes_and_spaces_is_encoded_in_azures_form(gateway, nam
     assert 200 == answer.status
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("odd/name%20with%20space/x", 200),
+        ("odd%2Fname%20with%20space/x", 200),
+        ("odd%252Fname%20with%20space%2Fx", 404),
+    ],
+)
+def test_azures_form_takes_slashes_as_they_are_and_decodes_encoded_ones_once(gateway, name, expected):
+    answer = call(
+        gateway.port, "POST", f"/openai/deployments/{name}/chat/completions", {"messages": MESSAGES}
+    )
+
+    assert expected == answer.status
+    if expected == 404:
+        assert "`odd%2Fname with space/x`" in answer.error["message"]
+
+
+def test_speech_of_a_model_with_a_slash_is_found_in_azures_form(gateway):
+    body = {"input": "hello", "voice": "alloy"}
+    answer = call(gateway.port, "POST", "/openai/deployments/azure/tts-1/audio/speech", body)
+
+    assert (200, "audio/mpeg") == (answer.status, answer.headers["content-type"])
+
+
+@pytest.mark.parametrize("path", ["/openai/deployments/a/b/chat", "/openai/deployments/x/models"])
+def test_other_paths_below_a_deployment_are_unknown(gateway, path):
+    assert (404, "unknown_url") == (
+        (answer := call(gateway.port, "POST", path, {})).status,
+        answer.error["code"],
+    )
+
+
 @pytest.mark.parametrize("path", MODELS)
 def test_the_models_are_listed(gateway, path):
     listing = call(gateway.port, "GET", path).json()
@@ -122,6 +155,7 @@ def test_an_unknown_model_is_a_404(gateway):
     assert [(404, "model_not_found"), (404, "model_not_found"), (404, "DeploymentNotFound")] == [
         (answer.status, answer.error["code"]) for answer in (shown, called, azure)
     ]
+    assert all("`nothing`" in answer.error["message"] for answer in (shown, called, azure))
 
 
 @pytest.mark.parametrize("path", MODELS)
@@ -147,7 +181,7 @@ UNKNOWN = [
     "/v1/responses",
     "/v1/chat",
     "/openai/deployments/gpt-4o/images/generations",
-    "/openai/deployments/azure/tts-1/audio/speech",
+    "/openai/deployments/azure/tts-1/audio",
     "/.env",
     "/docs",
     "/openapi.json",

@@ -10,6 +10,7 @@ from gateway.server.host_routing import (
     RouteError,
     collapse_slashes,
     decode_path,
+    decoded,
     find_ambiguous,
     make_route,
     read_route,
@@ -221,3 +222,21 @@ def test_two_routes_that_match_one_path_are_ambiguous(first, second, path):
     routes = [make_route("a", first), make_route("b", second)]
     if all(route.extract(path) is not None for route in routes):
         assert 1 == len(find_ambiguous(routes))
+
+
+@pytest.mark.parametrize(
+    ("raw", "value", "expected"),
+    [
+        (b"/v1/models/a/b", "a/b", "a/b"),
+        (b"/v1/models/a%2Fb", "a%2Fb", "a/b"),
+        (b"/v1/models/a%2fb", "a%2fb", "a/b"),
+        (b"/v1/models/a%252Fb", "a%2Fb", "a%2Fb"),
+        (b"/v1/models/a%25252Fb", "a%252Fb", "a%252Fb"),
+        (b"/api/openai/deployments/%C3%A9%2F1%25/chat/completions", "é%2F1%/chat/completions",
+         "é/1%/chat/completions"),
+        (b"//v1//models/a%252Fb", "a%2Fb", "a%2Fb"),
+        (b"/v1/models/a%2Fb%2F", "something%2Felse", "something/else"),
+    ],
+)  # fmt: skip
+def test_an_encoded_slash_is_decoded_once(raw, value, expected):
+    assert expected == decoded({"raw_path": raw}, value)

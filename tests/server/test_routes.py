@@ -5,15 +5,22 @@ import re
 import pytest
 
 from gateway.protocol.endpoints import MODELS
-from gateway.protocol.operations import CHAT
-from gateway.server.routes import allowed_methods, routes
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS
+from gateway.server.routes import allowed_methods, routes, split_deployment
 
 ALL = list(routes())
 BY_NAME = {route.name: route for route in ALL}
 
 POSTS = [
     prefix + path
-    for prefix in ("/v1/", "/", "/openai/v1/", "/openai/deployments/gpt/")
+    for prefix in (
+        "/v1/",
+        "/",
+        "/openai/v1/",
+        "/openai/deployments/gpt/",
+        "/openai/deployments/azure/gpt/",
+        "/openai/deployments/chat/",
+    )
     for path in ("chat/completions", "completions", "embeddings", "audio/speech", "moderations")
 ]
 GETS = [
@@ -50,7 +57,7 @@ def test_case_and_one_closing_slash_do_not_matter(path):
         "/v2/models",
         "/v1/modelsx",
         "/openai/deployments/completions",
-        "/openai/deployments/a/b/chat/completions",
+        "/openai/deployments//chat/completions",
         "/openai/deployments/gpt/models",
     ],
 )
@@ -69,13 +76,28 @@ def test_the_catch_all_sorts_last_and_takes_every_method():
     assert {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"} == set(last.methods)
 
 
-def test_only_azures_deployment_paths_speak_azure():
-    assert {
-        "openai/deployments/{model}/" + path
-        for path in ("chat/completions", "completions", "embeddings", "audio/speech", "moderations")
-    } == {route.template for route in ALL if route.azure_path}
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("gpt/chat/completions", (CHAT, "gpt")),
+        ("gpt/completions", (COMPLETIONS, "gpt")),
+        ("azure/gpt/Chat/Completions/", (CHAT, "azure/gpt")),
+        ("a b/c/d/embeddings", (EMBEDDINGS, "a b/c/d")),
+        ("chat/chat/completions", (CHAT, "chat")),
+        ("chat/completions", (COMPLETIONS, "chat")),
+        ("embeddings/embeddings", (EMBEDDINGS, "embeddings")),
+        ("completions", None),
+        ("/completions", None),
+        ("gpt", None),
+        ("gpt/models", None),
+        ("", None),
+    ],
+)
+def test_what_follows_deployments_names_a_model_and_an_operation(rest, expected):
+    assert expected == split_deployment(rest)
 
 
 def test_templates_lead_to_their_operation():
-    assert CHAT is BY_NAME["chat_completions_azure"].target
+    assert CHAT is BY_NAME["chat_completions_azure_v1"].target
+    assert "openai/deployments/{*rest}" == BY_NAME["deployments_azure"].template
     assert (MODELS, "v1/models/{*model}") == (BY_NAME["models_v1"].target, BY_NAME["models_v1"].template)
