@@ -64,10 +64,15 @@ SETTINGS = (
     ),
     Setting(
         "GATEWAY_STREAM_HOLD",
-        "100",
-        "Seconds for which a stream's headers wait for upstream's first byte; after that 200 is sent.",
+        "30",
+        "Seconds for which a stream's headers wait for upstream's answer, at most GATEWAY_KEEP_ALIVE; after "
+        "that 200 is sent.",
     ),
-    Setting("GATEWAY_KEEP_ALIVE", "15", "Seconds of silence after which a stream gets a comment."),
+    Setting(
+        "GATEWAY_KEEP_ALIVE",
+        "30",
+        "Seconds of silence after which a chat or completions stream gets an event that says nothing.",
+    ),
     Setting(
         "GATEWAY_ARRIVAL_TIMEOUT", "20", "Functions only: seconds an invocation waits for its HTTP request."
     ),

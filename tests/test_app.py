@@ -38,7 +38,7 @@ def started(**environ):
 @pytest.mark.system
 def test_a_configuration_becomes_a_gateway_that_answers():
     async def work():
-        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+        async with Scripted(reply(200, b'{"a":1,"choices":[{}]}')) as upstream:
             app = started(config=document(upstream.url), allow_anonymous="1")
             answer = await reply_to(
                 app.gateway, Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}']))
@@ -47,7 +47,7 @@ def test_a_configuration_becomes_a_gateway_that_answers():
             return answer.body, upstream.requests[0][0].split(b"\r\n")[0]
 
     line = b"POST /openai/deployments/dep-a/chat/completions?api-version=2024-10-21 HTTP/1.1"
-    assert (b'{"a":1}', line) == asyncio.run(work())
+    assert (b'{"a":1,"choices":[{}]}', line) == asyncio.run(work())
 
 
 class SlowCaller(Caller):
@@ -69,7 +69,7 @@ def test_a_request_that_began_before_ends_by_the_configuration_it_began_with(tmp
     path, body = tmp_path / "config.json", b'{"model":"gpt","messages":[]}'
 
     async def work():
-        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+        async with Scripted(reply(200, b'{"a":1,"choices":[{}]}')) as upstream:
             path.write_text(document(upstream.url))
             app, early = started(config=path, allow_anonymous="1"), SlowCaller(body)
             request = asyncio.ensure_future(reply_to(app.gateway, Request(CHAT, {}, early)))
@@ -98,7 +98,7 @@ def test_strict_caps_without_a_store_fail_as_configured(setting, expected, monke
     general = {"client_limits": {"rpm": 9, "strict": True}, **setting}
 
     async def work():
-        async with Scripted(reply(200, b'{"a":1}')) as upstream:
+        async with Scripted(reply(200, b'{"a":1,"choices":[{}]}')) as upstream:
             app = started(config=document(upstream.url, general_settings=general), allow_anonymous="1")
             answer = await reply_to(
                 app.gateway, Request(CHAT, {}, Caller([b'{"model":"gpt","messages":[]}']))

@@ -61,9 +61,12 @@ PURE = {
     "server.routes",
     "storage.clock",
     "telemetry.record",
+    "upstream.coding",
     "upstream.credentials",
     "upstream.outgoing",
     "upstream.redaction",
+    "upstream.refusals",
+    "upstream.telling",
     "upstream.verdicts",
 }
 #: In pure folders, but where something is waited for.

@@ -16,14 +16,14 @@ from gateway.pipeline.endpoints import answerers
 from gateway.pipeline.replies import bytes_reply, events_reply, json_reply, whole_reply
 from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
-from gateway.pipeline.streams import AnswerStream, LateStream, abandon
+from gateway.pipeline.streams import AnswerStream, LateStream, Sending, abandon
 from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.json_body import LARGE, Body, parse, parse_steps
 from gateway.protocol.messages import Reply, Request
-from gateway.protocol.operation import Operation
+from gateway.protocol.operation import Operation, Streaming
 from gateway.routing.dispatcher import Dispatcher
 from gateway.settings import Settings
 from gateway.telemetry.record import Record
@@ -118,23 +118,25 @@ class Gateway:
         `upload` holds the bytes of the call's body, where it came over HTTP.
         """
         dispatcher = snapshot.dispatcher
-        if call.stream:
-            return await self._stream(dispatcher, call, principal, record, upload)
+        if call.streaming is not None:
+            deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
+            sending = asyncio.ensure_future(self._send(dispatcher, call, principal, record, deadline))
+            return await self._stream(sending, call.streaming, record, upload)
         deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
         return await self._send(dispatcher, call, principal, record, deadline)
 
     async def _stream(
-        self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, upload: Upload | None
+        self, sending: Sending, streaming: Streaming, record: Record, upload: Upload | None
     ) -> Reply:
         """A stream's reply.
 
-        Its headers wait for upstream's first event, so that a failure before it is an HTTP error, which
-        clients retry. They wait no longer than the platform lets a reply be silent.
+        Its headers wait for upstream's answer, so that a failure before it is an HTTP error, which clients
+        retry. They wait no longer than a stream may be silent: from then on keep-alives are sent, and a
+        failure is an event where no other deployment answers.
         """
-        deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
-        sending = asyncio.ensure_future(self._send(dispatcher, call, principal, record, deadline))
         try:
-            await asyncio.wait({sending}, timeout=self._settings.stream_hold)
+            hold = min(self._settings.stream_hold, self._settings.keep_alive)
+            await asyncio.wait({sending}, timeout=hold)
         except asyncio.CancelledError:
             await abandon(sending)
             raise
@@ -144,8 +146,8 @@ class Gateway:
             # The body is still needed: it may be sent to another deployment.
             held = upload.handed_over()
             sending.add_done_callback(lambda _: held.release())
-        late = LateStream(sending, record, self._clock)
-        return events_reply(late, [], call.streaming, self._settings.keep_alive)
+        late = LateStream(sending, streaming, record, self._clock)
+        return events_reply(late, [], self._settings.keep_alive)
 
     async def _send(
         self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, deadline: float
@@ -161,7 +163,7 @@ class Gateway:
             body = AnswerStream(answer, account.handed_over(), record, call.requested_model, self._clock)
             if isinstance(answer, BytesAnswer):
                 return bytes_reply(answer, body, limits)
-            return events_reply(body, limits, call.streaming, self._settings.keep_alive)
+            return events_reply(body, limits, self._settings.keep_alive)
 
 
 async def _parse_in_steps(raw: bytes) -> Body:

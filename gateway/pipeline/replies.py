@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway.errors import GatewayError, error_body
 from gateway.protocol.messages import Headers, Reply, Stream
-from gateway.protocol.operation import Streaming
 from gateway.upstream.replies import BytesAnswer, WholeAnswer
 
 _JSON = ("content-type", "application/json")
@@ -37,10 +36,9 @@ def bytes_reply(answer: BytesAnswer, body: Stream, limits: Headers) -> Reply:
     return Reply(answer.status, [*_content_type(answer.content_type), *length, *limits], body)
 
 
-def events_reply(body: Stream, limits: Headers, streaming: Streaming | None, seconds: float) -> Reply:
+def events_reply(body: Stream, limits: Headers, seconds: float) -> Reply:
     """A stream of events, with a keep-alive after so many seconds of silence."""
-    keep_alive = b"" if streaming is None else streaming.keep_alive
-    return Reply(200, [*_EVENTS, *limits], body, keep_alive, seconds)
+    return Reply(200, [*_EVENTS, *limits], body, seconds)
 
 
 def _content_type(value: str | None) -> Headers:

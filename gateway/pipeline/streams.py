@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator, Callable
 
 from gateway.errors import GatewayError, error_body
 from gateway.pipeline.ending import finish
+from gateway.protocol.keep_alive import keep_alive
 from gateway.protocol.messages import Reply
+from gateway.protocol.operation import Streaming
 from gateway.protocol.sse import error_event
 from gateway.sharing.account import Account
 from gateway.telemetry.record import Record
 from gateway.upstream.relay import relay
-from gateway.upstream.replies import StreamedAnswer
+from gateway.upstream.replies import EventsAnswer, StreamedAnswer
 
 
 class AnswerStream:
@@ -35,6 +37,10 @@ class AnswerStream:
         self._clock = clock
         #: The bytes that the client gets, without the ends of call and request.
         self.pieces = relay(answer, record, requested_model)
+
+    def keep_alive(self) -> bytes:
+        """An event that says nothing, as one of this stream's own."""
+        return self._answer.tap.keep_alive() if isinstance(self._answer, EventsAnswer) else b""
 
     def __aiter__(self) -> AnswerStream:
         return self
@@ -76,14 +82,25 @@ Sending = asyncio.Future[Reply]
 class LateStream:
     """A reply's body whose headers went out before upstream answered: every failure is an event now."""
 
-    __slots__ = ("_clock", "_closed", "_pieces", "_record", "_sending")
+    __slots__ = ("_clock", "_closed", "_pieces", "_record", "_sending", "_streaming")
 
-    def __init__(self, sending: Sending, record: Record, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sending: Sending, streaming: Streaming, record: Record, clock: Callable[[], float]
+    ) -> None:
         self._sending = sending
+        self._streaming = streaming
         self._record = record
         self._clock = clock
         self._pieces = self._relayed()
         self._closed = False
+
+    def keep_alive(self) -> bytes:
+        """An event that says nothing: without an id while no answer has come."""
+        sending = self._sending
+        if sending.done() and not sending.cancelled() and sending.exception() is None:
+            body = sending.result().body
+            return b"" if isinstance(body, bytes) else body.keep_alive()
+        return keep_alive(self._streaming, b"")
 
     def __aiter__(self) -> LateStream:
         return self

@@ -32,6 +32,18 @@ class Call:
         """Whether a stream is asked for."""
         return self.streaming is not None
 
+    def choices(self, defaults: Mapping[str, Any]) -> int:
+        """How many choices the answer has: those asked for, by the request or else by `defaults`."""
+        fields = self.operation.choices_fields
+        values = self.body.values
+        asked = values.get(fields[0], defaults.get(fields[0])) if fields else None
+        choices = asked if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0 else 1
+        prompts = values.get("prompt") if "prompt" in self.operation.body_fields else None
+        if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list):
+            # So many for each text. A list of numbers is one text in tokens.
+            choices *= len(prompts)
+        return choices
+
 
 def read(operation: Operation, body: Body, path_model: str | None) -> Call:
     """The call in a body; a model in the path wins. Raises BadRequest without a model.

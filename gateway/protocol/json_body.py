@@ -161,6 +161,15 @@ def splice(raw: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
     return b"".join(pieces)
 
 
+def without_member(data: bytes, key: str) -> bytes:
+    """`data`, which must be one valid JSON object, without its members of that key."""
+    members = drained(walk(data))
+    kept = [data[member.start : member.end] for member in members if member.key != key]
+    if len(kept) == len(members):
+        return data
+    return data[: members[0].start] + b",".join(kept) + data[members[-1].end :]
+
+
 def parse(raw: bytes) -> Body:
     """As `parse_steps`, without a break: for bodies that are not large."""
     return drained(parse_steps(raw))

@@ -46,6 +46,9 @@ class Request:
 class Stream(Protocol):
     """A reply's body piece by piece; whoever takes it closes it, read or not."""
 
+    def keep_alive(self) -> bytes:
+        """What fills a silence now; empty for nothing."""
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The pieces."""
 
@@ -58,14 +61,13 @@ class Reply:
     """An answer: whole (`bytes`) or as a stream.
 
     A stream that raises Truncated must end without its regular end, so that no client takes it for
-    whole. `keep_alive` is sent whenever nothing was for `keep_alive_after` seconds.
+    whole. Its keep-alive is sent whenever nothing was for `keep_alive_after` seconds; never where that is 0.
     """
 
     status: int
     headers: Headers
     body: bytes | Stream
-    keep_alive: bytes = b""
-    keep_alive_after: float = 15.0
+    keep_alive_after: float = 0.0
 
 
 class Truncated(Exception):

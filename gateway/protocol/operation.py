@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gateway.protocol.sse import KEEP_ALIVE, is_done, is_error
 from gateway.protocol.usage import NO_USAGE, Usage, UsageFields
 
 #: Newest dated api-version that is generally available (Microsoft publishes none after it).
@@ -42,8 +41,10 @@ class BodyFields:
 class Streaming:
     """How an operation streams server-sent events."""
 
-    #: Found in the event after which nothing of the answer is missing, although `[DONE]` may follow.
+    #: Found in the event after which nothing of a choice is missing, although `[DONE]` may follow.
     end: re.Pattern[bytes]
+    #: Found in every event of an answer.
+    mark: bytes
     #: Where the usage object of an event counts tokens.
     usage_fields: UsageFields
     #: The body field that asks for a stream, and the value of it that does. Any other value is upstream's
@@ -52,17 +53,18 @@ class Streaming:
     value: object = True
     #: Whether `stream_options.include_usage` asks a stream for its usage.
     usage_option: bool = False
-    #: What a client gets in a silent gap.
-    keep_alive: bytes = KEEP_ALIVE
+    #: How the `type` of an answer's events begins; None where they have `choices` instead.
+    answer_type: bytes | None = None
+    #: Whether the API's schema wants a `delta` in every choice.
+    deltas: bool = False
+    #: What a client gets in a silence: an event that says nothing, with places for the JSON of the stream's
+    #: id, time and model. Empty where the protocol has none.
+    keep_alive: bytes = b""
 
     def asked_for(self, body: Mapping[str, Any]) -> bool:
         """Whether a request's body asks for a stream."""
         value = body.get(self.field)
         return type(value) is type(self.value) and value == self.value
-
-    def is_answer(self, event: bytes) -> bool:
-        """Whether a stream whose first event is `event` is an answer. A comment is not an event here."""
-        return not (is_done(event) or is_error(event))
 
 
 def _as_it_is(body: bytes) -> bytes:
@@ -86,7 +88,7 @@ class Operation:
     body_fields: BodyFields
     #: The body fields that make up the prompt, and how their tokens are counted.
     prompt_fields: tuple[tuple[str, PromptKind], ...]
-    #: Whether a reply under a 200 is an answer; takes its body, or the first piece where it is relayed.
+    #: Whether a whole reply under a 200 is an answer.
     is_answer: Callable[[bytes], bool]
     #: The body fields that bound the tokens of a completion, the one that wins first. Without any of them the
     #: operation has no completion.

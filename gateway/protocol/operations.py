@@ -7,11 +7,32 @@ import re
 from gateway.protocol import filtered_chat
 from gateway.protocol.operation import BodyFields, Operation, Streaming
 from gateway.protocol.usage import UsageFields
-from gateway.protocol.whole_replies import is_object, is_object_with_choices, is_object_with_results
+from gateway.protocol.whole_replies import has_choices, has_data, has_results
 
 _AZURE_AND_OPENAI = frozenset(("azure", "openai"))
 _TOKENS = UsageFields("prompt_tokens", "completion_tokens")
-_CHUNKS = Streaming(re.compile(rb'"finish_reason"\s*:\s*"'), _TOKENS, usage_option=True)
+_CHOICE_ENDS = re.compile(rb'"finish_reason"\s*:\s*"')
+_CHAT_CHUNKS = Streaming(
+    _CHOICE_ENDS,
+    b'"choices"',
+    _TOKENS,
+    usage_option=True,
+    deltas=True,
+    keep_alive=(
+        b'data: {"id":%b,"object":"chat.completion.chunk","created":%b,"model":%b,'
+        b'"choices":[{"index":0,"delta":{},"finish_reason":null}]}\n\n'
+    ),
+)
+_TEXT_CHUNKS = Streaming(
+    _CHOICE_ENDS,
+    b'"choices"',
+    _TOKENS,
+    usage_option=True,
+    keep_alive=(
+        b'data: {"id":%b,"object":"text_completion","created":%b,"model":%b,'
+        b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":null}]}\n\n'
+    ),
+)
 
 CHAT = Operation(
     "chat",
@@ -75,8 +96,8 @@ CHAT = Operation(
     ),
     completion_fields=("max_completion_tokens", "max_tokens"),
     choices_fields=("n",),
-    is_answer=is_object_with_choices,
-    streaming=_CHUNKS,
+    is_answer=has_choices,
+    streaming=_CHAT_CHUNKS,
     usage_fields=_TOKENS,
     repaired=filtered_chat.completed,
 )
@@ -109,8 +130,8 @@ COMPLETIONS = Operation(
     prompt_fields=(("prompt", "texts"),),
     completion_fields=("max_tokens",),
     choices_fields=("n", "best_of"),
-    is_answer=is_object_with_choices,
-    streaming=_CHUNKS,
+    is_answer=has_choices,
+    streaming=_TEXT_CHUNKS,
     usage_fields=_TOKENS,
 )
 
@@ -124,7 +145,7 @@ EMBEDDINGS = Operation(
         numbers=frozenset(("dimensions",)), others=frozenset(("encoding_format", "input", "user"))
     ),
     prompt_fields=(("input", "texts"),),
-    is_answer=is_object,
+    is_answer=has_data,
     usage_fields=_TOKENS,
 )
 
@@ -141,12 +162,14 @@ SPEECH = Operation(
     prompt_fields=(("input", "texts"),),
     # Dated paths serve speech in preview versions only.
     default_api_version="2025-04-01-preview",
-    # Any bytes are audio; a page has a media type of its own.
+    # Sound is relayed as it comes, and told from pages by its first bytes.
     is_answer=bool,
     whole_reply=False,
     streaming=Streaming(
         re.compile(rb'"type"\s*:\s*"speech\.audio\.done"'),
+        b'"type"',
         UsageFields("input_tokens", "output_tokens"),
+        answer_type=b"speech.audio.",
         field="stream_format",
         value="sse",
     ),
@@ -161,7 +184,7 @@ MODERATIONS = Operation(
     modes=("moderation",),
     body_fields=BodyFields(others=frozenset(("input",))),
     prompt_fields=(("input", "texts"),),
-    is_answer=is_object_with_results,
+    is_answer=has_results,
     default_model="omni-moderation-latest",
 )
 

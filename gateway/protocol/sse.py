@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-#: Sent in silent gaps: a comment, which every client ignores and which resets their timers.
-KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
 # The last CR of what has come so far may be half of a CRLF, so it ends nothing yet.
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
-_ERROR = re.compile(rb'\A(?:event:[^\r\n]*[\r\n]+)?data:\s*\{\s*"error"\s*:')
 _DONE = re.compile(rb"(?:\A|[\r\n])data:\s*\[DONE\]")
 
 
@@ -73,12 +71,22 @@ def is_done(event: bytes) -> bool:
     return _DONE.search(event) is not None
 
 
-def is_error(event: bytes) -> bool:
-    """Whether the event reports an error in OpenAI's form."""
-    return _ERROR.match(event) is not None
-
-
 def error_event(body: bytes) -> bytes:
     """An error object (JSON bytes) as the event that OpenAI clients raise it from."""
     lines = body.splitlines()  # a line break within the data would end the field
     return b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+
+
+def with_data(event: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """`event` with its data changed, and all else of it as it was; `event` itself where nothing changes.
+
+    Changed data over several lines becomes one line.
+    """
+    data = event_data(event)
+    changed = change(data)
+    if changed == data:
+        return event
+    if data in event:
+        return event.replace(data, changed, 1)
+    lines = (line for line in event.splitlines() if line and not line.startswith(b"data:"))
+    return b"".join(line + b"\n" for line in lines) + b"data: " + b" ".join(changed.splitlines()) + b"\n\n"

@@ -8,28 +8,43 @@ from __future__ import annotations
 
 import re
 
+from gateway.protocol.filtered_chat import with_deltas
+from gateway.protocol.json_body import without_member
+from gateway.protocol.keep_alive import keep_alive
 from gateway.protocol.operation import Streaming
-from gateway.protocol.sse import event_json, is_done, is_error
+from gateway.protocol.sse import event_json, with_data
+from gateway.protocol.stream_events import EventKind, kind_of
 from gateway.protocol.usage import Usage
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+#: What a chunk that only tells the usage has beside it.
+_ENVELOPE = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier",
+             "obfuscation"}  # fmt: skip
 
 
 class StreamTap:
     """Watches a stream's events; hides the usage that we asked for.
 
-    `usage` is the last usage seen, `finished` is true after the mark of its end, `done` after
-    `[DONE]`, `failed` after an error event.
+    `answered` is true after an event that is part of an answer, `usage` is the last usage seen, `finished` is
+    true when all choices have ended, `done` after `[DONE]`, `failed` after an error event.
     """
 
-    __slots__ = ("_ends", "_fields", "done", "failed", "finished", "hide_usage", "usage")
+    __slots__ = (
+        "_choices", "_ended", "_ends", "_first", "_streaming", "answered", "done", "failed", "finished",
+        "hide_usage", "usage",
+    )  # fmt: skip
 
-    def __init__(self, streaming: Streaming, *, hide_usage: bool) -> None:
+    def __init__(self, streaming: Streaming, *, hide_usage: bool, choices: int = 1) -> None:
+        """`choices` is how many the request asks for: so many must end."""
+        self._streaming = streaming
         self._ends = streaming.end.search
-        self._fields = streaming.usage_fields
+        self._choices = choices
+        self._ended: set[object] = set()
+        self._first = b""
         self.hide_usage = hide_usage
         self.usage: Usage | None = None
+        self.answered = False
         self.finished = False
         self.done = False
         self.failed = False
@@ -39,25 +54,65 @@ class StreamTap:
         """Whether the stream may end here without loss."""
         return self.done or self.finished or self.failed
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing that follows belongs to the answer."""
+        return self.done or self.failed
+
+    def look(self, event: bytes) -> EventKind:
+        """What one event is. To be asked until an answer begins."""
+        kind = kind_of(event, self._streaming.answer_type)
+        if kind is EventKind.ANSWER and not self.answered:
+            self.answered = True
+            self._first = event
+        return kind
+
     def watch(self, event: bytes) -> bytes:
         """Take note of one event and return what the client gets of it (possibly nothing)."""
         if not self.finished and self._ends(event):
-            self.finished = True
+            self._note_end(event)
+        if self._streaming.mark not in event or b'"error"' in event or not self.answered:
+            kind = self.look(event)
+            self.done = kind is EventKind.DONE
+            self.failed = kind is EventKind.FAILURE
+            if self.over or kind is EventKind.NOTHING:
+                return event
         if b'"usage"' in event:
-            return self._watch_usage(event)
-        if b"[DONE]" in event and is_done(event):
-            self.done = True
-        elif b'"error"' in event and is_error(event):
-            self.failed = True
+            event = self._watch_usage(event)
+        if self._streaming.deltas and not _has_delta(event):
+            return with_data(event, with_deltas)
         return event
 
+    def keep_alive(self) -> bytes:
+        """An event for a silence, which every client takes for a part of this stream that says nothing."""
+        return keep_alive(self._streaming, self._first)
+
+    def _note_end(self, event: bytes) -> None:
+        if self._choices > 1:
+            choices = event_json(event).get("choices")
+            for choice in choices if isinstance(choices, list) else ():
+                if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str):
+                    self._ended.add(str(choice.get("index")))
+            self.finished = len(self._ended) >= self._choices
+        else:
+            self.finished = True
+
     def _watch_usage(self, event: bytes) -> bytes:
-        if _USAGE.search(event):
-            chunk = event_json(event)
-            usage = chunk.get("usage")
-            if isinstance(usage, dict):
-                self.usage = self._fields.read(usage)
-                if self.hide_usage and chunk.get("choices") == []:
-                    return b""
-            return event
-        return _NULL_USAGE.sub(b"", event, count=1) if self.hide_usage else event
+        if not _USAGE.search(event):
+            return _NULL_USAGE.sub(b"", event, count=1) if self.hide_usage else event
+        chunk = event_json(event)
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = self._streaming.usage_fields.read(usage)
+            if self.hide_usage and not chunk.get("choices"):
+                return with_data(event, _without_usage) if chunk.keys() - _ENVELOPE else b""
+        return event
+
+
+def _has_delta(event: bytes) -> bool:
+    """Whether every choice of a chunk surely has its delta. Tool calls have an index, too."""
+    return (b'"delta":{' in event or b'"delta": {' in event) and event.count(b'"index"') < 2
+
+
+def _without_usage(data: bytes) -> bytes:
+    return without_member(data.strip(), "usage")

@@ -1,28 +1,77 @@
-"""What must be there for a JSON reply under a 200 to be an answer. Pure."""
+"""What must be there for a JSON reply under a 200 to be an answer. Pure.
+
+A reply is read to its end as strict JSON, but only the members that decide are built.
+"""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
-_ERROR = re.compile(rb'\{\s*"error"\s*:\s*\{')
-_RESULTS = re.compile(rb'"results"\s*:\s*\[')
-_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+import msgspec
+
+#: What some servers write before UTF-8. Most JSON parsers of clients fail on it.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_NULL = msgspec.Raw(b"null")
+#: Values of `error` that say that there is none.
+_NO_ERROR = {b"null", b"false", b"{}", b'""', b"[]"}
 
 
-def is_object(body: bytes) -> bool:
-    """Whether `body` looks like one JSON object that answers: no error, which some send under a 200."""
-    begin = body[:64].lstrip()
-    return begin.startswith(b"{") and body[-64:].rstrip().endswith(b"}") and not _ERROR.match(begin)
+class _Member(msgspec.Struct):
+    """Any JSON object; its members are checked and skipped."""
 
 
-def is_object_with_choices(body: bytes) -> bool:
-    """Whether `body` looks like an object with choices.
+class _Choices(msgspec.Struct):
+    choices: list[_Member]
+    error: msgspec.Raw = _NULL
+
+
+class _Data(msgspec.Struct):
+    data: list[_Member]
+    error: msgspec.Raw = _NULL
+
+
+class _Results(msgspec.Struct):
+    results: list[_Member]
+    error: msgspec.Raw = _NULL
+
+
+_choices = msgspec.json.Decoder(_Choices)
+_data = msgspec.json.Decoder(_Data)
+_results = msgspec.json.Decoder(_Results)
+
+
+def has_choices(body: bytes) -> bool:
+    """Whether `body` is an object with choices, at least one.
 
     Without any it is no answer: an agent would take it for a turn and ask again, up to ten times.
     """
-    return is_object(body) and not _NO_CHOICES.search(body)
+    reply = _read(_choices, body)
+    return reply is not None and bool(reply.choices)
 
 
-def is_object_with_results(body: bytes) -> bool:
-    """Whether `body` looks like an object with a list of results."""
-    return is_object(body) and _RESULTS.search(body) is not None
+def has_data(body: bytes) -> bool:
+    """Whether `body` is an object with a list of data."""
+    return _read(_data, body) is not None
+
+
+def has_results(body: bytes) -> bool:
+    """Whether `body` is an object with a list of results."""
+    return _read(_results, body) is not None
+
+
+def reports_error(error: msgspec.Raw) -> bool:
+    """Whether the value of a reply's `error` says that there is one."""
+    return bytes(error) not in _NO_ERROR
+
+
+def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """The members that decide; None for what is no JSON, no such object, or an error."""
+    try:
+        # Strings that are skipped are not checked for UTF-8 by the decoder.
+        if not body.isascii():
+            body.decode()
+        reply = decoder.decode(body.removeprefix(BYTE_ORDER_MARK))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if reports_error(reply.error) else reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.protocol.messages import ClientGone, Reply, Stream
@@ -89,7 +89,7 @@ class GatewayResponse(Response):
     async def _stream(self, body: Stream, send: Send) -> None:
         if self._connection is None:
             raise TypeError("a stream needs its caller")
-        silence = KeepAlive(self._reply, send)
+        silence = KeepAlive(body, self._reply.keep_alive_after, send)
         try:
             async with CancelWhenGone(self._connection):
                 await send(
@@ -109,15 +109,12 @@ class GatewayResponse(Response):
 
 
 class KeepAlive:
-    """Fills long silences of a stream with the reply's keep-alive."""
+    """Fills long silences of a stream."""
 
-    def __init__(self, reply: Reply, send: Send) -> None:
-        self._keep_alive: Message = {
-            "type": "http.response.body",
-            "body": reply.keep_alive,
-            "more_body": True,
-        }
-        self._seconds = reply.keep_alive_after if reply.keep_alive else 0.0
+    def __init__(self, body: Stream, seconds: float, send: Send) -> None:
+        """A silence of `seconds` is filled; 0 for none."""
+        self._body = body
+        self._seconds = seconds
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._last = 0.0
@@ -149,5 +146,5 @@ class KeepAlive:
         self._timer = self._loop.call_at(self._last + self._seconds, self._check)
 
     async def _fill(self) -> None:
-        if self._timer is not None:
-            await self._send(self._keep_alive)
+        if self._timer is not None and (event := self._body.keep_alive()):
+            await self._send({"type": "http.response.body", "body": event, "more_body": True})

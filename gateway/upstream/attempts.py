@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gateway.config.deployment import ApiKey, Config, Deployment, StaticToken, Target
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -18,7 +19,8 @@ from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstre
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
-from gateway.upstream.replies import Answer, StreamedAnswer, receive
+from gateway.upstream.redaction import Scrubber
+from gateway.upstream.replies import Answer, Expected, StreamedAnswer, UsageRefused, receive
 from gateway.upstream.verdicts import AttemptFailed
 
 
@@ -42,27 +44,34 @@ class Attempts:
         self._secrets = secrets
         self._clock = clock
         self._silence = silence
+        self._scrubber = Scrubber(config)
+        #: Ids of the deployments that do not know `stream_options`.
+        self._without_usage: set[str] = set()
 
     async def make(self, deployment: Deployment, call: Call, record: Record, deadline: float) -> Answer:
         """Call `deployment` once. A refusal of the caller's own mistake is an answer, too.
 
         `deadline` is in the loop's time. Raises AttemptFailed.
         """
-        target = deployment.targets[call.operation.name]
         record.deployment = deployment.id
         record.attempts += 1
         loop = asyncio.get_running_loop()
         started = loop.time()
         lost = self._upstream.lost()
-        exchange: Exchange | None = None
-        answer: Answer | None = None
         try:
-            async with asyncio.timeout_at(self._limit(deployment, call, deadline)):
-                sent = outgoing(call, deployment, target)
-                exchange = await self._post(deployment, target, sent.body, record)
-                answer = await receive(
-                    exchange, call, deployment, hide_usage=sent.hide_usage, now=self._clock()
-                )
+            async with asyncio.timeout_at(self._limit(deployment, call, deadline)) as timer:
+                # A stream that has begun has met its time-out, though it is not an answer yet.
+                begun = partial(timer.reschedule, deadline)
+                try:
+                    asks = deployment.id not in self._without_usage
+                    return await self._once(deployment, call, record, begun, ask_usage=asks)
+                except UsageRefused:
+                    record.attempts += 1
+                    answer = await self._once(deployment, call, record, begun, ask_usage=False)
+                    if answer.status < 400:
+                        # It was this that upstream refused, and nothing that the client wrote.
+                        self._without_usage.add(deployment.id)
+                    return answer
         except LocalFault as error:
             raise AttemptFailed(Outcome(Result.LOCAL, error="local fault")) from error
         except (TooSlow, TimeoutError) as error:
@@ -77,7 +86,26 @@ class Attempts:
             raise AttemptFailed(Outcome(Result.OPERATOR, error="no token"), code="no token") from error
         finally:
             record.waited += loop.time() - started
-            if exchange is not None and not isinstance(answer, StreamedAnswer):
+
+    async def _once(
+        self,
+        deployment: Deployment,
+        call: Call,
+        record: Record,
+        begun: Callable[[], object],
+        *,
+        ask_usage: bool,
+    ) -> Answer:
+        """Send and receive. Raises as both do."""
+        target = deployment.targets[call.operation.name]
+        sent = outgoing(call, deployment, target, ask_usage=ask_usage)
+        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, begun)
+        exchange = await self._post(deployment, target, sent.body, record)
+        answer: Answer | None = None
+        try:
+            answer = await receive(exchange, expected, self._clock())
+        finally:
+            if not isinstance(answer, StreamedAnswer):
                 await exchange.close()
         return answer
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 import httpx
 
 from gateway import __version__
+from gateway.upstream.coding import CodingError, Decoder
 from gateway.upstream.transport import PooledTransport
 
 #: Seconds to connect, TLS included.
@@ -19,6 +20,8 @@ CONNECT_TIMEOUT = 5.0
 
 _HEADERS = [
     (b"accept", b"*/*"),
+    # Without it a coded reply would be lawful.
+    (b"accept-encoding", b"identity"),
     (b"content-type", b"application/json"),
     (b"user-agent", f"azure-functions-openai-gateway/{__version__}".encode()),
 ]
@@ -39,7 +42,7 @@ class TooSlow(Exception):
 class Exchange:
     """A reply whose body has not been read yet. Whoever gets it closes it."""
 
-    __slots__ = ("_pieces", "_response", "headers", "status")
+    __slots__ = ("_coding", "_decoder", "_pieces", "_response", "headers", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
@@ -47,12 +50,39 @@ class Exchange:
         self.status = response.status_code
         #: Names in lower case. A dict, because httpx's Headers looks through all names for each lookup.
         self.headers = _joined(response.headers.raw)
+        coding = self.headers.get("content-encoding")
+        self._coding = None if coding in {None, "", "identity"} else coding
+        self._decoder: Decoder | None = None
+
+    @property
+    def coded(self) -> bool:
+        """Whether the body came in a content coding."""
+        return self._coding is not None
 
     async def piece(self) -> bytes:
-        """The next piece of the body as it arrives; empty at the body's end.
+        """The next piece of the body as it arrives, decoded; empty at the body's end.
 
-        Raises Torn when the connection breaks, TooSlow when nothing comes.
+        Raises Torn when the connection breaks or the body cannot be decoded, TooSlow when nothing comes.
         """
+        if self._coding is None:
+            return await self._raw()
+        try:
+            return await self._decoded(self._coding)
+        except CodingError as error:
+            raise Torn from error
+
+    async def _decoded(self, coding: str) -> bytes:
+        """The next piece of a coded body."""
+        decoder = self._decoder = self._decoder or Decoder(coding)
+        while True:
+            raw = b"" if decoder.pending else await self._raw()
+            if not raw and not decoder.pending:
+                decoder.check_end()
+                return b""
+            if piece := decoder.decode(raw):
+                return piece
+
+    async def _raw(self) -> bytes:
         try:
             return await anext(self._pieces, b"")
         except httpx.TimeoutException as error:

@@ -7,6 +7,9 @@ from typing import Any
 
 from gateway.config.deployment import Deployment, Target
 from gateway.protocol.calls import Call
+from gateway.protocol.request_defaults import added_defaults
+
+_DATA_SOURCES = ("data_sources", "dataSources")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +20,23 @@ class Outgoing:
     hide_usage: bool
 
 
-def outgoing(call: Call, deployment: Deployment, target: Target) -> Outgoing:
+def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: bool = True) -> Outgoing:
     """The body that `deployment` gets: the client's bytes with three changes.
 
     The model is replaced where the body names the deployment. Request defaults of the configuration are
     added where the client sent none and the operation knows the field. Streams are asked for their usage,
-    for without it nobody would learn what they cost.
+    for without it nobody would learn what they cost; not with `ask_usage` False, nor beside data sources,
+    where Azure refuses `stream_options`.
     """
+    values = call.body.values
+    defaults = added_defaults(call.operation, values, deployment.defaults)
     changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
     hide_usage = False
-    if call.stream and not call.wants_usage and call.operation.streams_usage and target.stream_usage:
-        options = call.body.values.get("stream_options")
+    grounded = any(values.get(name) or name in defaults for name in _DATA_SOURCES)
+    asks = ask_usage and call.operation.streams_usage and target.stream_usage
+    if call.stream and asks and not (call.wants_usage or grounded):
+        options = values.get("stream_options")
         if options is None or isinstance(options, dict):
             changes["stream_options"] = {**(options or {}), "include_usage": True}
             hide_usage = True
-    known = call.operation.body_fields
-    defaults = {key: value for key, value in deployment.defaults.items() if key in known}
     return Outgoing(call.body.replaced(changes, defaults), hide_usage)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import error_event, event_data, is_error, is_whole
+from gateway.protocol.sse import error_event, event_data, is_whole
 from gateway.telemetry.record import Record
-from gateway.upstream.client import TooSlow, Unreachable
-from gateway.upstream.redaction import redacted
+from gateway.upstream.client import Exchange, TooSlow, Unreachable
+from gateway.upstream.refusals import in_openais_shape
 from gateway.upstream.replies import BytesAnswer, EventsAnswer, StreamedAnswer
 
 #: Bytes of an event beside its text, filter results included. Most events bring one token.
 FRAME = 1000
+#: Seconds in which upstream ends its reply after `[DONE]`. The client has all of it by then.
+LAST_BYTES = 0.2
 
 BROKEN = "The model's upstream service broke off in the middle of its answer."
 SILENT = "The model's upstream service fell silent in the middle of its answer."
@@ -46,15 +50,16 @@ async def relay_bytes(answer: BytesAnswer, record: Record) -> AsyncGenerator[byt
 async def relay_events(answer: EventsAnswer, record: Record, requested_model: str) -> AsyncGenerator[bytes]:
     """An event stream: whole events as they arrive.
 
-    The stream ends in an error event when upstream breaks off, falls silent, or ends without `[DONE]` and
-    finish_reason. So no client takes half an answer for a whole one.
+    The stream ends in an error event when upstream breaks off, falls silent, or ends without `[DONE]` and a
+    finish_reason for each choice. So no client takes half an answer for a whole one. It ends with `[DONE]` or
+    upstream's own error, whatever upstream does then.
     """
     exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
     problem: GatewayError | None = None
     if first := _passed(answer.events, answer, record, requested_model):
         yield first
     try:
-        while piece := await exchange.piece():
+        while not tap.over and (piece := await exchange.piece()):
             if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
     except Unreachable:
@@ -62,16 +67,28 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     except TooSlow:
         problem = UpstreamTimeout(SILENT)
     else:
-        rest = splitter.rest()
+        rest = b"" if tap.over else splitter.rest()
         if is_whole(rest) and (sent := _passed([rest], answer, record, requested_model)):
             yield sent if tap.complete else sent + b"\n\n"
         if not tap.complete:
             problem = UpstreamFailed(BROKEN)
+    if tap.over:
+        await _end(exchange)
     answer.result = Result.FAILED if tap.failed else Result.SUCCESS
-    if problem is not None and not (tap.done or tap.failed):
+    if problem is not None and not tap.over:
         answer.result = Result.TIMEOUT if isinstance(problem, UpstreamTimeout) else Result.FAILED
         record.error_code = problem.code
         yield error_event(error_body(problem))
+
+
+async def _end(exchange: Exchange) -> None:
+    """Read the end of a reply whose last event has come, so that its connection can be used again.
+
+    Where more comes, or nothing, the reply stays unread, and closing it cuts the connection.
+    """
+    with contextlib.suppress(Unreachable, TooSlow, TimeoutError):
+        async with asyncio.timeout(LAST_BYTES):
+            await exchange.piece()
 
 
 def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested_model: str) -> bytes:
@@ -80,12 +97,14 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
     sent = []
     for event in events:
         visible = tap.watch(event)
-        if tap.failed and is_error(event):
+        if tap.failed:
             record.error_code = record.error_code or "upstream_error"
-            data = redacted(event_data(event), answer.deployment, requested_model)
-            visible = error_event(data or error_body(UpstreamFailed()))
+            data = answer.scrubber.redacted(event_data(event), answer.deployment, requested_model)
+            visible = error_event(in_openais_shape(data, UpstreamFailed))
         sent.append(visible)
         answer.relayed += 1 + max(0, len(event) - FRAME) // 4
+        if tap.over:
+            break
     if tap.usage is not None:
         answer.usage = record.usage = tap.usage
     return b"".join(sent)

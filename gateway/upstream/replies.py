@@ -7,25 +7,27 @@ a stream, the first bytes of any other body. Does not know the client.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.config.deployment import Deployment
-from gateway.errors import BadRequest, error_body
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
+from gateway.protocol import audio
 from gateway.protocol.calls import Call
-from gateway.protocol.operation import Operation, Streaming
-from gateway.protocol.sse import EventSplitter, event_json, is_error, is_whole
+from gateway.protocol.operation import Operation
+from gateway.protocol.sse import EventSplitter, event_json, is_whole
+from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.usage import NO_USAGE, Usage
+from gateway.protocol.whole_replies import BYTE_ORDER_MARK
 from gateway.upstream.client import Exchange
-from gateway.upstream.redaction import redacted
+from gateway.upstream.redaction import Scrubber
+from gateway.upstream.refusals import error_details, in_openais_shape
 from gateway.upstream.verdicts import error_code, no_answer, rejection
 
-_REFUSED = "The model's upstream service refused the request."
-#: Content types that are neither audio nor a stream: an error under a 200, or the page of a proxy.
-_PAGES = {"application/json", "text/html"}
+#: Bytes of a stream that may come before its answer begins.
+LONGEST_HEAD = 1_000_000
 #: How a stream that ends badly is told to the operator.
 _BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
 
@@ -95,12 +97,14 @@ class StreamedAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class EventsAnswer(StreamedAnswer):
-    """A stream of server-sent events, read up to its first event."""
+    """A stream of server-sent events, read up to the event that makes it an answer."""
 
     #: What was read so far: whole events, and in the splitter a part of one.
     events: list[bytes]
     splitter: EventSplitter
     tap: StreamTap
+    #: Cleans upstream's error events.
+    scrubber: Scrubber
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,36 +115,54 @@ class BytesAnswer(StreamedAnswer):
 
     @property
     def length(self) -> str | None:
-        """The length that upstream declared, in bytes."""
-        return self.exchange.headers.get("content-length")
+        """The length that upstream declared, in bytes; None of a coded body, which has another."""
+        return None if self.exchange.coded else self.exchange.headers.get("content-length")
 
 
 Answer = WholeAnswer | StreamedAnswer
 
 
-async def receive(
-    exchange: Exchange, call: Call, deployment: Deployment, *, hide_usage: bool, now: float
-) -> Answer:
+class UsageRefused(Exception):
+    """A refusal names `stream_options`, by which we asked for a usage that the client did not ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known of a reply before it comes."""
+
+    call: Call
+    deployment: Deployment
+    #: Whether the client is not to see the usage of a stream.
+    hide_usage: bool
+    scrubber: Scrubber
+    #: Called when upstream has begun to answer a stream, with Azure's filter results for example.
+    begun: Callable[[], object] = lambda: None
+
+
+async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
     """The answer in a reply that came at `now` (seconds since 1970).
 
-    Raises AttemptFailed, and Unreachable or TooSlow as reading does.
+    Raises AttemptFailed, UsageRefused, and Unreachable or TooSlow as reading does.
     """
     if not 200 <= exchange.status < 300:
-        return await _refusal(exchange, call, deployment, now)
-    if call.streaming is not None:
-        tap = StreamTap(call.streaming, hide_usage=hide_usage)
-        return await _events(exchange, call, deployment, call.streaming, tap)
-    if call.operation.whole_reply:
-        return await _whole(exchange, call.operation, deployment)
-    return await _bytes(exchange, call.operation, deployment)
+        return await _refusal(exchange, expected, now)
+    if expected.call.streaming is not None:
+        choices = expected.call.choices(expected.deployment.defaults)
+        tap = StreamTap(expected.call.streaming, hide_usage=expected.hide_usage, choices=choices)
+        return await _events(exchange, expected, tap)
+    if expected.call.operation.whole_reply:
+        return await _whole(exchange, expected.call.operation, expected.deployment)
+    return await _bytes(exchange, expected.deployment)
 
 
-async def _refusal(exchange: Exchange, call: Call, deployment: Deployment, now: float) -> WholeAnswer:
+async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The refusal of the caller's mistake."""
     body = await exchange.read()
+    if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
+        raise UsageRefused
     if failure := rejection(exchange.status, exchange.headers, body, now):
         raise failure
-    return _refused(exchange, body, call, deployment, status=exchange.status, code=error_code(body))
+    return _refused(exchange, body, expected, status=exchange.status, code=error_code(body))
 
 
 async def _whole(exchange: Exchange, operation: Operation, deployment: Deployment) -> WholeAnswer:
@@ -150,7 +172,7 @@ async def _whole(exchange: Exchange, operation: Operation, deployment: Deploymen
         raise no_answer(exchange.status, "no answer")
     return WholeAnswer(
         exchange.status,
-        operation.repaired(body),
+        operation.repaired(body.removeprefix(BYTE_ORDER_MARK)),
         _content_type(exchange),
         deployment,
         usage=operation.usage(body),
@@ -158,13 +180,14 @@ async def _whole(exchange: Exchange, operation: Operation, deployment: Deploymen
     )
 
 
-async def _bytes(exchange: Exchange, operation: Operation, deployment: Deployment) -> BytesAnswer:
-    """A reply that is copied as it comes, read up to its first piece."""
+async def _bytes(exchange: Exchange, deployment: Deployment) -> BytesAnswer:
+    """Sound, which is copied as it comes, read until it can be told from a page."""
     content_type = _content_type(exchange)
-    if _media_type(content_type) in _PAGES:
-        raise no_answer(exchange.status, "no answer")
-    first = await exchange.piece()
-    if not operation.is_answer(first):
+    first = piece = await exchange.piece()
+    while piece and audio.is_undecided(first) and len(first) < LONGEST_HEAD:
+        piece = await exchange.piece()
+        first += piece
+    if not audio.is_sound(first, _media_type(content_type)):
         raise no_answer(exchange.status, "no answer")
     return BytesAnswer(
         exchange=exchange,
@@ -175,100 +198,72 @@ async def _bytes(exchange: Exchange, operation: Operation, deployment: Deploymen
     )
 
 
-async def _events(
-    exchange: Exchange, call: Call, deployment: Deployment, streaming: Streaming, tap: StreamTap
-) -> Answer:
-    """A stream, read up to its first event: a failure before that can still be an HTTP error."""
-    content_type = _content_type(exchange)
-    # Any other type is taken for a stream. Clients do not look at the type either.
-    if _media_type(content_type) in _PAGES:
-        raise no_answer(exchange.status, "no stream")
+async def _events(exchange: Exchange, expected: Expected, tap: StreamTap) -> Answer:
+    """A stream, read until it is an answer: a failure before that can still be an HTTP error.
+
+    Its type does not matter. Clients do not look at it either.
+    """
     splitter = EventSplitter()
-    events, first = await _head(exchange, splitter)
-    if is_error(first):
-        return _first_error(first, exchange, call, deployment)
-    if not streaming.is_answer(first):
-        raise no_answer(exchange.status, "empty")
+    events: list[bytes] = []
+    size = 0
+    while not tap.answered:
+        piece = await exchange.piece()
+        size += len(piece)
+        came = splitter.feed(piece)
+        if not events and came:
+            came[0] = came[0].removeprefix(BYTE_ORDER_MARK)
+        last = [] if piece else [rest for rest in (splitter.rest(),) if is_whole(rest)]
+        events += came
+        for event in (*came, *last):
+            kind = tap.look(event)
+            if kind is EventKind.FAILURE:
+                return _first_error(event, exchange, expected)
+            if kind is EventKind.DONE:
+                raise no_answer(exchange.status, "empty")
+            if kind is EventKind.ANSWER:
+                break
+            if kind is EventKind.ASIDE:
+                expected.begun()
+        if not tap.answered and (not piece or size > LONGEST_HEAD):
+            raise no_answer(exchange.status, "empty")
     return EventsAnswer(
         exchange=exchange,
-        deployment=deployment,
-        content_type=content_type,
+        deployment=expected.deployment,
+        content_type=_content_type(exchange),
         limits=read_limits(exchange.headers),
         events=events,
         splitter=splitter,
         tap=tap,
+        scrubber=expected.scrubber,
     )
 
 
-async def _head(exchange: Exchange, splitter: EventSplitter) -> tuple[list[bytes], bytes]:
-    """All events that were read, and the first of them that is no comment."""
-    events: list[bytes] = []
-    first = b""
-    while not first:
-        piece = await exchange.piece()
-        events += splitter.feed(piece)
-        # Some servers send comments to keep a connection open.
-        first = next((event for event in events if not event.startswith(b":")), b"")
-        if not piece and not first:
-            first = splitter.rest()
-            if not is_whole(first):
-                raise no_answer(exchange.status, "empty")
-    return events, first
-
-
-def _first_error(event: bytes, exchange: Exchange, call: Call, deployment: Deployment) -> WholeAnswer:
+def _first_error(event: bytes, exchange: Exchange, expected: Expected) -> WholeAnswer:
     """The HTTP error that answers a stream which begins with the caller's error. Raises AttemptFailed."""
-    error: Any = event_json(event).get("error")
-    details = error if isinstance(error, dict) else {}
+    values = event_json(event)
+    details = error_details(values)
     code = details.get("code") if isinstance(details.get("code"), str) else None
     if details.get("type") != "invalid_request_error" and code != "content_filter":
         raise no_answer(exchange.status, code)
-    body = json.dumps({"error": error}).encode()
-    return _refused(exchange, body, call, deployment, status=400, code=code, content_type="application/json")
+    body = json.dumps({"error": details}).encode()
+    return _refused(exchange, body, expected, status=400, code=code, content_type="application/json")
 
 
 def _refused(
     exchange: Exchange,
     body: bytes,
-    call: Call,
-    deployment: Deployment,
+    expected: Expected,
     *,
     status: int,
     code: str | None,
     content_type: str | None = None,
 ) -> WholeAnswer:
-    """The answer that passes a refusal on, in OpenAI's shape.
-
-    Clients find the message in that shape only. Of a body of another shape its sentence is kept.
-    """
-    passed = redacted(body, deployment, call.requested_model)
-    content_type = content_type or _content_type(exchange)
-    if not _is_error(passed):
-        passed, content_type = error_body(BadRequest(_sentence(passed))), "application/json"
+    """The answer that passes a refusal on, in OpenAI's shape."""
+    clean = expected.scrubber.redacted(body, expected.deployment, expected.call.requested_model)
+    passed = in_openais_shape(clean)
+    content_type = (content_type or _content_type(exchange)) if passed is clean else "application/json"
     limits = read_limits(exchange.headers)
-    return WholeAnswer(status, passed, content_type, deployment, code=code, limits=limits)
-
-
-def _is_error(body: bytes) -> bool:
-    """Whether `body` is an error in OpenAI's shape."""
-    error = _object(body).get("error")
-    return isinstance(error, dict) and isinstance(error.get("message"), str)
-
-
-def _sentence(body: bytes) -> str:
-    """The sentence in an error of another shape, else our own."""
-    values = _object(body)
-    sentences = (values.get(key) for key in ("message", "detail", "error"))
-    return next((sentence for sentence in sentences if isinstance(sentence, str)), _REFUSED)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`; empty where there is none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return WholeAnswer(status, passed, content_type, expected.deployment, code=code, limits=limits)
 
 
 def _content_type(exchange: Exchange) -> str | None:

@@ -25,6 +25,13 @@ def gateway(request, simulator) -> Gateway:
         yield running
 
 
+@pytest.fixture(scope="session", params=["embedded", "functions"])
+def impatient(request, simulator) -> Gateway:
+    """Each host in turn, with keep-alives after 0.2 s of silence."""
+    with start_gateway(request.param, gateway_config(simulator.url), GATEWAY_KEEP_ALIVE="0.2") as running:
+        yield running
+
+
 @pytest.fixture
 def openai_client(embedded):
     """OpenAI's client with a base URL, as for any OpenAI-compatible service."""

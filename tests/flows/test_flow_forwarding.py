@@ -14,7 +14,7 @@ ODD = (
     b'\n\t"temperature":1.0, "seed": 12345678901234567890, "top_p":1e0, "user":"a", "user":"b", "model":"%s" }'
 )
 
-SENT = {"host", "accept", "content-type", "user-agent", "content-length", "api-key"}
+SENT = {"host", "accept", "accept-encoding", "content-type", "user-agent", "content-length", "api-key"}
 
 CLIENTS_HEADERS = {
     "cookie": "session=1",
@@ -130,7 +130,7 @@ def test_upstream_sees_only_the_headers_it_needs(gateway, pool):
 
 
 def test_a_plain_reply_comes_back_byte_for_byte(gateway, pool):
-    reply = b'{ "id": "x",  "model":"gpt-4o-2024-11-20", "n": 1.0, "t":"\\u00e9\xc3\xa9", "usage": {"prompt_tokens": 3} }'
+    reply = b'{ "id": "x",  "choices":[{}], "n": 1.0, "t":"\\u00e9\xc3\xa9", "usage": {"prompt_tokens": 3} }'
     model = pool.solo(
         {"status": 200, "body": reply.decode(), "headers": {"Content-Type": "application/json"}}
     )
@@ -151,7 +151,7 @@ def test_upstreams_headers_do_not_reach_the_client(gateway, pool):
         "set-cookie": "a=1",
         "azureml-model-session": "d1",
     }
-    model = pool.solo({"status": 200, "body": {"id": "x"}, "headers": extra})
+    model = pool.solo({"status": 200, "body": {"id": "x", "choices": [{}]}, "headers": extra})
 
     found = {name.lower() for name in chat(gateway.port, model.name).headers}
 

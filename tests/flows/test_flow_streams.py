@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from support.calls import MESSAGES, call, chat, opened, wait_for
+from support.calls import MESSAGES, call, chat, opened, parse_events, wait_for
 
 STALL = {"how": "stall"}
 
@@ -169,14 +169,19 @@ def test_the_other_operations_relay_binary_and_base64_unchanged(gateway):
     assert isinstance(call(gateway.port, "POST", "/v1/embeddings", body).json()["data"][0]["embedding"], str)
 
 
-def test_a_stream_that_stalls_is_kept_alive_by_comments_and_ends_in_a_time_out_event(impatient, pool):
+def test_a_stream_that_stalls_is_kept_alive_by_empty_deltas_and_ends_in_a_time_out_event(impatient, pool):
     model = pool.solo({"cut": STALL | {"after": 3}})
 
     answer = chat(impatient.port, model.name, stream=True)
 
     assert ("upstream_timeout", False) == (answer.events[-1]["error"]["code"], answer.broken)
-    # 1.5 seconds of silence, a comment each 0.2.
-    assert answer.body.count(b": keep-alive\n\n") >= 3
+    # 1.5 seconds of silence, an event each 0.2.
+    began, *alive = answer.events[2:-1]
+    assert len(alive) >= 3
+    choice = {"index": 0, "delta": {}, "finish_reason": None}
+    named = {name: began[name] for name in ("id", "created", "model")}
+    assert {**named, "object": "chat.completion.chunk", "choices": [choice]} == alive[-1] == alive[-2]
+    assert [] == [line for line in answer.body.splitlines() if line and not line.startswith(b"data: {")]
     assert wait_for(lambda: pool.log(*model.deployments)[0]["disconnected"])
 
 
@@ -188,7 +193,12 @@ def test_the_headers_of_a_late_stream_come_before_its_answer(impatient, pool):
         answered = pool.log(*model.deployments)[0]["completed"]
         rest = response.read()
 
-    assert (200, b": keep-alive\n\n", None) == (status, first[:14], answered)
+    (alive,) = parse_events(first)[:1]
+    assert (200, ("", "", 0, {}), None) == (
+        status,
+        (alive["id"], alive["model"], alive["created"], alive["choices"][0]["delta"]),
+        answered,
+    )
     assert rest.endswith(b"data: [DONE]\n\n")
 
 

@@ -13,7 +13,7 @@ from gateway.config.deployment import Config
 from gateway.protocol.endpoints import MODELS
 from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT, SPEECH
-from gateway.protocol.sse import DONE, KEEP_ALIVE
+from gateway.protocol.sse import DONE
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 KEY = {"authorization": "Bearer the-key"}
 ANSWER = b'{"choices":[{}],"usage":{"prompt_tokens":3,"completion_tokens":4}}'
-EVENT = b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'
+EVENT = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 
 
 def body(**members):
@@ -218,7 +218,7 @@ def test_a_stream_is_relayed_as_events(caplog):
         headers["content-type"],
         headers["cache-control"],
     )
-    assert (KEEP_ALIVE, 15.0) == (answer.keep_alive, answer.keep_alive_after)
+    assert 30.0 == answer.keep_alive_after
     assert log_line(caplog)["stream"]
 
 

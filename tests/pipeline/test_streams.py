@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from support.samples import deployment
+from support.samples import config, deployment
 
 from gateway.errors import BadRequest, RateLimited, error_body
 from gateway.limits.tokens.outcome import Result
@@ -14,9 +14,10 @@ from gateway.protocol.operations import CHAT
 from gateway.protocol.sse import DONE, EventSplitter, event_json
 from gateway.protocol.stream_tap import StreamTap
 from gateway.telemetry.record import Record
+from gateway.upstream.redaction import Scrubber
 from gateway.upstream.replies import BytesAnswer, EventsAnswer
 
-EVENT = b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'
+EVENT = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 
 
 class Exchange:
@@ -47,6 +48,8 @@ class Account:
 
 def stream(log, *pieces, record=None):
     """The body that relays an event stream."""
+    tap = StreamTap(CHAT.streaming, hide_usage=False)
+    tap.look(EVENT)
     answer = EventsAnswer(
         exchange=Exchange(log, *pieces),
         deployment=deployment(),
@@ -54,7 +57,8 @@ def stream(log, *pieces, record=None):
         limits=None,
         events=[EVENT],
         splitter=EventSplitter(),
-        tap=StreamTap(CHAT.streaming, hide_usage=False),
+        tap=tap,
+        scrubber=Scrubber(config()),
     )
     return AnswerStream(answer, Account(log), record or Record("r", "chat", 0.0), "gpt", lambda: 7.0)
 
@@ -127,7 +131,9 @@ def late(result):
 
     async def work():
         record = Record("r", "chat", 0.0)
-        return [piece async for piece in LateStream(sent(result), record, lambda: 7.0)], record
+        return [
+            piece async for piece in LateStream(sent(result), CHAT.streaming, record, lambda: 7.0)
+        ], record
 
     return asyncio.run(work())
 
@@ -157,7 +163,7 @@ def test_a_late_stream_that_is_left_ends_what_is_being_sent(log):
     async def work():
         sending = asyncio.ensure_future(asyncio.sleep(60))
         await asyncio.sleep(0)
-        body = LateStream(sending, Record("r", "chat", 0.0), lambda: 7.0)
+        body = LateStream(sending, CHAT.streaming, Record("r", "chat", 0.0), lambda: 7.0)
         await body.aclose()
         await body.aclose()
         return sending.cancelled()

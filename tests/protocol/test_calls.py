@@ -133,8 +133,10 @@ def test_a_stream_without_options_gets_them():
         (call(stream=True), deployment(stream_usage=False)),
         (call(stream=False), deployment()),
         (call(stream=True, stream_options="x"), deployment()),
+        (call(stream=True, data_sources=[{}]), deployment()),
+        (call(stream=True, dataSources=[{}]), deployment()),
     ],
-    ids=["client asked", "api-version cannot", "no stream", "options are no object"],
+    ids=["client asked", "api-version cannot", "no stream", "options are no object", "grounded", "of old"],
 )
 def test_usage_is_not_injected_where_it_is_there_or_cannot_be(one, member):
     outgoing = sent(one, member)
@@ -186,3 +188,49 @@ def test_json_is_taken_under_every_name_clients_give_it(headers):
 def test_forms_and_compressed_bodies_are_not(headers):
     with pytest.raises(UnsupportedMediaType):
         calls.check_media_type(headers)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "members", "expected"),
+    [
+        ({"max_tokens": 5}, {"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+        ({"max_completion_tokens": 5}, {"max_tokens": 7}, {"max_tokens": 7}),
+        (
+            {"max_tokens": 5},
+            {"max_completion_tokens": None},
+            {"max_completion_tokens": None, "max_tokens": 5},
+        ),
+        ({"max_tokens": 5}, {"max_tokens": None}, {"max_tokens": None}),
+        ({"functions": [1], "function_call": "auto"}, {"tools": [2]}, {"tools": [2]}),
+        ({"tools": [1], "tool_choice": "auto"}, {"functions": [2]}, {"functions": [2]}),
+        ({"data_sources": [1]}, {"dataSources": [2]}, {"dataSources": [2]}),
+    ],
+)
+def test_a_default_yields_to_the_clients_twin(defaults, members, expected):
+    body = json.loads(sent(call(**members), deployment(defaults=defaults)).body)
+    assert {"model": "gpt", **expected} == body
+
+
+def test_usage_is_not_injected_beside_configured_data_sources():
+    outgoing = sent(call(stream=True), deployment(defaults={"data_sources": [{"type": "x"}]}))
+    assert ("stream_options" in json.loads(outgoing.body), outgoing.hide_usage) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("one", "defaults", "choices"),
+    [
+        (call(), {}, 1),
+        (call(n=3), {}, 3),
+        (call(n="3"), {}, 1),
+        (call(n=True), {}, 1),
+        (call(n=0), {}, 1),
+        (call(), {"n": 2}, 2),
+        (call(COMPLETIONS, prompt="a", n=2, best_of=5), {}, 2),
+        (call(COMPLETIONS, prompt=["a", "b", "c"], n=2), {}, 6),
+        (call(COMPLETIONS, prompt=[1, 2, 3]), {}, 1),
+        (call(COMPLETIONS, prompt=[[1], [2]]), {}, 2),
+        (call(SPEECH, input="x"), {}, 1),
+    ],
+)
+def test_so_many_choices_are_expected_as_are_asked_for(one, defaults, choices):
+    assert choices == one.choices(defaults)

@@ -3,8 +3,7 @@
 import pytest
 
 from gateway.protocol.endpoints import ENDPOINTS
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, OPERATIONS, SPEECH
-from gateway.protocol.sse import DONE, error_event
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, OPERATIONS
 
 
 def test_names_paths_and_modes_are_taken_once():
@@ -37,8 +36,6 @@ def test_what_is_counted_are_fields_of_the_body(operation):
         (MODERATIONS, b'{"id":"x","results" : [{}]}', True),
         (MODERATIONS, b'{"id":"x"}', False),
         (MODERATIONS, b'{"id":"\\"results\\":["}', False),
-        (SPEECH, b"\xff", True),
-        (SPEECH, b"", False),
     ],
 )
 def test_an_answer_has_what_its_operation_is_asked_for(operation, body, expected):
@@ -51,11 +48,3 @@ def test_an_answer_has_what_its_operation_is_asked_for(operation, body, expected
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"a":1', b'{ "error" : {"message":"x"}}'])
 def test_what_is_no_object_or_an_error_answers_nothing(operation, body):
     assert not operation.is_answer(body)
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [(b'data: {"id":"x"}\n\n', True), (DONE, False), (error_event(b'{"error":{"message":"x"}}'), False)],
-)
-def test_a_stream_that_begins_with_its_end_or_an_error_is_no_answer(event, expected):
-    assert expected is CHAT.streaming.is_answer(event)

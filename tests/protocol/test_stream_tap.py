@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.protocol.operations import CHAT, SPEECH
+from gateway.protocol.operations import CHAT, COMPLETIONS, SPEECH
 from gateway.protocol.sse import DONE
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.usage import Usage
@@ -42,7 +42,7 @@ def test_the_null_usage_of_other_chunks_is_hidden_too():
 
 
 def test_the_null_usage_stays_where_it_was_asked_for():
-    event = chat(choices=[{}], usage=None)
+    event = chat(choices=[{"delta": {}}], usage=None)
     assert event == StreamTap(CHAT.streaming, hide_usage=False).watch(event)
 
 
@@ -63,8 +63,8 @@ def test_words_of_the_answer_are_no_keys():
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (chat(choices=[{"finish_reason": "stop"}]), "finished"),
-        (b'data: {"choices":[{"finish_reason" : "length"}],"usage":null}\n\n', "finished"),
+        (chat(choices=[{"delta": {}, "finish_reason": "stop"}]), "finished"),
+        (b'data: {"choices":[{"delta":{},"finish_reason" : "length"}],"usage":null}\n\n', "finished"),
         (DONE, "done"),
         (b"data:[DONE]\r\n\r\n", "done"),
         (b'data: {"error":{"message":"x"}}\n\n', "failed"),
@@ -86,3 +86,105 @@ def test_the_end_of_speech_is_its_own_event_which_has_its_usage():
 
     tap.watch(b'data: {"type": "speech.audio.done","usage":{"input_tokens":3,"output_tokens":4}}\n\n')
     assert (True, Usage(3, 4)) == (tap.complete, tap.usage)
+
+
+def watched(*events, hide_usage=True, operation=CHAT, choices=1):
+    """What a client gets of `events`, and the tap."""
+    tap = StreamTap(operation.streaming, hide_usage=hide_usage, choices=choices)
+    return [tap.watch(event) for event in events], tap
+
+
+TEXT = chat(choices=[{"index": 0, "delta": {"content": "a"}}])
+RESULTS = [{"prompt_index": 0, "content_filter_results": {"hate": {"filtered": False}}}]
+
+
+def test_a_chunk_with_filter_results_and_usage_loses_its_usage_only():
+    event = chat(choices=[], usage=USAGE, prompt_filter_results=RESULTS)
+    (seen,), tap = watched(event)
+    assert chat(choices=[], prompt_filter_results=RESULTS) == seen
+    assert Usage(3, 4) == tap.usage
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        (
+            [{"index": 0, "content_filter_offsets": {}}],
+            [{"delta": {}, "index": 0, "content_filter_offsets": {}}],
+        ),
+        ([{"index": 0, "delta": None}], [{"index": 0, "delta": {}}]),
+        ([{}], [{"delta": {}}]),
+        (
+            [{"index": 0, "delta": {"content": "delta"}}, {"index": 1}],
+            [{"index": 0, "delta": {"content": "delta"}}, {"delta": {}, "index": 1}],
+        ),
+    ],
+)
+def test_a_choice_without_delta_gets_an_empty_one_and_nothing_else_changes(choices, expected):
+    (_, seen), _ = watched(TEXT, chat(choices=choices))
+    assert chat(choices=expected) == seen
+
+
+def test_a_choice_gets_its_delta_in_any_form_of_event():
+    event = b'id: 7\r\ndata: {"choices":[\r\ndata: {"index":0}]}\r\n\r\n'
+    (_, seen), _ = watched(TEXT, event)
+    assert b'id: 7\ndata: {"choices":[ {"delta":{},"index":0}]}\n\n' == seen
+    (_, seen), _ = watched(TEXT, b'id: 7\r\ndata: {"choices":[{"index":0}]}\r\n\r\n')
+    assert b'id: 7\r\ndata: {"choices":[{"delta":{},"index":0}]}\r\n\r\n' == seen
+
+
+def test_completions_have_no_deltas():
+    event = chat(choices=[{"index": 0, "text": "a"}])
+    assert [event] == watched(event, operation=COMPLETIONS)[0]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [b"\n\n", b": waiting\n\n", b"retry: 3\n\n", b"event: ping\n\n", b"event: odd\nid: 7\ndata: {}\n\n"],
+)
+def test_what_says_nothing_passes_unchanged(event):
+    assert [TEXT, event] == watched(TEXT, event)[0]
+
+
+def end(index, **more):
+    return chat(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}], **more)
+
+
+def test_a_stream_of_several_choices_ends_when_all_have():
+    _, tap = watched(TEXT, end(1), end(1), choices=2)
+    assert not tap.complete
+    tap.watch(end(0))
+    assert tap.complete
+
+
+def test_several_choices_may_end_in_one_event():
+    ends = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in range(3)]
+    assert watched(TEXT, chat(choices=ends), choices=3)[1].finished
+
+
+@pytest.mark.parametrize(
+    ("first", "named"),
+    [
+        (
+            chat(model="gpt-é", created=12, choices=[{"delta": {}}]),
+            {"id": "c", "model": "gpt-é", "created": 12},
+        ),
+        (b"", {"id": "", "model": "", "created": 0}),
+    ],
+)
+def test_a_keep_alive_is_a_chunk_of_the_stream_that_says_nothing(first, named):
+    _, tap = watched(*filter(None, [chat(choices=[], id=""), first, TEXT if first else b""]))
+    (data,) = [line for line in tap.keep_alive().decode().splitlines() if line]
+    choice = {"index": 0, "delta": {}, "finish_reason": None}
+    assert {**named, "object": "chat.completion.chunk", "choices": [choice]} == json.loads(data[6:])
+
+
+def test_a_keep_alive_of_completions_has_an_empty_text():
+    _, tap = watched(chat(choices=[{"text": "a"}], created=1, model="m"), operation=COMPLETIONS)
+    choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
+    event = {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
+    assert event == json.loads(tap.keep_alive()[6:])
+
+
+def test_speech_has_no_keep_alive():
+    assert b"" == StreamTap(SPEECH.streaming, hide_usage=False).keep_alive()

@@ -19,8 +19,9 @@ from simulator.testing import closed_port
 pytestmark = pytest.mark.system
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
-OK = reply(200, {"answer": "yes"})
-EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
+YES = b'{"choices": [{}], "answer": "yes"}'
+OK = reply(200, YES)
+EVENTS = stream(b'data: {"choices":[{"delta":{}}]}\n\n', b"data: [DONE]\n\n")
 VERSION = {"error": {"code": "404", "message": "API version not supported"}}
 
 
@@ -123,7 +124,7 @@ FAULTS = {
 @pytest.mark.parametrize("step", FAULTS.values(), ids=FAULTS)
 def test_a_fault_moves_on_to_the_next_deployment(step):
     answer, counts, attempts = outcome((step,), (OK,))
-    assert (b'{"answer": "yes"}', [1, 1], 2) == (answer.body, counts, attempts)
+    assert (YES, [1, 1], 2) == (answer.body, counts, attempts)
 
 
 def test_a_refused_connection_moves_on():
@@ -167,11 +168,11 @@ STREAM_FAULTS = {
 def test_a_fault_before_a_streams_first_event_moves_on(step):
     answer, counts, _ = outcome((step,), (EVENTS,), one=call(stream=True))
     assert ([1, 1], "b") == (counts, answer.deployment.id)
-    assert answer.events[0] == b'data: {"choices":[]}\n\n'
+    assert answer.events[0] == b'data: {"choices":[{"delta":{}}]}\n\n'
 
 
 def test_nothing_moves_on_after_the_first_event():
-    first = then(NO_END + chunk(b'data: {"choices":[]}\n\n'), "reset")
+    first = then(NO_END + chunk(b'data: {"choices":[{"delta":{}}]}\n\n'), "reset")
     answer, counts, _ = outcome((first,), (EVENTS,), one=call(stream=True))
     assert ("a", [1, 0]) == (answer.deployment.id, counts)
 
@@ -467,7 +468,15 @@ def test_upstream_sees_one_credential_and_no_more_headers_than_it_needs():
     line, *headers = head.decode().split("\r\n")[:-2]
     named = dict(header.lower().split(": ", 1) for header in headers)
     assert "POST /openai/deployments/dep-a/x HTTP/1.1" == line
-    assert {"host", "accept", "content-type", "user-agent", "api-key", "content-length"} == set(named)
+    assert {
+        "host",
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "user-agent",
+        "api-key",
+        "content-length",
+    } == set(named)
     assert ("upstream-key", "application/json") == (named["api-key"], named["content-type"])
     assert call().body.raw == body
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.system
 
 NOW = 1_700_000_000.0
 OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
-EVENTS = stream(b'data: {"choices":[{"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n")
+EVENTS = stream(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n")
 FAILED = reply(500, b"{}")
 LIMITED = reply(429, b"{}", retry_after="20")
 

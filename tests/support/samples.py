@@ -11,6 +11,8 @@ from gateway.protocol import calls
 from gateway.protocol.json_body import parse
 from gateway.protocol.operations import CHAT
 from gateway.settings import read
+from gateway.upstream.redaction import Scrubber
+from gateway.upstream.replies import Expected
 
 DEFAULT_BASE = "https://contoso-east.openai.azure.com"
 
@@ -70,3 +72,9 @@ class Caller:
         self.gone = True
         if self.leave is not None:
             self.leave()
+
+
+def expected(one, member=None, *, hide_usage=False) -> Expected:
+    """What is known of the reply to the call `one` of `member`."""
+    member = member or deployment()
+    return Expected(one, member, hide_usage, Scrubber(config(member)))

@@ -11,7 +11,11 @@ import struct
 NO_END = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def reply(status=200, body=b"{}", **headers):
+#: A chat reply, completion or list of embeddings, as far as it must be one to be an answer.
+ANSWER = b'{"choices":[{"index":0}],"data":[{"index":0}]}'
+
+
+def reply(status=200, body=ANSWER, **headers):
     """A whole reply with a length; underscores in header names stand for dashes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}

@@ -1,12 +1,13 @@
 """One try of one deployment, on real sockets: an answer, or what the ledgers learn of its failure."""
 
 import asyncio
+import json
 import time
 from typing import NamedTuple
 
 import pytest
 from support.samples import call, config, deployment
-from support.scripted import HANG, RESET, Scripted, reply, stream, then
+from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
 
 from gateway.config.deployment import ClientSecret, DefaultIdentity
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.system
 
 NOW = 1_700_000_000.0
 OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
-EVENTS = stream(b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
+EVENTS = stream(b'data: {"choices":[{"delta":{}}]}\n\n', b"data: [DONE]\n\n")
 IDENTITY = ClientSecret("t", "c", "s")
 
 
@@ -233,3 +234,63 @@ def test_a_key_that_is_refused_is_not_tried_again():
     made, _, server = tried(reply(401, b"{}"))
 
     assert (Result.OPERATOR, 1) == (made.outcome.result, server.count)
+
+
+REFUSALS = {
+    "azure": (400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}}),
+    "fastapi": (
+        422,
+        {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]},
+    ),
+}
+
+
+def attempts_of(*script, one, times):
+    """(the bodies that upstream got of `times` tries, what came of the last, its record)."""
+
+    async def work():
+        async with Scripted(*script) as server:
+            target = deployment(base=server.url)
+            pool = Upstream(PooledTransport())
+            attempts = Attempts(config(target), pool, Tokens("x"), clock=lambda: NOW, silence=5.0)
+            for _ in range(times):
+                record = Record("r", "chat", 0.0)
+                deadline = asyncio.get_running_loop().time() + 5
+                answer = await attempts.make(target, one, record, deadline)
+                if isinstance(answer, StreamedAnswer):
+                    await answer.close()
+            await pool.close()
+            return [json.loads(body) for _, body in server.requests], answer, record
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_server_that_refuses_stream_options_is_asked_again_without_and_remembered(name):
+    one = call(stream=True)
+    bodies, answer, record = attempts_of(reply(*REFUSALS[name]), EVENTS, one=one, times=2)
+    assert [True, False, False] == ["stream_options" in body for body in bodies]
+    assert isinstance(answer, StreamedAnswer)
+    assert 1 == record.attempts
+
+
+@pytest.mark.parametrize("options", [{"include_usage": True}, {"x": 1}])
+def test_the_clients_own_options_are_the_clients_mistake(options):
+    one = call(stream=True, stream_options=options)
+    bodies, answer, _ = attempts_of(reply(*REFUSALS["azure"]), one=one, times=1)
+    assert (400, options) == (answer.status, bodies[-1]["stream_options"])
+
+
+def test_what_a_client_wrote_cannot_make_a_member_forget_usage():
+    one = call(stream=True, user="stream_options")
+    echo = reply(400, {"error": {"message": "Invalid 'user': stream_options"}})
+    bodies, answer, _ = attempts_of(echo, one=one, times=2)
+    assert 400 == answer.status
+    assert [True, False, True, False] == ["stream_options" in body for body in bodies]
+
+
+def test_a_streams_time_out_is_met_when_it_has_begun():
+    results = b'data: {"choices":[],"prompt_filter_results":[{}]}\n\n'
+    step = then(NO_END + chunk(results), 0.4, chunk(b'data: {"choices":[{"delta":{}}]}\n\n'), "hang")
+    answer, _, _ = tried(step, one=call(stream=True), member={"stream_timeout": 0.2})
+    assert isinstance(answer, StreamedAnswer)

@@ -1,23 +1,25 @@
 """What would tell of the operator's topology is cut out, and not one byte besides."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import DEFAULT_BASE, deployment
+from support.samples import DEFAULT_BASE, config, deployment
 
-from gateway.upstream.redaction import redacted
+from gateway.config.deployment import ApiKey, Config
+from gateway.upstream.redaction import LONGEST, Scrubber
 
 HOST = DEFAULT_BASE.removeprefix("https://")
 MEMBER = deployment()
 
 
 def cut(body, *, member=MEMBER, model="gpt"):
-    return redacted(body, member, model)
+    return Scrubber(config(member)).redacted(body, member, model)
 
 
-TELLING = ("callstack", "dep-a", HOST)
+TELLING = ("stack", "traceback", "dep-a", "contoso-east", "upstream-key")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(
     lambda text: not any(word in text.lower() for word in TELLING)
 )
@@ -157,3 +159,125 @@ def test_what_cannot_be_redacted_is_dropped(body):
 
 def test_a_page_that_tells_nothing_stays():
     assert b"<html>Bad gateway</html>" == cut(b"<html>Bad gateway</html>")
+
+
+SEARCH = {
+    "type": "azure_search",
+    "parameters": {
+        "endpoint": "https://contoso-search.search.windows.net",
+        "index_name": "payroll-2026",
+        "query_type": "simple",
+        "role_information": "You are helpful",
+        "authentication": {"type": "api_key", "key": "search-key-0123456789"},
+        "embedding_dependency": {"type": "deployment_name", "deployment_name": "ada-private"},
+    },
+}
+OTHER = deployment(
+    "b",
+    base="https://10.0.0.7:8443",
+    name="Fallback-Europe",
+    credential=ApiKey("sk-Other-Key-42"),
+    defaults={"data_sources": [SEARCH]},
+)
+WHOLE = Scrubber(config(MEMBER, OTHER, master_key="sk-master-key"))
+
+
+def scrubbed(text, member=MEMBER):
+    return json.loads(WHOLE.redacted(json.dumps({"error": {"message": text}}).encode(), member, "gpt"))[
+        "error"
+    ]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DEP-A is busy", "gpt is busy"),
+        ("dep-a_v1 and dep-a_v2_east", "gpt and gpt"),
+        ("model (dep-a), 'dep-a'; dep-a: dep-a!", "model (gpt), 'gpt'; gpt: gpt!"),
+        ("fallback-europe and FALLBACK-EUROPE_v1", "gpt and gpt"),
+        ("at contoso-east.services.ai.azure.com:443/x", "at upstream/x"),
+        ("at Contoso-East.cognitiveservices.azure.com", "at upstream"),
+        ("the resource contoso-east is", "the resource upstream is"),
+        ("https://10.0.0.7:8443/v1 or 10.0.0.7 or 10.0.0.7:9", "upstream/v1 or upstream or upstream"),
+        ("https://contoso-search.search.windows.net/indexes/payroll-2026", "upstream/indexes/gpt"),
+        ("index PAYROLL-2026 in contoso-search", "index gpt in upstream"),
+        ("embedding with ada-private failed", "embedding with gpt failed"),
+        ("keys upstream-key, SK-other-KEY-42, search-key-0123456789.", "keys ***, ***, ***."),
+        ("Bearer sk-master-key", "Bearer ***"),
+        ("a simple azure_search: You are helpful", "a simple azure_search: You are helpful"),
+        ("10.0.0.70 and contoso-eastern and 110.0.0.7", "10.0.0.70 and contoso-eastern and 110.0.0.7"),
+        (
+            'Failed.\nTraceback (most recent call last):\n  File "/app/x.py", line 3, in f\nKeyError: 1',
+            "Failed.",
+        ),
+        ('Failed.\n  File "/srv/app.py", line 12\n', "Failed."),
+        ("Failed.\n   at Contoso.Api.Run(String x) in /src/Run.cs:line 5", "Failed."),
+        ("Failed.\n\tat com.contoso.Api.run(Api.java:12)", "Failed."),
+        ("Look at foo(bar)", "Look at foo(bar)"),
+    ],
+)
+def test_the_values_of_the_whole_configuration_are_cut_out(text, expected):
+    assert expected == scrubbed(text)
+
+
+@pytest.mark.parametrize("key", ["callstack", "stackTrace", "traceback", "STACK"])
+def test_members_that_hold_stacks_go(key):
+    assert {"a": 1} == json.loads(cut(json.dumps({key: ["x", {"y": 1}], "a": 1}).encode()))
+
+
+@pytest.mark.parametrize("written", ["\\u0064ep-a", "dep\\u002da", "DE\\u0050-a"])
+def test_escapes_hide_nothing(written):
+    assert {"m": "at gpt"} == json.loads(cut(b'{"m":"at %s"}' % written.encode()))
+
+
+def test_names_that_clients_know_stay_where_another_deployment_has_them():
+    public = deployment("c", name="gpt-4o", model_name="gpt-4o")
+    scrubber = Scrubber(Config(models={"gpt": (MEMBER,), "gpt-4o": (public,)}, allow_anonymous=True))
+    body = b'{"error":{"message":"gpt-4o is not supported"}}'
+    assert body == scrubber.redacted(body, MEMBER, "gpt")
+
+
+def test_what_is_longer_than_a_megabyte_is_not_looked_at():
+    assert b"" == cut(b'{"message":"' + b"x" * LONGEST + b'"}')
+    body = b'{"message":"' + b"x" * (LONGEST - 14) + b'"}'
+    assert body == cut(body)
+
+
+HOSTILE = {
+    "call stacks": ',"callstack":"x"',
+    "nested call stacks": ',"a":{"callstack":[{}]}',
+    "names": ',"a":"dep-a dep-a_v1 contoso-east"',
+    "underscores": "_",
+    "dots": ".",
+    "dashes": "-",
+    "line ends": r"\n",
+    "blanks": " ",
+    "frames": r"\n at a.b",
+    "backslashes": r"\\",
+    "small texts": '","a":"b',
+    "digits": "1:1",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_time_is_linear_in_the_body_and_not_the_configurations(kind):
+    members = [
+        deployment(f"m{n}", base=f"https://resource-{n}.openai.azure.com", name=f"deployment-{n}",
+                   credential=ApiKey(f"key-of-member-{n}"))
+        for n in range(300)
+    ]  # fmt: skip
+    scrubber = Scrubber(config(MEMBER, *members))
+    piece = HOSTILE[kind]
+
+    def seconds(size):
+        body = '{"callstack":1,"a":"dep-a ' + ('"' if piece[0] == "," else "")
+        body += piece * (size // len(piece)) + ("}" if piece[0] == "," else '"}')
+        best = 9e9
+        for _ in range(3):
+            began = time.process_time()
+            assert scrubber.redacted(body.encode(), MEMBER, "gpt")
+            best = min(best, time.process_time() - began)
+        return best
+
+    small, large = seconds(50_000), seconds(400_000)
+    assert large < 24 * small, (small, large)

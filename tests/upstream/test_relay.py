@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from support.samples import call, deployment
+from support.samples import call, expected
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
 from gateway.limits.tokens.outcome import Result
@@ -41,7 +41,7 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED):
             pool = Upstream(PooledTransport())
             exchange = await pool.post(server.url, {}, b"{}", silence=silence)
             try:
-                answer = await receive(exchange, one, deployment(), hide_usage=hide_usage, now=0.0)
+                answer = await receive(exchange, expected(one, hide_usage=hide_usage), 0.0)
                 pieces = [piece async for piece in relay(answer, record, "gpt")]
             finally:
                 await exchange.close()
@@ -57,7 +57,7 @@ def test_what_a_client_got_that_left_is_counted():
         async with Scripted(stream(FIRST, FIRST, text, LAST, COST, DONE)) as server:
             pool = Upstream(PooledTransport())
             exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
-            answer = await receive(exchange, STREAMED, deployment(), hide_usage=False, now=0.0)
+            answer = await receive(exchange, expected(STREAMED), 0.0)
             source = relay(answer, Record("r", "chat", 0.0), "gpt")
             got = b""
             while got.count(b"data:") < 3:
@@ -183,3 +183,56 @@ def test_speech_that_breaks_off_is_truncated(how):
     step = then(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nabc", how)
     with pytest.raises(Truncated):
         relayed(step, one=call(SPEECH), silence=0.15)
+
+
+def test_the_reply_ends_with_done_and_what_follows_is_nobodys():
+    pieces, record = relayed(then(NO_END + chunk(FIRST + DONE + LAST), "hang"), silence=30.0)
+    assert (FIRST + DONE, None) == (b"".join(pieces), record.error_code)
+
+
+@pytest.mark.parametrize(
+    ("after", "connections"),
+    [(b"0\r\n\r\n", 1), (chunk(b": more\n\n"), 2), (b"", 2)],
+    ids=["the end", "more", "nothing"],
+)
+def test_a_connection_is_kept_only_where_the_reply_ends_with_done(after, connections):
+    async def work():
+        async with Scripted(then(NO_END + chunk(FIRST + DONE), 0.05, after, "hang"), reply(200)) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=30.0)
+            answer = await receive(exchange, expected(STREAMED), 0.0)
+            assert FIRST + DONE == b"".join(
+                [piece async for piece in relay(answer, Record("r", "chat", 0.0), "gpt")]
+            )
+            await exchange.close()
+            if after.startswith(b"0"):
+                return server.connections
+            await (await pool.post(server.url, {}, b"{}", silence=5.0)).close()
+            await pool.close()
+            return server.connections
+
+    assert connections == asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ({"type": "error", "error": {"message": "dep-a fell"}}, "gpt fell"),
+        ({"object": "error", "message": "dep-a fell"}, "gpt fell"),
+        ({"detail": "dep-a fell"}, "gpt fell"),
+        ({"statusCode": 500, "message": "dep-a fell"}, "gpt fell"),
+        ({"error": "dep-a fell"}, "gpt fell"),
+        ({"error": {"code": 5}}, "The model's upstream service failed to answer the request."),
+    ],
+)
+def test_an_error_event_of_any_shape_is_one_that_clients_read(failure, message):
+    pieces, record = relayed(stream(FIRST, event(**failure), LAST, DONE))
+    error = event_json(b"".join(pieces).removeprefix(FIRST))["error"]
+    assert (message, "upstream_error") == (error["message"], record.error_code)
+
+
+def test_a_stream_of_two_choices_that_ends_after_one_is_broken():
+    one = call(stream=True, n=2)
+    ends = [event(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}]) for index in (0, 1)]
+    assert FIRST + ends[0] + broken_off() == b"".join(relayed(stream(FIRST, ends[0]), one=one)[0])
+    assert FIRST + b"".join(ends) == b"".join(relayed(stream(FIRST, *ends), one=one)[0])

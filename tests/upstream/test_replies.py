@@ -1,21 +1,27 @@
 """Replies told apart: answers, with what they cost, and rejections."""
 
 import asyncio
+import gzip
 import json
+import zlib
 
 import pytest
-from support.samples import call, deployment
+from support.samples import call, expected
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
 from gateway.protocol.usage import Usage
-from gateway.upstream.client import Unreachable, Upstream
+from gateway.upstream.client import Torn, Unreachable, Upstream
+from gateway.upstream.coding import LONGEST
 from gateway.upstream.replies import StreamedAnswer, receive
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
 pytestmark = pytest.mark.system
+
+ONE = b'data: {"choices":[{"delta":{"content":"1"}}]}\n\n'
+TWO = b'data: {"choices":[{"delta":{"content":"2"}}]}\n\n'
 
 
 def received(step, one=None):
@@ -26,7 +32,7 @@ def received(step, one=None):
             pool = Upstream(PooledTransport())
             exchange = await pool.post(server.url, {}, b"{}", silence=5)
             try:
-                answer = await receive(exchange, one or call(), deployment(), hide_usage=True, now=0.0)
+                answer = await receive(exchange, expected(one or call(), hide_usage=True), 0.0)
                 rest = await exchange.read() if isinstance(answer, StreamedAnswer) else b""
             finally:
                 await exchange.close()
@@ -43,7 +49,7 @@ def rejected(step, one=None):
 
 
 def test_a_json_reply_is_passed_on_byte_for_byte_with_its_usage():
-    body = b'{ "id":"x", "n":1.0,\n "usage" : {"prompt_tokens":3,"completion_tokens":4} }\n'
+    body = b'{ "choices":[{}], "id":"x", "n":1.0,\n "usage" : {"prompt_tokens":3,"completion_tokens":4} }\n'
     answer, _ = received(reply(200, body))
     assert (200, "application/json", body) == (answer.status, answer.content_type, answer.body)
     assert (Usage(3, 4), None) == (answer.usage, answer.code)
@@ -84,14 +90,14 @@ def test_speech_of_no_bytes_is_no_answer():
 
 
 def test_a_stream_is_handed_on_from_its_first_event():
-    answer, rest = received(stream(b"data: 1\n\n", b"data: 2\n\n"), call(stream=True))
-    assert b"data: 1\n\ndata: 2\n\n" == b"".join(answer.events) + answer.splitter.rest() + rest
+    answer, rest = received(stream(ONE, TWO), call(stream=True))
+    assert ONE + TWO == b"".join(answer.events) + answer.splitter.rest() + rest
     assert answer.tap.hide_usage
 
 
 def test_a_stream_of_one_event_that_no_empty_line_ends_is_one():
-    answer, _ = received(stream(b'data: {"a":1}'), call(stream=True))
-    assert ([], b'data: {"a":1}') == (answer.events, answer.splitter.rest())
+    answer, _ = received(stream(b'data: {"choices":[{"delta":{}}]}'), call(stream=True))
+    assert ([], b'data: {"choices":[{"delta":{}}]}') == (answer.events, answer.splitter.rest())
 
 
 @pytest.mark.parametrize("event", [b"data: [DONE]", b"data: [DONE]\n\n"])
@@ -110,9 +116,9 @@ def test_speech_that_is_no_sound_is_no_answer(content_type):
 
 
 def test_a_stream_without_a_content_type_is_one():
-    step = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(b"data: 1\n\n") + b"0\r\n\r\n"
+    step = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(ONE) + b"0\r\n\r\n"
     answer, _ = received(step, call(stream=True))
-    assert [b"data: 1\n\n"] == answer.events
+    assert [ONE] == answer.events
 
 
 @pytest.mark.parametrize(
@@ -138,16 +144,151 @@ def test_a_reply_that_breaks_off_is_neither():
 def test_a_comment_before_the_first_event_commits_to_nothing():
     error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
     assert Result.FAILED is rejected(stream(b": waiting\n\n", error), call(stream=True)).result
-    answer, _ = received(stream(b": waiting\n\n", b"data: 1\n\n"), call(stream=True))
-    assert b": waiting\n\ndata: 1\n\n" == b"".join(answer.events)
+    answer, _ = received(stream(b": waiting\n\n", ONE), call(stream=True))
+    assert b": waiting\n\n" + ONE == b"".join(answer.events)
 
 
 def test_a_stream_under_an_odd_content_type_is_one_all_the_same():
     head = NO_END.replace(b"text/event-stream", b"application/octet-stream")
-    answer, _ = received(head + chunk(b"data: 1\n\n") + b"0\r\n\r\n", call(stream=True))
-    assert [b"data: 1\n\n"] == answer.events
+    answer, _ = received(head + chunk(ONE) + b"0\r\n\r\n", call(stream=True))
+    assert [ONE] == answer.events
 
 
 def test_a_content_type_that_no_header_can_carry_is_left_out():
     answer, _ = received(reply(200, b"\xff\xf3", content_type="audio/m\u00fcpeg"), call(SPEECH))
     assert (None, b"\xff\xf3") == (answer.content_type, answer.first)
+
+
+FAILURE = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
+FILTER = b'data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{}]}\n\n'
+BEFORE = {
+    "a blank line": b"\n",
+    "blank lines": b"\n\n\n\n",
+    "a byte order mark": b"\xef\xbb\xbf",
+    "a comment": b": waiting\n\n",
+    "a comment line": b": waiting\n",
+    "retry": b"retry: 3000\n\n",
+    "id": b"id: 1\n\n",
+    "a ping": b"event: ping\n\n",
+    "a ping with data": b'event: ping\ndata: {"type":"ping"}\n\n',
+    "empty data": b"data:\n\n",
+    "filter results": FILTER,
+    "all of it": b"\xef\xbb\xbf\r\n\r\n: x\r\n\r\nretry: 1\r\n\r\n" + FILTER,
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_failure_is_one_whatever_came_before_it(name, torn):
+    before = BEFORE[name]
+    pieces = [bytes([byte]) for byte in before + FAILURE] if torn else [before + FAILURE]
+    assert Result.FAILED is rejected(stream(*pieces), call(stream=True)).result
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_an_answer_is_one_whatever_came_before_it(name):
+    answer, rest = received(stream(BEFORE[name], ONE, TWO), call(stream=True))
+    assert (b"".join(answer.events) + answer.splitter.rest() + rest).endswith(ONE + TWO)
+
+
+@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b""])
+def test_a_stream_that_ends_without_an_answer_is_none(name, end):
+    assert Result.FAILED is rejected(stream(BEFORE[name] + end), call(stream=True)).result
+
+
+def test_a_stream_that_never_becomes_an_answer_is_given_up():
+    error = rejected(stream(*[FILTER * 1000] * 20, ONE), call(stream=True))
+    assert (Result.FAILED, "empty") == (error.result, error.code)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "m"}},
+        {"object": "error", "type": "invalid_request_error", "message": "m"},
+        {"id": "x", "error": {"type": "invalid_request_error", "message": "m"}},
+    ],
+)
+def test_the_callers_error_is_a_400_in_every_shape(event):
+    answer, _ = received(stream(FILTER, b"data: " + json.dumps(event).encode() + b"\n\n"), call(stream=True))
+    assert (400, "m") == (answer.status, json.loads(answer.body)["error"]["message"])
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html", "text/plain; charset=utf-8"])
+def test_events_are_events_whatever_their_type_says(content_type):
+    head = NO_END.replace(b"text/event-stream", content_type.encode())
+    answer, _ = received(head + chunk(ONE) + b"0\r\n\r\n", call(stream=True))
+    assert [ONE] == answer.events
+
+
+@pytest.mark.parametrize("blank", [b" " * 64, b"\r\n" * 100])
+def test_white_space_around_json_is_passed_on(blank):
+    body = blank + b'{"choices":[{}]}' + blank
+    assert body == received(reply(200, body))[0].body
+
+
+def test_a_byte_order_mark_before_json_is_taken_away():
+    assert b'{"choices":[{}]}' == received(reply(200, b'\xef\xbb\xbf{"choices":[{}]}'))[0].body
+
+
+def test_an_object_in_place_of_sound_is_no_answer_whatever_its_type_says():
+    step = reply(200, b'{"error":{"message":"x"}}', content_type="audio/mpeg")
+    assert Result.FAILED is rejected(step, call(SPEECH)).result
+
+
+def deflated(data):
+    squeezer = zlib.compressobj(wbits=-15)
+    return squeezer.compress(data) + squeezer.flush()
+
+
+BODY = b'{"choices":[{"x":"' + b"y" * 3_000_000 + b'"}]}'
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("deflate", deflated)],
+)
+def test_a_coded_reply_is_decoded(coding, encode):
+    assert BODY == received(reply(200, encode(BODY), content_encoding=coding))[0].body
+    sound = b"\xff\xf3" * 50_000
+    answer, rest = received(
+        reply(200, encode(sound), content_type="audio/mpeg", content_encoding=coding), call(SPEECH)
+    )
+    # The declared length is that of the coded bytes.
+    assert (sound, None) == (answer.first + rest, answer.length)
+
+
+def test_a_coded_stream_is_decoded_as_it_comes():
+    squeezer = zlib.compressobj(wbits=31)
+    pieces = [squeezer.compress(event) + squeezer.flush(zlib.Z_SYNC_FLUSH) for event in (ONE, TWO)]
+    head = NO_END.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+    step = then(head + chunk(pieces[0]), 0.05, chunk(pieces[1] + squeezer.flush()) + b"0\r\n\r\n")
+    answer, rest = received(step, call(stream=True))
+    assert ([ONE], TWO) == (answer.events, rest)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("br", b"x"),
+        ("zstd", b"x"),
+        ("gzip", b"no gzip"),
+        ("gzip", gzip.compress(BODY)[:-9]),
+        ("gzip, br", b""),
+    ],
+)
+def test_what_cannot_be_decoded_moves_on(coding, body):
+    with pytest.raises(Torn):
+        received(reply(200, body, content_encoding=coding))
+
+
+def test_a_small_reply_that_decodes_to_an_endless_one_is_cut():
+    with pytest.raises(Torn):
+        received(reply(200, gzip.compress(bytes(LONGEST + 1), 9), content_encoding="gzip"))
+
+
+def test_identity_is_no_coding():
+    assert (
+        b'{"choices":[{}]}' == received(reply(200, b'{"choices":[{}]}', content_encoding="identity"))[0].body
+    )

@@ -16,6 +16,7 @@ from typing import Any
 from gateway.limits.tokens.large_prompts import IMAGE_HIGH, IMAGE_LOW, audio_tokens, large_tokens
 from gateway.protocol.json_body import LargeValue
 from gateway.protocol.operation import Operation, PromptKind
+from gateway.protocol.request_defaults import added_defaults
 
 #: What real tokenizers make of characters, by kind: weights fitted over 29 corpora.
 _LETTERS, _DIGITS, _PUNCTUATION, _NEWLINES = 0.281, 0.673, 0.240, 1.12
@@ -53,7 +54,9 @@ def with_defaults(
 
     Of several the longest answer counts: which of them gets the call is not known yet.
     """
-    longest = (_completion(operation, {**each, **body}) for each in defaults if each)
+    longest = (
+        _completion(operation, {**added_defaults(operation, body, each), **body}) for each in defaults if each
+    )
     known = [tokens for tokens in longest if tokens is not None]
     return Estimate(found.prompt, max(known)) if known else found
 

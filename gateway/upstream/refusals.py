@@ -1,0 +1,43 @@
+"""Refusals and error events of upstream, in the one shape that every client reads. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.errors import BadRequest, GatewayError, error_body
+
+REFUSED = "The model's upstream service refused the request."
+
+
+def in_openais_shape(body: bytes, otherwise: type[GatewayError] = BadRequest) -> bytes:
+    """`body` where it is an error in OpenAI's shape, byte for byte; else such an error with its sentence.
+
+    Clients find the message in that shape only. An error of another shape has the kind of `otherwise`.
+    """
+    values = json_object(body)
+    error = values.get("error")
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return body
+    return error_body(otherwise(_sentence(values) or (REFUSED if otherwise is BadRequest else None)))
+
+
+def error_details(values: dict[str, Any]) -> dict[str, Any]:
+    """The members that describe an error: those of `error`, or the object's own."""
+    error = values.get("error")
+    return error if isinstance(error, dict) else values
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`; empty where there is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _sentence(values: dict[str, Any]) -> str | None:
+    """The sentence in an error of another shape."""
+    sentences = (values.get(key) for key in ("message", "detail", "error"))
+    return next((sentence for sentence in sentences if isinstance(sentence, str)), None)

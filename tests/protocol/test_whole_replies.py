@@ -1,0 +1,81 @@
+"""What a whole reply must have to be an answer, and what sound must not be."""
+
+import json
+
+import pytest
+
+from gateway.protocol.audio import is_sound
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS
+
+NO_ANSWERS = {
+    "nothing": b"{}",
+    "null": b'{"choices":null,"data":null,"results":null}',
+    "no list": b'{"choices":{},"data":"x","results":1}',
+    "no objects": b'{"choices":[1],"data":["x"],"results":[null]}',
+    "a page's": b'{"html-message":"<p>"}',
+    "an error in words": b'{"error":"text","choices":[{}],"data":[],"results":[]}',
+    "an error beside": b'{"choices":[{}],"data":[{}],"results":[{}],"error":{"message":"x"}}',
+    "typed": b'{"type":"error","error":{"message":"x"}}',
+    "an object": b'{"object":"error","message":"x"}',
+    "detail": b'{"detail":"x"}',
+    "status": b'{"statusCode":500,"message":"x"}',
+    "envoy": b'{"message":"no healthy upstream"}',
+    "cut": b'{"choices":[{"index":0}],"data":[{"index":0}],"results":[{"a":1}',
+    "cut in a string": b'{"choices":[{"a":"x',
+    "invalid": b'{"choices":[{"a":01}],"data":[{"a":01}],"results":[{"a":01}]}',
+    "more behind": b'{"choices":[{}],"data":[{}],"results":[{}]}{}',
+    "no UTF-8": b'{"choices":[{"a":"\xff"}],"data":[{"a":"\xff"}],"results":[{"a":"\xff"}]}',
+    "deep": b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "blank": b"  ",
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+@pytest.mark.parametrize(
+    "operation", [CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS], ids=lambda each: each.name
+)
+def test_what_lacks_what_the_schema_requires_is_no_answer(operation, name):
+    assert not operation.is_answer(NO_ANSWERS[name])
+
+
+ANSWER = {"choices": [{"index": 0}], "data": [{"index": 0}], "results": [{"flagged": False}], "error": None}
+
+
+@pytest.mark.parametrize("blank", [b"", b" " * 64, b"\r\n\t " * 50])
+@pytest.mark.parametrize(
+    "operation", [CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS], ids=lambda each: each.name
+)
+def test_white_space_around_json_is_white_space_and_an_error_of_null_is_none(operation, blank):
+    assert operation.is_answer(blank + json.dumps(ANSWER, ensure_ascii=False).encode() + blank)
+    assert operation.is_answer(b"\xef\xbb\xbf" + json.dumps(ANSWER | {"x": "é"}, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    "first", [b"ID3\x04", b"\xff\xf3\x84", b"RIFF....WAVE", b"OggS", b"fLaC", bytes(16), b"\x01\x00\x02\x00"]
+)
+@pytest.mark.parametrize("media_type", ["audio/mpeg", "application/octet-stream", ""])
+def test_sound_of_every_format_is_sound(first, media_type):
+    assert is_sound(first, media_type)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
+def test_sound_is_sound_under_a_wrong_type(media_type):
+    assert is_sound(b"ID3\x04", media_type)
+
+
+@pytest.mark.parametrize(
+    ("first", "media_type"),
+    [
+        (b"", "audio/mpeg"),
+        (b" \r\n", "audio/mpeg"),
+        (b'{"error":{"message":"x"}}', "audio/mpeg"),
+        (b"\n { }", "application/octet-stream"),
+        (b"<!DOCTYPE html>", ""),
+        (b"<html>", "audio/mpeg"),
+        (b"upstream connect error", "text/plain"),
+        (b"[1]", "application/json"),
+        (b"\x00", "application/problem+json"),
+    ],
+)
+def test_pages_and_objects_are_no_sound(first, media_type):
+    assert not is_sound(first, media_type)
