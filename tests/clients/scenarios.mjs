@@ -1,8 +1,9 @@
 // What a user does with the JavaScript clients, told as JSON; the counterpart of scenarios.py.
 //
-// Usage: node --input-type=module - openai-4|openai-7|ai-sdk BASE_URL KEY TAG <scenarios.mjs
+// Usage: node --input-type=module - openai-4|openai-7|ai-sdk BASE_URL KEY TAG [SCENARIO,...] <scenarios.mjs
 
-const [family, base, key, programTag] = process.argv.slice(2);
+const [family, base, key, programTag, names = ""] = process.argv.slice(2);
+const only = names ? names.split(",") : null;
 
 const MESSAGES = [{ role: "user", content: "Say hello" }];
 const PIXEL =
@@ -364,6 +365,7 @@ const all = {};
 for (const client of await clients()) {
   const results = (all[client.kind] = {});
   for (const [name, scenario] of Object.entries(client.scenarios)) {
+    if (only && !only.includes(name)) continue;
     try {
       results[name] = await scenario();
     } catch (error) {

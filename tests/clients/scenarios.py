@@ -1,6 +1,6 @@
 """What a user does with the Python clients, told as JSON. Run with each client's own interpreter.
 
-Usage: python scenarios.py openai|langchain BASE_URL KEY TAG
+Usage: python scenarios.py openai|langchain BASE_URL KEY TAG SCENARIO,... (or "" for all)
 Prints {client: {scenario: result}}; a scenario that raises has the result {"raised": ...}. TAG is part of the names
 of the models that nobody else calls.
 """
@@ -326,10 +326,10 @@ FAMILIES = {
 NO_SCENARIOS = {"make", "fails"}
 
 
-def run(client):
+def run(client, only):
     results = {}
     for name in vars(type(client)):
-        if name.startswith("_") or name in NO_SCENARIOS:
+        if name.startswith("_") or name in NO_SCENARIOS or (only and name not in only):
             continue
         try:
             results[name] = getattr(client, name)()
@@ -340,4 +340,6 @@ def run(client):
 
 if __name__ == "__main__":
     family, kinds = FAMILIES[sys.argv[1]]
-    print(json.dumps({kind: run(family(kind, *sys.argv[2:])) for kind in kinds}))
+    *options, only = sys.argv[2:]
+    names = only.split(",") if only else []
+    print(json.dumps({kind: run(family(kind, *options), names) for kind in kinds}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.calls import call, wait_for
+from support.calls import call, chat, wait_for
 from support.client_programs import (
     PROGRAMS,
     gateway_config,
@@ -95,6 +95,33 @@ def test_stream(reported):
 def test_a_stream_shows_usage_only_to_those_who_ask(reported):
     # The AI SDK's own wish for it cannot be turned off; its scenario knows who asks.
     assert ([], True) == (reported["stream"].get("usage", []), reported["stream_with_usage"]["usage"])
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """What the clients make of streams with silences, in which the gateway sends keep-alives; and such a stream."""
+    require_environments()
+    config = simulator_config(ANSWER)
+    for deployment in config["accounts"][0]["deployments"]:
+        if deployment["name"] == "fixed":
+            deployment["latency"] = {"first_ms": [700, 700], "token_ms": [250, 250]}
+    with (
+        serve(config) as simulator,
+        start_gateway("embedded", gateway_config(simulator.url, ANSWER), GATEWAY_KEEP_ALIVE="0.1") as gateway,
+    ):
+        raw = chat(gateway.port, "fixed", stream=True)
+        return run_all(gateway.url, "stream", "stream_with_usage"), raw
+
+
+def test_a_stream_is_read_through_keep_alives(client, patient):
+    results, raw = patient
+    silent = [event for event in raw.events[:-1] if event["choices"] and not event["choices"][0]["delta"]]
+    # Before the first event of upstream, and between all of them.
+    assert ["", True] == [silent[0]["id"], len({event["id"] for event in silent}) == 2]
+    assert len(silent) > 8
+    stream = results[client]["stream"]
+    assert (ANSWER, "stop", []) == (stream["text"], stream["finish"], stream.get("usage", []))
+    assert results[client]["stream_with_usage"]["usage"]
 
 
 def test_tools(client, reported):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +43,12 @@ class Program:
             self.family,
         ]
 
-    def run(self, url: str) -> dict[str, dict[str, Any]]:
-        """The results of every client's scenarios."""
+    def run(self, url: str, only: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+        """The results of every client's scenarios, or of those that are named."""
         folder = ENVIRONMENTS / self.environment
         source = (SCENARIOS / "scenarios.mjs").read_bytes() if self.environment == "javascript" else b""
         done = subprocess.run(
-            [*self.command, url, KEY, self.name],
+            [*self.command, url, KEY, self.name, ",".join(only)],
             input=source,
             cwd=folder,
             env=environment(),
@@ -89,10 +90,10 @@ def require_environments() -> None:
     pytest.skip(message)
 
 
-def run_all(url: str) -> dict[str, Any]:
-    """The results of all programs at once, by PROGRAM/CLIENT."""
+def run_all(url: str, *only: str) -> dict[str, Any]:
+    """The results of all programs at once, by PROGRAM/CLIENT; of all scenarios, or of those named."""
     with ThreadPoolExecutor(len(PROGRAMS)) as threads:
-        runs = {program: threads.submit(program.run, url) for program in PROGRAMS}
+        runs = {program: threads.submit(program.run, url, only) for program in PROGRAMS}
         return {
             f"{program.name}/{client}": results
             for program, run in runs.items()
