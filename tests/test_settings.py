@@ -12,6 +12,7 @@ from gateway.settings import SETTINGS, Settings, SettingsError, arrival_timeout,
 NUMBERS = [
     ("GATEWAY_MAX_BODY_BYTES", "max_body"),
     ("GATEWAY_MAX_HELD_BYTES", "max_held"),
+    ("GATEWAY_MAX_REPLY_BYTES", "max_reply"),
     ("GATEWAY_UPLOAD_TIMEOUT", "upload_timeout"),
     ("GATEWAY_REPLY_TIMEOUT", "reply_timeout"),
     ("GATEWAY_STREAM_TIMEOUT", "stream_timeout"),
