@@ -26,7 +26,7 @@ NUMBERS = [
 def test_an_empty_environment_gives_the_defaults():
     values = read({})
     assert (None, False) == (values.config, values.allow_anonymous)
-    expected = [100_000_000, 256_000_000, 30, 220, 600, 30, 30, 300, 1000]
+    expected = [100_000_000, 256_000_000, 64_000_000, 30, 220, 600, 30, 30, 300, 1000]
     assert expected == [getattr(values, member) for _, member in NUMBERS]
 
 
