@@ -1,7 +1,7 @@
 """Runs a function app in the embedded host: `python embedded_host.py APP_DIR [PORT [GRACE_SECONDS]]`.
 
 Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
-deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections), limit its connections
+deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections and connection_table), limit its connections
 (TEST_MAX_CONNECTIONS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
 """
 
@@ -24,13 +24,13 @@ def main():
     if os.environ.get("TEST_LOOP") == "asyncio":
         sys.modules["uvloop"] = None
     from function_app import app
-    from gateway.server import http_connections
+    from gateway.server import connection_table, http_connections
     from gateway.server.embedded import EmbeddedHost, read_route_prefix
     from gateway.server.http_server import MAX_CONNECTIONS, run
 
     for name, value in json.loads(os.environ.get("TEST_CONNECTIONS", "{}")).items():
-        assert hasattr(http_connections, name)
-        setattr(http_connections, name, value)
+        module = next(each for each in (http_connections, connection_table) if hasattr(each, name))
+        setattr(module, name, value)
     most = int(os.environ.get("TEST_MAX_CONNECTIONS", MAX_CONNECTIONS))
     host = EmbeddedHost(app.get_functions(), read_route_prefix(app_dir / "host.json"))
     return run(
