@@ -9,13 +9,14 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import coldstart, cost, functions, latency, limits_cost, memory
+from benchmarks import callers, coldstart, cost, functions, latency, limits_cost, memory
 from benchmarks.setting import FULL, QUICK, bench
 
 MEASURES = {
     "cost": ("CPU per call", cost.measure),
     "latency": ("Added latency", latency.measure),
     "coldstart": ("Cold start", coldstart.measure),
+    "callers": ("What knowing a caller costs", callers.measure),
     "memory": ("Memory", memory.measure),
     "limits": ("What limits cost", limits_cost.measure),
     "functions": ("On the Functions worker runtime", functions.measure),

@@ -44,6 +44,12 @@ def test_a_quick_run_measures_cold_start_memory_and_the_functions_runtime(quick_
     assert (0, 3) == (done.returncode, done.stdout.count("### ")), done.stderr
 
 
+def test_a_quick_run_measures_callers_by_master_key_client_key_and_token():
+    done = run_quickly("callers")
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
+    assert (0, ["master", "client", "token"]) == (done.returncode, rows[2:]), done.stderr
+
+
 def test_a_streamed_call_keeps_fewer_than_18_objects_of_ours_alive():
     command = [sys.executable, "-m", "benchmarks.objects"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -395,3 +395,28 @@ def test_certificates_may_be_named_as_requests_names_them(cloud):
     settings = {name: value for name, value in cloud.environment.items() if name != "SSL_CERT_FILE"}
     with start_gateway("embedded", None, **settings, REQUESTS_CA_BUNDLE=str(cloud.authority.file)) as gateway:
         assert 200 == chat(gateway).status
+
+
+def test_each_user_of_a_client_has_its_limits_for_itself_under_a_pseudonym(cloud):
+    section = {
+        "tenant_id": cloud.entra.tenant,
+        "audience": "api://gateway",
+        "pseudonym_key": "keyvault/PSEUDONYM_KEY",
+        "clients": [{"client": "people", "groups": ["group-1"], "per_user": True}],
+    }
+    cloud.vault.put("PSEUDONYM-KEY", "pseudonym-canary")
+    cloud.vault.put("gateway-config", {"entra": section})
+    cloud.vault.put("gateway-clients", {"clients": [client("people", TEAM, limits={"rpm": 2})]})
+    one, other = (cloud.entra.issue(groups=["group-1"], oid=f"oid-canary-{number}") for number in (1, 2))
+    with start_gateway("embedded", None, **cloud.environment) as gateway:
+        answers = [chat(gateway, key=key) for key in (one, one, one, other, TEAM)]
+        assert [200, 200, 429, 200, 200] == [answer.status for answer in answers]
+        lines = [gateway.lines(answer.headers["x-request-id"])[0] for answer in answers]
+        names = [line["client"] for line in lines]
+        assert (names[0], names[0], "people") == (names[1], names[2], names[4])
+        assert len({names[0], names[3], names[4]}) == 3
+        assert names[0].startswith("people/")
+        page = call(gateway.port, "GET", "/gateway/me", key=one)
+        assert (names[0], 0) == (page.json()["name"], page.json()["limits"]["remaining_requests"])
+        seen = gateway.log() + page.body.decode()
+    assert [] == [text for text in ("oid-canary", "pseudonym-canary", one, TEAM) if text in seen]
