@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 
 import pytest
-from support.instances import Clock, Instance, config, forget_all
+from support.instances import Clock, Instance, StandingClock, config, forget_all
 
 from gateway.limits.tokens.estimate import Estimate
 from gateway.sharing.replication import FLUSH_EVERY, OTHERS_SECONDS
@@ -129,7 +129,7 @@ def test_an_older_view_is_waited_for(run, pool):
 )
 def test_near_the_end_of_a_cap_others_calls_are_known_sooner(run, pool, used, seconds, expected):
     async def check(open_store):
-        clock = Clock()
+        clock = StandingClock()
         capped = config(1, rpm=20, capped=True)
         one, other = (
             Instance(open_store(), pool, clock=clock, configuration=capped),
@@ -140,7 +140,7 @@ def test_near_the_end_of_a_cap_others_calls_are_known_sooner(run, pool, used, se
             one.balancer.reserve(choice, clock())
         await one.call()
         await other.call()
-        clock.ahead += seconds
+        clock.now += seconds + 0.01
         shared = one.sharing.call()
         await shared.refreshed()
         waited = "waited" if one.sharing.view_age < 0.2 else "did not wait"

@@ -12,6 +12,7 @@ from azure.data.tables.aio import TableServiceClient
 from support.azurite import Azurite, require_azurite
 from support.faults import FaultProxy
 from support.instances import Clock, Instance, config, run_to_its_end
+from support.lateness import Lateness
 from support.processes import free_port
 
 from gateway.sharing.replication import READ_WHOLE_EVERY, WAIT_SECONDS
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.system
 #: WAIT_SECONDS, and what a machine that is busy with other things adds mostly, and at worst.
 TYPICAL = WAIT_SECONDS + 0.04
 LONGEST = WAIT_SECONDS + 0.5
+#: Real seconds after which something that should happen counts as lost.
+PATIENCE = 60.0
 
 
 def _short(added: list[float]) -> bool:
@@ -40,13 +43,30 @@ async def _warm(one: Instance) -> None:
     await asyncio.sleep(0.3)
 
 
+@pytest.fixture
+def patience(monkeypatch):
+    """For tests of who knows what, not of how short the waits are."""
+    monkeypatch.setattr("gateway.sharing.replication.WAIT_SECONDS", 5.0)
+    monkeypatch.setattr("gateway.sharing.replication.END_WAIT_SECONDS", 5.0)
+
+
+async def _call_until(one: Instance, clock: Clock, *, healthy: bool) -> list[float]:
+    """Call every three seconds of its clock until the instance knows how its store is; what that has added."""
+    added = []
+    async with asyncio.timeout(PATIENCE):
+        while len(added) < 5 or one.sharing.storage.state().healthy is not healthy:
+            clock.ahead += 3.0
+            added.append(await one.added(0.02))
+    return added
+
+
 def test_calls_go_on_without_a_store_and_the_log_says_so_once(tables_at, pool, caplog):
     async def check():
         one = Instance(tables_at(free_port()), pool)
         # The import of the SDK.
         await one.call()
         await asyncio.sleep(1.0)
-        added = [await one.call(0.02) for _ in range(20)]
+        added = [await one.added(0.02) for _ in range(20)]
         state, count = one.sharing.storage.state(), one.requests()
         await _closed(one)
         return added, state, count
@@ -67,7 +87,9 @@ def test_calls_beyond_an_instances_share_do_not_wait_longer_for_a_store_that_han
             one = Instance(tables_at(proxy.port), pool, configuration=config(1, rpm=20))
             await _warm(one)
             proxy.delay = 30.0
-            added = await asyncio.gather(*(one.call(0.02) for _ in range(40)))
+            async with Lateness() as late:
+                added = await asyncio.gather(*(one.call(0.02) for _ in range(40)))
+            added = [each - late.seconds for each in added]
             await _closed(one)
             return added
 
@@ -110,7 +132,7 @@ def test_azurite_that_dies_and_comes_back_is_forgotten_and_found_again(tables_at
             added = []
             for _ in range(12):
                 clock.ahead += 0.5
-                added += [await one.call(0.02), await other.call(0.02)]
+                added += [await one.added(0.02), await other.added(0.02)]
             assert not one.sharing.storage.state().healthy
             azurite.start()
             clock.ahead += OPEN_SECONDS
@@ -147,7 +169,7 @@ def test_a_slow_store_adds_no_more_than_a_short_wait_to_any_call(proxy, tables_a
         added = []
         for _ in range(8):
             clock.ahead += 3.0
-            added.append(await one.call(0.02))
+            added.append(await one.added(0.02))
         await _closed(one)
         return added
 
@@ -171,14 +193,11 @@ def test_an_error_of_the_store_costs_no_call_and_heals(proxy, tables_at, pool, a
         one = Instance(tables_at(proxy.port), pool, clock=clock)
         await _warm(one)
         proxy.answer = answer
-        added = []
-        for _ in range(5):
-            clock.ahead += 3.0
-            added.append(await one.call(0.02))
+        added = await _call_until(one, clock, healthy=False)
         broken = one.sharing.storage.state()
         proxy.heal()
         clock.ahead += OPEN_SECONDS
-        await one.call(0.02)
+        await _call_until(one, clock, healthy=True)
         healed = one.sharing.storage.state()
         await _closed(one)
         return added, broken, healed
@@ -195,10 +214,7 @@ def test_connections_that_are_cut_cost_no_call(proxy, tables_at, pool):
         one = Instance(tables_at(proxy.port), pool, clock=clock)
         await _warm(one)
         proxy.cut = True
-        added = []
-        for _ in range(5):
-            clock.ahead += 3.0
-            added.append(await one.call(0.02))
+        added = await _call_until(one, clock, healthy=False)
         state = one.sharing.storage.state()
         await _closed(one)
         return added, state
@@ -208,6 +224,7 @@ def test_connections_that_are_cut_cost_no_call(proxy, tables_at, pool):
     assert StoreFailure.DOWN is state.reason
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_table_that_was_deleted_is_made_again(azurite, tables_at, pool):
     async def check():
         clock = Clock()
@@ -239,7 +256,7 @@ def test_where_tables_may_not_be_created_calls_go_on(proxy, tables_at, pool):
         clock.ahead = 86_400.0 * 100  # a day of which there is no table
         one = Instance(tables_at(proxy.port), pool, clock=clock)
         await _warm(one)
-        added, reason = await one.call(0.02), one.sharing.storage.state().reason
+        added, reason = await one.added(0.02), one.sharing.storage.state().reason
         await _closed(one)
         return added, reason
 
@@ -248,6 +265,7 @@ def test_where_tables_may_not_be_created_calls_go_on(proxy, tables_at, pool):
     assert StoreFailure.FORBIDDEN is reason
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("skew", [-2.0, 2.0])
 def test_a_clock_that_is_wrong_is_corrected_by_the_replies(azurite, tables_at, pool, skew):
     async def check():
@@ -270,6 +288,7 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_replies(azurite, tables_at, p
     assert 5 == seen
 
 
+@pytest.mark.usefixtures("patience")
 def test_instances_that_are_cut_off_count_alone_and_meet_again(azurite, tables_at, pool):
     async def check():
         clock = Clock()

@@ -13,6 +13,7 @@ from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.sharing.replication import Replication
 from support import virtual_time
+from support.lateness import Lateness
 
 _numbers = itertools.count()
 _living: list[Replication] = []
@@ -51,6 +52,16 @@ def config(members: int = 2, rpm: int = 600, **settings) -> Config:
         for number in range(members)
     )
     return Config({"m": group}, allow_anonymous=True, **settings)
+
+
+class StandingClock:
+    """A time that goes on only when a test moves it, however long what happens meanwhile takes."""
+
+    def __init__(self) -> None:
+        self.now = virtual_time.clock()
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Clock:
@@ -103,6 +114,11 @@ class Instance:
         finally:
             await shared.settled()
         return now() - started - upstream
+
+    async def added(self, seconds: float) -> float:
+        """What `call` returns, less what a busy machine has added; for one call at a time."""
+        async with Lateness() as late:
+            return await self.call(seconds) - late.seconds
 
     def requests(self) -> int:
         """Requests of the last minute, of all instances, as this one knows them."""
