@@ -59,6 +59,9 @@ class EventSplitter:
 
 def event_data(event: bytes) -> bytes:
     """What an event's data lines hold."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        # One line, as nearly always.
+        return event[6:-2]
     return b"\n".join(line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:"))
 
 

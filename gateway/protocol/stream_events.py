@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from gateway.protocol.sse import event_data, is_done
+from gateway.protocol.sse import event_data
 from gateway.protocol.whole_replies import reports_error
 
 _NULL = msgspec.Raw(b"null")
@@ -53,22 +53,23 @@ def kind_of(event: bytes, answer_type: bytes | None) -> EventKind:
     data = event_data(event).strip()
     if not data:
         return EventKind.NOTHING
-    if is_done(event):
+    if data.startswith(b"[DONE]"):
         return EventKind.DONE
+    named_error = b"event:" in event and _ERROR.search(event) is not None
     try:
         values = _data.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         failed = data.startswith(b"{") and b'"error"' in data[:64]
-        return EventKind.FAILURE if failed or _ERROR.search(event) else EventKind.ASIDE
+        return EventKind.FAILURE if failed or named_error else EventKind.ASIDE
     type_ = bytes(values.type)
-    if reports_error(values.error) or b'"error"' in (type_, bytes(values.object)) or _ERROR.search(event):
+    if reports_error(values.error) or b'"error"' in (type_, bytes(values.object)) or named_error:
         return EventKind.FAILURE
     if answer_type is not None and type_.startswith(b'"' + answer_type):
         return EventKind.ANSWER
     choices = bytes(values.choices)
     if answer_type is None and choices.startswith(b"["):
         return EventKind.ANSWER if _answers(choices) else EventKind.ASIDE
-    if type_ == b'"ping"' or _PING.search(event):
+    if type_ == b'"ping"' or (b"event:" in event and _PING.search(event)):
         return EventKind.NOTHING
     told = (values.message, values.detail, values.status)
     return EventKind.FAILURE if any(bytes(value) != b"null" for value in told) else EventKind.ASIDE

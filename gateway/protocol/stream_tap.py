@@ -17,7 +17,9 @@ from gateway.protocol.stream_events import EventKind, kind_of
 from gateway.protocol.usage import Usage
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+#: Two patterns, for one of both would be looked for at every byte.
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
+_NULL_USAGE_FIRST = re.compile(rb'"usage"\s*:\s*null\s*,\s*')
 #: What a chunk that only tells the usage has beside it.
 _ENVELOPE = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier",
              "obfuscation"}  # fmt: skip
@@ -31,14 +33,16 @@ class StreamTap:
     """
 
     __slots__ = (
-        "_choices", "_ended", "_ends", "_first", "_streaming", "answered", "done", "failed", "finished",
-        "hide_usage", "usage",
+        "_choices", "_deltas", "_ended", "_ends", "_first", "_mark", "_streaming", "answered", "done",
+        "failed", "finished", "hide_usage", "usage",
     )  # fmt: skip
 
     def __init__(self, streaming: Streaming, *, hide_usage: bool, choices: int = 1) -> None:
         """`choices` is how many the request asks for: so many must end."""
         self._streaming = streaming
         self._ends = streaming.end.search
+        self._mark = streaming.mark
+        self._deltas = streaming.deltas
         self._choices = choices
         self._ended: set[object] = set()
         self._first = b""
@@ -71,7 +75,7 @@ class StreamTap:
         """Take note of one event and return what the client gets of it (possibly nothing)."""
         if not self.finished and self._ends(event):
             self._note_end(event)
-        if self._streaming.mark not in event or b'"error"' in event or not self.answered:
+        if self._mark not in event or b'"error"' in event or not self.answered:
             kind = self.look(event)
             self.done = kind is EventKind.DONE
             self.failed = kind is EventKind.FAILURE
@@ -79,8 +83,12 @@ class StreamTap:
                 return event
         if b'"usage"' in event:
             event = self._watch_usage(event)
-        if self._streaming.deltas and not _has_delta(event):
-            return with_data(event, with_deltas)
+        if self._deltas:
+            # A tool call has an index, too.
+            if b'"delta":{' in event and event.count(b'"index"') < 2:
+                return event
+            if not _has_deltas(event):
+                return with_data(event, with_deltas)
         return event
 
     def keep_alive(self) -> bytes:
@@ -99,7 +107,10 @@ class StreamTap:
 
     def _watch_usage(self, event: bytes) -> bytes:
         if not _USAGE.search(event):
-            return _NULL_USAGE.sub(b"", event, count=1) if self.hide_usage else event
+            if not self.hide_usage:
+                return event
+            changed = _NULL_USAGE.sub(b"", event, count=1)
+            return changed if len(changed) < len(event) else _NULL_USAGE_FIRST.sub(b"", event, count=1)
         chunk = event_json(event)
         usage = chunk.get("usage")
         if isinstance(usage, dict):
@@ -109,9 +120,11 @@ class StreamTap:
         return event
 
 
-def _has_delta(event: bytes) -> bool:
-    """Whether every choice of a chunk surely has its delta. Tool calls have an index, too."""
-    return (b'"delta":{' in event or b'"delta": {' in event) and event.count(b'"index"') < 2
+def _has_deltas(event: bytes) -> bool:
+    """Whether every choice of a chunk surely has its delta."""
+    if b'"delta": {' in event:
+        return event.count(b'"index"') < 2
+    return not event or b'"choices":[]' in event
 
 
 def _without_usage(data: bytes) -> bytes:

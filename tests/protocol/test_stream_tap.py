@@ -41,6 +41,13 @@ def test_the_null_usage_of_other_chunks_is_hidden_too():
     assert b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n' == tap.watch(event)
 
 
+def test_the_null_usage_is_hidden_where_it_comes_first():
+    tap = StreamTap(CHAT.streaming, hide_usage=True)
+    assert b'data: {"choices":[{"delta":{}}]}\n\n' == tap.watch(
+        b'data: {"usage": null, "choices":[{"delta":{}}]}\n\n'
+    )
+
+
 def test_the_null_usage_stays_where_it_was_asked_for():
     event = chat(choices=[{"delta": {}}], usage=None)
     assert event == StreamTap(CHAT.streaming, hide_usage=False).watch(event)
