@@ -17,6 +17,7 @@ from gateway.config.document import ClientEntry, EntraEntry, EntraSection, KeyEn
 from gateway.config.patterns import matches
 from gateway.config.policy import read_limits
 from gateway.config.problems import Path, Problems
+from gateway.config.unused import Unused
 
 #: Names under which other callers are counted and logged.
 RESERVED = frozenset({"master", "anonymous"})
@@ -46,7 +47,7 @@ def read_access(
     models: Collection[str],
     master_key: str | None,
     problems: Problems,
-    unused: dict[str, list[str]],
+    unused: Unused,
 ) -> Access:
     """Read both sections; what is wrong goes to `problems`, and then the result has no use."""
     clients = _read_clients(tree.get("clients"), models, master_key, problems, unused)
@@ -70,7 +71,7 @@ def _read_clients(
     models: Collection[str],
     master_key: str | None,
     problems: Problems,
-    unused: dict[str, list[str]],
+    unused: Unused,
 ) -> tuple[ClientSpec, ...]:
     if raw is None:
         return ()
@@ -116,9 +117,7 @@ def _read_clients(
     return tuple(found)
 
 
-def _read_keys(
-    raw: list[Any] | None, path: Path, problems: Problems, unused: dict[str, list[str]]
-) -> dict[int, ClientKey]:
+def _read_keys(raw: list[Any] | None, path: Path, problems: Problems, unused: Unused) -> dict[int, ClientKey]:
     keys: dict[int, ClientKey] = {}
     for number, value in enumerate(raw or ()):
         here = (*path, number)
@@ -157,7 +156,7 @@ def _read_entra(
     names: Collection[str],
     master_key: str | None,
     problems: Problems,
-    unused: dict[str, list[str]],
+    unused: Unused,
 ) -> EntraSpec | None:
     if raw is None:
         return None
@@ -195,9 +194,7 @@ def _audiences(raw: Any, path: Path, problems: Problems) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _read_rule(
-    raw: Any, path: Path, names: Collection[str], problems: Problems, unused: dict[str, list[str]]
-) -> EntraRule:
+def _read_rule(raw: Any, path: Path, names: Collection[str], problems: Problems, unused: Unused) -> EntraRule:
     section, _ = read_section(EntraEntry, raw, path, problems, unused)
     given = {
         key: values for key in ("app_ids", "roles", "groups") if (values := getattr(section, key)) is not None

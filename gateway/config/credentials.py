@@ -2,7 +2,7 @@
 
 Precedence: of the deployment azure_ad_token (the token first, as at LiteLLM), api_key, the application
 (tenant_id, client_id and client_secret, or a federated token's file), client_id alone; of the environment
-AZURE_API_KEY, AZURE_AD_TOKEN; then the default identity.
+AZURE_OPENAI_API_KEY, AZURE_API_KEY, AZURE_AD_TOKEN; then the default identity.
 An Entra token never goes to an OpenAI member: it would hand Azure rights to another party.
 """
 
@@ -47,7 +47,7 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
         reading.warnings.append(
             f"{render(path)}: several credentials are given ({names}); only {given[0][0]} is used"
         )
-    return given[0][1] if given else _from_environment(reading) or DefaultIdentity(scope)
+    return given[0][1] if given else _from_environment(path, reading) or DefaultIdentity(scope)
 
 
 def _application(
@@ -74,9 +74,10 @@ def _application(
     return "client_secret", ClientSecret(tenant or "", client or "", secret or "", scope)
 
 
-def _from_environment(reading: Reading) -> Credential | None:
+def _from_environment(path: Path, reading: Reading) -> Credential | None:
     """The environment's key or token, if any: always in this order."""
     kinds: tuple[tuple[str, type[ApiKey | StaticToken]], ...] = (
+        ("AZURE_OPENAI_API_KEY", ApiKey),
         ("AZURE_API_KEY", ApiKey),
         ("AZURE_AD_TOKEN", StaticToken),
     )
@@ -84,6 +85,7 @@ def _from_environment(reading: Reading) -> Credential | None:
         value = reading.environ.get(name, "").strip()
         if value:
             _check_header_safe(value, name, (name,), reading.problems)
+            reading.borrowed.setdefault(name, []).append(path)
             return kind(value, origin=name)
     return None
 

@@ -149,11 +149,22 @@ class Fallbacks:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Another name of a model."""
+
+    model: str
+    #: It can be asked for but is not listed.
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration."""
 
     #: Requested model -> its deployments, in document order.
     models: Mapping[str, tuple[Deployment, ...]]
+    #: Other names of models.
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
     #: The key of the operator; None when `allow_anonymous`, or where others may call.
     master_key: str | None = field(default=None, repr=False)
     allow_anonymous: bool = False

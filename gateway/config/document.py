@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.keys import REFUSED, WITHOUT_EFFECT, weakens
-from gateway.config.problems import Path, Problems, render
+from gateway.config.keys import REFUSED, SWITCHED_OFF, WITHOUT_EFFECT, meaning, weakens
+from gateway.config.problems import WHOLE, Path, Problems
+from gateway.config.unused import Unused
 from gateway.config.values import (
     Base,
     Filled,
@@ -56,8 +57,10 @@ class Params(Section):
     """`litellm_params` without the request defaults."""
 
     model: Name | None = None
+    custom_llm_provider: Name | None = None
     api_base: Base | None = None
     base_url: Base | None = None
+    allow_insecure: bool | None = None
     api_version: Version | None = None
     api_key: Secret | None = None
     azure_ad_token: Token | None = None
@@ -110,6 +113,7 @@ class RouterSettings(FallbackKeys):
     optional_pre_call_checks: list[str] | None = None
     disable_cooldowns: bool | None = None
     max_fallbacks: Retries | None = None
+    model_group_alias: dict[str, Any] | None = None
     max_wait: Pause | None = None
     num_retries: Retries | None = None
     timeout: Seconds | None = None
@@ -193,6 +197,16 @@ _SECTIONS: Mapping[type[Section], str] = {
     EntraEntry: "entra.clients",
 }
 
+#: The sections that LiteLLM has, too.
+_LITELLM = (
+    "model_list",
+    "litellm_params",
+    "model_info",
+    "router_settings",
+    "litellm_settings",
+    "general_settings",
+)
+
 #: Keys for which "nothing" is no answer: a blank one would quietly choose another credential or none.
 _NEVER_BLANK = frozenset(
     (
@@ -208,8 +222,28 @@ _NEVER_BLANK = frozenset(
     )
 )
 
-#: Names at the top of the document.
-TOP_LEVEL = ("model_list", "clients", "entra", "router_settings", "litellm_settings", "general_settings")
+#: Names at the top of the document. `preparation` deals with the last two.
+TOP_LEVEL = (
+    "model_list",
+    "clients",
+    "entra",
+    "router_settings",
+    "litellm_settings",
+    "general_settings",
+    "environment_variables",
+    "credential_list",
+)
+
+#: Keys that protect something or decide who pays: in a section that does not read them they are refused.
+_NEVER_MISPLACED = frozenset(
+    (
+        *("api_key", "azure_ad_token", "tenant_id", "client_id", "client_secret", "azure_scope"),
+        *("master_key", "rpm", "tpm", "itpm", "otpm", "max_parallel_requests", "model_list"),
+        *("federated_token_file", "strict", "allow_insecure", "api_base", "base_url", "model"),
+        # Ours: LiteLLM does not know them, so nobody means it to ignore them.
+        *("max_wait", "client_limits", "strict_fails_open", "allow_anonymous"),
+    )
+)
 
 #: Problems of a document that get the nearest name, and characters of a key that are compared.
 _HINTS = 50
@@ -225,13 +259,23 @@ def known_names(model: type[Section]) -> set[str]:
     return {*model.model_fields, *WITHOUT_EFFECT.get(section, ()), *REFUSED.get(section, {}), *defaults}
 
 
+def top_names() -> set[str]:
+    """List every key that the top of a document accepts or refuses by name."""
+    return {*TOP_LEVEL, *WITHOUT_EFFECT[WHOLE], *REFUSED[WHOLE]}
+
+
+def effective_names(section: str) -> set[str]:
+    """List the keys of a section that do something here, without the request defaults."""
+    return {key for model, name in _SECTIONS.items() if name == section for key in model.model_fields}
+
+
 def read_section(
-    model: type[S], raw: Any, path: Path, problems: Problems, unused: dict[str, list[str]]
+    model: type[S], raw: Any, path: Path, problems: Problems, unused: Unused
 ) -> tuple[S, dict[str, Any]]:
     """Read one section as its model, and its request defaults (only `litellm_params` has any).
 
     Everything wrong with single values goes to `problems`, and the model comes back without those values, so
-    that later checks go on. `unused` maps each accepted key without effect to the sections it was seen in.
+    that later checks go on. Accepted keys without effect go to `unused`.
     """
     if raw is None:
         raw = {}
@@ -247,19 +291,47 @@ def read_section(
             problems.add(here, "is empty; remove the key or give it a value")
         elif key in model.model_fields:
             kept[key] = value
-        elif (reason := REFUSED.get(section, {}).get(key)) is not None:
-            if weakens(key, value):
-                problems.add(here, f"is refused: {reason}")
-            else:
-                unused.setdefault(f"{section}.{key}", []).append(render(path))
-        elif key in WITHOUT_EFFECT.get(section, ()):
-            unused.setdefault(f"{section}.{key}", []).append(render(path))
-        elif model is Params and key in ALL_FIELDS:
+        elif model is Params and key in ALL_FIELDS and key not in WITHOUT_EFFECT[section]:
             if value is not None and _is_default(key, value, here, problems):
                 defaults[key] = value
         else:
-            problems.add(here, unknown(key, known_names(model), problems))
+            settle_other(section, here, value, known_names(model), problems=problems, unused=unused)
     return _build(model, kept, path, problems), defaults
+
+
+def settle_other(
+    section: str, here: Path, value: Any, known: set[str], *, problems: Problems, unused: Unused
+) -> None:
+    """Accept or refuse the key at `here`, which does nothing in its section; `known` are those that do."""
+    path, key = here[:-1], str(here[-1])
+    if (reason := REFUSED.get(section, {}).get(key)) is not None:
+        if weakens(key, value):
+            problems.add(here, f"is refused: {reason}")
+        else:
+            unused.add(section, key, SWITCHED_OFF, path)
+    elif (effect := meaning(section, key)) is not None:
+        unused.add(section, key, effect, path)
+    elif (section in _LITELLM or section == WHOLE) and (owner := _harmless_owner(key)) is not None:
+        unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
+    else:
+        problems.add(here, _unknown(section, key, known, problems))
+
+
+def _owners(key: str) -> list[str]:
+    """The sections that have a key, those where it has an effect first."""
+    owners = [name for model, name in _SECTIONS.items() if key in model.model_fields]
+    if key in ALL_FIELDS:
+        owners.append(_SECTIONS[Params])
+    owners += [name for name in _LITELLM if key in WITHOUT_EFFECT[name] or key in REFUSED[name]]
+    return owners
+
+
+def _harmless_owner(key: str) -> str | None:
+    """The section of a key of LiteLLM that stands elsewhere, where that takes nobody's protection away."""
+    owners = _owners(key)
+    if not owners or key in _NEVER_MISPLACED or any(key in REFUSED.get(name, ()) for name in owners):
+        return None
+    return owners[0] if owners[0] in _LITELLM else None
 
 
 @lru_cache(maxsize=256)
@@ -268,16 +340,16 @@ def _nearest(key: str, known: frozenset[str]) -> str | None:
     return near[0] if near else None
 
 
-def unknown(key: str, known: set[str], problems: Problems) -> str:
-    """Word the problem of an unknown key: the nearest known name, else the section that has it.
+def _unknown(section: str, key: str, known: set[str], problems: Problems) -> str:
+    """Word the problem of an unknown key: the section that has it, else the nearest known name.
 
     The search is slow, so only the first problems of a document get it: nobody reads thousands.
     """
-    if problems.count < _HINTS and (near := _nearest(key[:_KEY_SHOWN], frozenset(known))):
+    owners = _owners(key)
+    # A key of LiteLLM is no misspelling, save in a section that LiteLLM does not have.
+    hinted = not owners or section not in (*_LITELLM, WHOLE)
+    if hinted and problems.count < _HINTS and (near := _nearest(key[:_KEY_SHOWN], frozenset(known))):
         return f"unknown key, did you mean {near}?"
-    # A section where the key has an effect is the better advice.
-    owners = [name for model, name in _SECTIONS.items() if key in model.model_fields]
-    owners += [name for model, name in _SECTIONS.items() if key in known_names(model)]
     return f"unknown key, it belongs in {owners[0]}" if owners else "unknown key, remove it"
 
 

@@ -1,134 +1,37 @@
-"""LiteLLM's keys that this gateway knows without acting on them: accepted with a warning, or refused.
+"""What becomes of LiteLLM's keys that do nothing here: accepted with a warning, or refused.
 
 A key is refused when a LiteLLM proxy would have denied, limited or hidden something because of it and this
 gateway would not: an operator who moves a configuration over must not lose a protection in silence.
-Everything else that has no effect is accepted, and named in one warning. A refused key that is switched off
-(false, null, an empty list) asks for nothing and is accepted too.
+Everything else that has no effect is accepted, and named in a warning. A refused key that is switched off
+(false, null, an empty list) asks for nothing and is accepted too. The keys are in `litellm_keys`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Section -> keys accepted without effect.
-WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
-    "litellm_params": frozenset(
-        {
-            "additional_drop_params",
-            "allowed_openai_params",
-            "base_model",
-            "budget_duration",
-            "drop_params",
-            "extra_body",
-            "extra_headers",
-            "input_cost_per_token",
-            "itpm",
-            "max_parallel_requests",
-            "max_retries",
-            "mock_response",
-            "num_retries",
-            "otpm",
-            "output_cost_per_token",
-            "region_name",
-            # Whether a reply is streamed is the client's choice: it reads what it asked for.
-            "stream",
-            "stream_format",
-            "stream_options",
-            "tags",
-            # Lets clients choose base URL and key; here they never can, which is the stricter of the two.
-            "configurable_clientside_auth_params",
-        }
-    ),
-    "model_info": frozenset(
-        {
-            "allowed_fails_policy",
-            "base_model",
-            "cost_per_ptu_per_hour",
-            "disable_background_health_check",
-            "max_input_tokens",
-            "supports_native_streaming",
-            "health_check_max_tokens",
-            "health_check_model",
-            "health_check_timeout",
-            "health_check_voice",
-        }
-    ),
-    "router_settings": frozenset(
-        {
-            "allowed_fails_policy",
-            "default_max_parallel_requests",
-            "enable_pre_call_checks",
-            "enable_weighted_failover",
-            "model_group_alias",
-            "model_group_retry_policy",
-            "redis_host",
-            "redis_password",
-            "redis_port",
-            "redis_url",
-            "retry_after",
-            "retry_policy",
-            "routing_groups",
-            "routing_strategy_args",
-        }
-    ),
-    "litellm_settings": frozenset(
-        {
-            "cache",
-            "cache_params",
-            "drop_params",
-            "enable_azure_ad_token_refresh",
-            "enable_preview_features",
-            "set_verbose",
-        }
-    ),
-    "general_settings": frozenset(
-        {
-            "always_include_stream_usage",
-            "background_health_checks",
-            "cancel_on_disconnect",
-            # Without the database there are no virtual keys: their holders are refused, nobody gains access.
-            "database_url",
-            "forward_client_headers_to_llm_api",
-            "global_max_parallel_requests",
-            "health_check_interval",
-            # Capacity guards of one process. The bound on held bytes and upstream's own limits remain.
-            "max_parallel_requests",
-        }
-    ),
-}
+from gateway.config.litellm_keys import ACCEPTED, MONEY, OPEN_BAG, REFUSED_ROWS, Row
 
-_VAULT = (
-    "os.environ/NAME would be read from the environment instead of the key vault; remove it, set "
-    "KEY_VAULT_URL and write keyvault/NAME for each secret"
-)
+
+def _by_key(rows: tuple[Row, ...]) -> dict[str, str]:
+    return {key: sentence for sentence, keys in rows for key in keys.split()}
+
+
+#: Section -> key accepted without effect -> what that means for clients.
+WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
+    section: _by_key(rows) for section, rows in ACCEPTED.items()
+}
 
 #: Section -> key -> why it is refused, and what to do.
-REFUSED: Mapping[str, Mapping[str, str]] = {
-    "litellm_params": {
-        "azure_username": "sign-in by user name is not supported, and another identity would be used; "
-        "use api_key, azure_ad_token or tenant_id, client_id and client_secret",
-        "azure_password": "sign-in by password is not supported, and another identity would be used; "
-        "use api_key, azure_ad_token or tenant_id, client_id and client_secret",
-        "max_budget": "spending would not be limited; remove it and set a budget on the Azure resource",
-        "default_api_key_rpm_limit": "requests per client key would not be limited; remove it to accept that",
-        "default_api_key_tpm_limit": "tokens per client key would not be limited; remove it to accept that",
-    },
-    "model_info": {},
-    "router_settings": {
-        "enable_tag_filtering": "deployments kept for certain tags would serve every request; "
-        "remove it and give those deployments a model_name of their own",
-    },
-    "litellm_settings": {
-        "callbacks": "a callback that guards or rewrites requests would not run; remove it to accept that",
-    },
-    "general_settings": {
-        "allowed_routes": "every route would be open to clients; remove it to accept that",
-        "key_management_settings": _VAULT,
-        "key_management_system": _VAULT,
-        "use_azure_key_vault": _VAULT,
-    },
-}
+REFUSED: Mapping[str, Mapping[str, str]] = {section: _by_key(rows) for section, rows in REFUSED_ROWS.items()}
+
+#: What is said of a refused key that is switched off.
+SWITCHED_OFF = "It is switched off, so it asks for nothing."
+
+#: LiteLLM's names of prices, of which there are many.
+_PRICE = re.compile(r"(^|_)cost(_|$)|^tiered_pricing$|_uplift_multiplier$")
 
 #: LiteLLM's callbacks that only observe; any other one may be a guard.
 _OBSERVERS = frozenset(
@@ -137,27 +40,48 @@ _OBSERVERS = frozenset(
         "azure_storage",
         "braintrust",
         "datadog",
+        "datadog_llm_observability",
         "galileo",
         "gcs_bucket",
+        "gcs_pubsub",
+        "generic_api",
         "helicone",
+        "humanloop",
         "lago",
         "langfuse",
         "langfuse_otel",
         "langsmith",
+        "langtrace",
+        "literalai",
         "logfire",
         "lunary",
         "mlflow",
         "openmeter",
         "opik",
         "otel",
+        "posthog",
         "prometheus",
         "s3",
+        "s3_v2",
         "sentry",
         "slack",
+        "smtp_email",
         "sqs",
+        "traceloop",
+        "wandb",
+        "weave",
+        "weave_otel",
         "weights_biases",
     )
 )
+
+
+def meaning(section: str, key: str) -> str | None:
+    """What it means for clients that this key of LiteLLM has no effect; None where it is not accepted."""
+    found = WITHOUT_EFFECT.get(section, {}).get(key)
+    if found is None and section == "litellm_params" and _PRICE.search(key):
+        return MONEY
+    return OPEN_BAG if found is None and section == "model_info" else found
 
 
 def weakens(key: str, value: Any) -> bool:

@@ -12,25 +12,45 @@ from typing import Any
 
 from gateway.config.clients import read_access, warn_access
 from gateway.config.deployment import Config, Deployment
-from gateway.config.document import TOP_LEVEL, General, Library, RouterSettings, read_section, unknown
+from gateway.config.document import (
+    TOP_LEVEL,
+    General,
+    Library,
+    RouterSettings,
+    read_section,
+    settle_other,
+    top_names,
+)
 from gateway.config.environment import resolve
 from gateway.config.members import DraftMember, read_member
 from gateway.config.merge import Part, merge, parse_parts
-from gateway.config.policy import read_fallbacks, read_limits, read_strategy, warn_rests, warn_strict
-from gateway.config.problems import MAX_PROBLEMS, ConfigError, Problems
+from gateway.config.policy import (
+    read_aliases,
+    read_fallbacks,
+    read_limits,
+    read_strategy,
+    warn_rests,
+    warn_strict,
+)
+from gateway.config.preparation import LeftOut, Reason, prepare
+from gateway.config.problems import MAX_PROBLEMS, WHOLE, ConfigError, Path, Problems, places
 from gateway.config.reading import Reading
+from gateway.config.unused import Unused
+from gateway.config.values import header_safe
 from gateway.config.vault import SecretValues
 
 #: LiteLLM's default for `num_retries`.
 DEFAULT_RETRIES = 2
 
+_MASTER_KEY_VARIABLES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY")
 _MASTER_KEY = ("general_settings", "master_key")
 _CLIENT_LIMITS = ("general_settings", "client_limits")
 _ALLOW_ANONYMOUS = ("general_settings", "allow_anonymous")
 
 _CLOSED = (
-    "is missing, and without it the gateway is closed; set it, or open the gateway to everyone by "
-    "--allow-anonymous, GATEWAY_ALLOW_ANONYMOUS=1 or general_settings.allow_anonymous: true"
+    "is missing, and without it the gateway is closed; set it, here or as GATEWAY_MASTER_KEY, or "
+    "open the gateway to everyone by --allow-anonymous, GATEWAY_ALLOW_ANONYMOUS=1 or "
+    "general_settings.allow_anonymous: true"
 )
 _BOTH = (
     "is set while anonymous access is allowed; remove it, or remove --allow-anonymous, "
@@ -76,16 +96,19 @@ def _assemble(
         trees = parse_parts([Part("", text)] if isinstance(text, str) else text, problems)
     except ConfigError as error:
         return None, error.problems, []
-    tree, references = resolve(merge(trees, problems), environ, problems, secrets)
-    if not isinstance(tree, dict):
+    raw = merge(trees, problems)
+    if not isinstance(raw, dict):
         problems.add((), "must be a mapping with model_list in it")
         return None, problems.sentences(), []
-    for key in tree:
+    prepared = prepare(raw, environ, problems)
+    environ = prepared.environ
+    tree, references = resolve(prepared.tree, environ, problems, secrets)
+    unused = Unused()
+    for key, value in tree.items():
         if key not in TOP_LEVEL:
-            problems.add((key,), unknown(key, set(TOP_LEVEL), problems))
-    reading = Reading(environ, problems, warnings=[], unused={}, references=references)
+            settle_other(WHOLE, (key,), value, top_names(), problems=problems, unused=unused)
+    reading = Reading(environ, problems, warnings=[], unused=unused, references=references)
     models = _read_models(tree.get("model_list"), reading)
-    unused = reading.unused
     router, _ = read_section(
         RouterSettings, tree.get("router_settings"), ("router_settings",), problems, unused
     )
@@ -95,13 +118,18 @@ def _assemble(
     deployments = [each for group in models.values() for each in group]
     warn_strict(deployments, reading.warnings, capped=capped)
     warn_rests(deployments, router, library, reading.warnings)
-    fallbacks = read_fallbacks(router, library, models, problems)
+    aliases = read_aliases(router, models, problems)
+    fallbacks = read_fallbacks(router, library, models, aliases, reading)
     client_limits = read_limits(general.client_limits, _CLIENT_LIMITS, models, problems, unused)
-    access = read_access(tree, models, general.master_key, problems, unused)
-    warn_access(access, models, reading.warnings)
+    at_master_key: Path = _MASTER_KEY
+    master_key = general.master_key
+    if master_key is None:
+        master_key, at_master_key = _master_key_of_environment(reading)
+    access = read_access(tree, models, master_key, problems, unused)
+    warn_access(access, [*models, *aliases], reading.warnings)
     anonymous = opened or general.allow_anonymous is True
     keyed = {
-        _MASTER_KEY: general.master_key is not None,
+        at_master_key: master_key is not None,
         ("clients",): tree.get("clients") is not None,
         ("entra",): tree.get("entra") is not None,
     }
@@ -110,13 +138,14 @@ def _assemble(
     for path, given in keyed.items():
         if given and anonymous:
             problems.add(path, _BOTH)
-    warnings = [*reading.warnings, *_describe_unused(unused)]
+    warnings = [*reading.warnings, *_borrowed(reading), *unused.warnings()]
     if problems:
         return None, problems.sentences(), warnings
     retries = library.num_retries if router.num_retries is None else router.num_retries
     config = Config(
         models=MappingProxyType(models),
-        master_key=general.master_key,
+        aliases=MappingProxyType(aliases),
+        master_key=master_key,
         allow_anonymous=anonymous,
         num_retries=DEFAULT_RETRIES if retries is None else retries,
         timeout=library.request_timeout or router.timeout,
@@ -143,7 +172,11 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
         reading.problems.add(("model_list",), "must be a list with at least one entry")
         return {}
     groups: dict[str, list[DraftMember]] = {}
+    left_out: dict[Path, LeftOut] = {}
     for index, entry in enumerate(raw):
+        if isinstance(entry, LeftOut):
+            left_out[("model_list", index)] = entry
+            continue
         if not isinstance(entry, dict):
             reading.problems.add(("model_list", index), "must be a mapping of keys to values")
             continue
@@ -152,8 +185,39 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
             break
         member = read_member(entry, ("model_list", index), reading)
         groups.setdefault(member.deployment.model_name, []).append(member)
+    _tell_left_out(left_out, reading)
     _check_ids(groups, reading.problems)
     return {name: _settle(members) for name, members in groups.items()}
+
+
+def _tell_left_out(left_out: Mapping[Path, LeftOut], reading: Reading) -> None:
+    """Warn of entries that are left out."""
+    for reason in Reason:
+        paths = [path for path, entry in left_out.items() if entry.reason is reason]
+        if paths:
+            reading.warnings.append(f"model_list: {reason.value}{places(paths)}")
+
+
+def _borrowed(reading: Reading) -> list[str]:
+    """Say which members are called with a credential of the environment, not with the managed identity."""
+    return [
+        f"{name}: members without a credential of their own are called with it{places(paths)}"
+        for name, paths in reading.borrowed.items()
+    ]
+
+
+def _master_key_of_environment(reading: Reading) -> tuple[str | None, Path]:
+    """GATEWAY_MASTER_KEY or LITELLM_MASTER_KEY, for a document without a master key, and where it stands."""
+    for name in _MASTER_KEY_VARIABLES:
+        # Empty means unset: shells and app settings often leave such a variable behind.
+        text = reading.environ.get(name, "").strip()
+        if text:
+            try:
+                header_safe(text)
+            except ValueError as error:
+                reading.problems.add((name,), f"the environment variable {error}")
+            return text, (name,)
+    return None, _MASTER_KEY
 
 
 def _check_ids(groups: Mapping[str, list[DraftMember]], problems: Problems) -> None:
@@ -184,8 +248,3 @@ def _settle(members: list[DraftMember]) -> tuple[Deployment, ...]:
         )
         for number, member in enumerate(members, 1)
     )
-
-
-def _describe_unused(unused: Mapping[str, list[str]]) -> list[str]:
-    """One warning for each accepted key that has no effect."""
-    return [f"{key}: is accepted but has no effect (in {', '.join(paths)})" for key, paths in unused.items()]

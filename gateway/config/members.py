@@ -5,37 +5,18 @@ Knows how the keys of an entry work together; single values were checked in `doc
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import urls
 from gateway.config.credentials import azure_credential, openai_credential
-from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
+from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Target
 from gateway.config.document import Info, ModelEntry, Params, read_section
 from gateway.config.problems import Path, Problems, render
+from gateway.config.providers import qualified, served, split_model
 from gateway.config.reading import Reading
 from gateway.config.values import is_version
 from gateway.protocol.operation import Operation
-from gateway.protocol.operations import OPERATIONS
-
-_PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
-
-#: Azure's rule for the name of a deployment.
-_DEPLOYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-#: What LiteLLM writes between the provider and the deployment.
-_ROUTES = frozenset(("o_series", "gpt5_series", "responses", "speech", "assistants", "mai", "common_cloud"))
-#: How OpenAI's models are called. Anything else without a prefix is another provider's, whose key must not go
-#: to OpenAI.
-_OPENAI_MODEL = re.compile(
-    r"(gpt|chatgpt|o\d|text-(embedding|moderation|davinci|curie|babbage|ada)|davinci|babbage|whisper|tts|dall-e|"
-    r"omni-moderation|computer-use|codex|sora|ft:)",
-    re.ASCII,
-)
-
-#: What `model_info.mode` narrows a member to.
-_MODES: Mapping[str, Operation] = {mode: operation for operation in OPERATIONS for mode in operation.modes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +43,9 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         problems.settle((*at_params, "model"))
     params, defaults = read_section(Params, entry.litellm_params, at_params, problems, unused)
     info, _ = read_section(Info, entry.model_info, at_info, problems, unused)
-    provider, name = _split_model(params.model, (*at_params, "model"), problems)
-    operations = _served(provider, info.mode, (*at_info, "mode"), problems)
+    model = params.model if params.model is None else qualified(params.model, params.custom_llm_provider)
+    provider, name = split_model(model, (*at_params, "model"), problems)
+    operations = served(provider, info.mode, (*at_info, "mode"), problems)
     targets: dict[str, Target] = {}
     credential: Credential = DefaultIdentity()
     if problems.has((*at_params, "model")):
@@ -99,62 +81,14 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     return DraftMember(deployment, path, info.id, params.order or info.order)
 
 
-def _split_model(model: str | None, path: Path, problems: Problems) -> tuple[Provider, str]:
-    """Split `azure/x`, `azure_text/x`, `openai/x` or a bare OpenAI model name into provider and name."""
-    if model is None:
-        problems.add(path, "is missing; write azure/<deployment>, azure_text/<deployment> or openai/<model>")
-        return "azure", "unset"
-    prefix, slash, rest = model.partition("/")
-    provider: Provider = next((known for known in _PROVIDERS if known == prefix), "openai")
-    name = rest if slash else model
-    if prefix not in _PROVIDERS and slash:
-        problems.add(
-            path,
-            "names a provider that is not served; only azure/, azure_text/, openai/ and bare OpenAI names "
-            "are (a server that speaks OpenAI's protocol: openai/<model> with its api_base)",
-        )
-    elif prefix in _PROVIDERS and rest in ("", ".", ".."):
-        problems.add(path, f"names no deployment or model after {prefix}/")
-    elif provider != "openai" and not _DEPLOYMENT.fullmatch(name):
-        problems.add(path, _not_a_deployment(name))
-    elif not slash and not _OPENAI_MODEL.match(name):
-        problems.add(
-            path,
-            "is no OpenAI model that is known here; write openai/<model> if it is one, azure/<deployment> "
-            "for Azure (a server that speaks OpenAI's protocol: openai/<model> with its api_base)",
-        )
-    return provider, name
-
-
-def _not_a_deployment(name: str) -> str:
-    """Word what is wrong with the deployment's name of an Azure member."""
-    route, slash, _ = name.partition("/")
-    if slash and route in _ROUTES:
-        return f"the {route}/ form is not supported yet; write the deployment's name alone"
-    if "*" in name:
-        return "wildcards are not supported yet; write one entry for each deployment"
-    return "must name a deployment in letters, digits, -, _ and . only"
-
-
-def _served(provider: Provider, mode: str | None, path: Path, problems: Problems) -> tuple[Operation, ...]:
-    """Choose the operations of a member: those that its provider serves, and a mode leaves one."""
-    offered = tuple(operation for operation in OPERATIONS if provider in operation.providers)
-    if mode is None:
-        return offered
-    if mode not in _MODES:
-        problems.add(path, f"is not served; use one of {', '.join(_MODES)}, or remove the entry")
-        return offered
-    if _MODES[mode] not in offered:
-        modes = ", ".join(name for operation in offered for name in operation.modes)
-        prefix = "azure/" if "azure" in _MODES[mode].providers else "openai/"
-        problems.add(path, f"contradicts {provider}/, which serves {modes} only; use {prefix} or remove mode")
-    return (_MODES[mode],)
-
-
 def _base(params: Params, path: Path, problems: Problems) -> str | None:
     if params.api_base and params.base_url and params.api_base != params.base_url:
         problems.add((*path, "base_url"), "differs from api_base, which means the same; keep one")
-    return params.api_base or params.base_url
+    base = params.api_base or params.base_url
+    if base is not None and not params.allow_insecure and not urls.is_safe(base):
+        key = "base_url" if params.api_base is None else "api_base"
+        problems.add((*path, key), urls.INSECURE)
+    return base
 
 
 def _base_of_environment(reading: Reading) -> str | None:
@@ -163,10 +97,14 @@ def _base_of_environment(reading: Reading) -> str | None:
     if not base:
         return None
     try:
-        return urls.check_base(base)
+        base = urls.check_base(base)
+        if urls.is_safe(base):
+            return base
+        reason = urls.INSECURE
     except ValueError as error:
-        reading.problems.add(("AZURE_API_BASE",), f"the environment variable {error}")
-        return None
+        reason = str(error)
+    reading.problems.add(("AZURE_API_BASE",), f"the environment variable {reason}")
+    return None
 
 
 def _openai_targets(

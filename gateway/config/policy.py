@@ -5,19 +5,23 @@ Knows how `router_settings`, `litellm_settings` and `general_settings` work toge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from gateway.config.access import ClientLimits, Limit
-from gateway.config.deployment import Deployment, Fallbacks
+from gateway.config.deployment import Alias, Deployment, Fallbacks
 from gateway.config.document import ClientLimit, Library, RouterSettings, read_section
-from gateway.config.problems import Path, Problems
+from gateway.config.problems import Path, Problems, render
+from gateway.config.reading import Reading
+from gateway.config.unused import Unused
 
 #: LiteLLM's strategies that choose by usage below the limits: here the default choice, with caps.
 _CAPPED = ("usage-based-routing", "usage-based-routing-v2")
 _SHUFFLE = "simple-shuffle"
 #: LiteLLM's strategies whose place our choice takes.
 _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
+
+_NOT_A_MODEL = "names a model that is not in model_list"
 
 _ENFORCE = "enforce_model_rate_limits"
 #: LiteLLM's default for `max_fallbacks`.
@@ -76,9 +80,27 @@ def warn_rests(
 
 
 def read_fallbacks(
-    router: RouterSettings, library: Library, models: Collection[str], problems: Problems
+    router: RouterSettings,
+    library: Library,
+    models: Collection[str],
+    aliases: Mapping[str, Alias],
+    reading: Reading,
 ) -> Fallbacks:
-    """Other models to try. `router_settings` wins over `litellm_settings`, kind by kind."""
+    """Other models to try. `router_settings` wins over `litellm_settings`, kind by kind.
+
+    Names that nothing serves are left out with a warning: without them a call fails where it failed before.
+    """
+
+    def known(name: Any, path: Path) -> str | None:
+        if name in models:
+            return str(name)
+        if name in aliases:
+            return aliases[name].model
+        reading.warnings.append(f"{render(path)}: {_NOT_A_MODEL}; it is left out")
+        return None
+
+    def all_known(names: Iterable[str], path: Path) -> tuple[str, ...]:
+        return tuple(found for name in names if (found := known(name, path)) is not None)
 
     def mapping(key: str) -> dict[str, tuple[str, ...]]:
         section, settings = (
@@ -88,18 +110,15 @@ def read_fallbacks(
         for index, entry in enumerate(getattr(settings, key) or ()):
             for model, others in entry.items():
                 path = (section, key, index, model)
-                if model != _ANY:
-                    _check(model, models, path, problems)
-                for other in others:
-                    _check(other, models, path, problems)
-                found[model] = tuple(others)
+                name = model if model == _ANY else known(model, path)
+                if name is not None:
+                    found[name] = all_known(others, path)
         return found
 
     general = mapping("fallbacks")
     section = "router_settings" if router.default_fallbacks else "litellm_settings"
     default = router.default_fallbacks or library.default_fallbacks
-    for other in default or ():
-        _check(other, models, (section, "default_fallbacks"), problems)
+    default = list(all_known(default or (), (section, "default_fallbacks")))
     return Fallbacks(
         general={model: others for model, others in general.items() if model != _ANY},
         default=tuple(default or general.get(_ANY, ())),
@@ -118,7 +137,7 @@ def _spread(fallbacks: dict[str, tuple[str, ...]], models: Collection[str]) -> d
 
 
 def read_limits(
-    raw: Any, path: Path, models: Collection[str], problems: Problems, unused: dict[str, list[str]]
+    raw: Any, path: Path, models: Collection[str], problems: Problems, unused: Unused
 ) -> ClientLimits | None:
     """What a client may use, from the section at `path`; None without limits."""
     if raw is None:
@@ -143,4 +162,23 @@ def _limit(limit: ClientLimit, path: Path, problems: Problems) -> Limit:
 
 def _check(model: Any, models: Collection[str], path: Path, problems: Problems) -> None:
     if model not in models:
-        problems.add(path, "names a model that is not in model_list")
+        problems.add(path, _NOT_A_MODEL)
+
+
+def read_aliases(router: RouterSettings, models: Collection[str], problems: Problems) -> dict[str, Alias]:
+    """`model_group_alias`: a name, or `{model: NAME, hidden: true}`. A model of the alias's name wins."""
+    found: dict[str, Alias] = {}
+    for name, value in (router.model_group_alias or {}).items():
+        path = ("router_settings", "model_group_alias", name)
+        model, hidden = value, False
+        if isinstance(value, dict):
+            model, hidden = value.get("model"), value.get("hidden", False)
+        if not isinstance(model, str) or not isinstance(hidden, bool):
+            problems.add(path, "must be the name of a model, or {model: NAME, hidden: true}")
+        elif model not in models:
+            problems.add(path, _NOT_A_MODEL)
+        elif name in models:
+            problems.add(path, "is the name of a model in model_list, too; keep one of them")
+        else:
+            found[name] = Alias(model, hidden)
+    return found

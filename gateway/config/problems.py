@@ -18,8 +18,17 @@ MAX_DEPTH = 50
 MAX_VALUES = 100_000
 #: Problems after which reading entries has no use.
 MAX_PROBLEMS = 1000
+#: Sentences that fit on a screen.
+SCREEN = 40
+#: What the top of the document is called.
+WHOLE = "document"
+#: Steps of a path that lead to an entry of a list.
+ENTRY = 2
+#: Entries with the same problem that are still named one by one, less one, and entries named of more.
+_ALIKE = 3
+_NAMED = 5
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}", re.ASCII)
 
 
 class ConfigError(Exception):
@@ -65,8 +74,21 @@ class Problems:
         return render(path) if self.origins is None else self.origins.where(path)
 
     def sentences(self) -> list[str]:
-        """Return all problems as `path: text`, in the order found."""
-        return [f"{self.where(path)}: {text}" for path, text in self._found.items()]
+        """Return all problems as `path: text`, in the order found; what many entries share is one of them."""
+        alike: dict[tuple[Path, str], list[Path]] = {}
+        for path, text in self._found.items():
+            alike.setdefault((_in_entries(path), text), []).append(path)
+        sentences: list[str] = []
+        for (key, text), paths in alike.items():
+            if len(paths) < _ALIKE:
+                sentences += [f"{self.where(path)}: {text}" for path in paths]
+            else:
+                name = render(key[2:]) if len(key) > ENTRY else render(key[:1])
+                sentences.append(f"{name}: {text}{places(paths)}")
+        if len(sentences) > SCREEN:
+            more = len(sentences) - SCREEN + 1
+            sentences[SCREEN - 1 :] = [f"document: {more} more problems; mend these first"]
+        return sentences
 
     @property
     def count(self) -> int:
@@ -77,6 +99,33 @@ class Problems:
         return bool(self._found)
 
 
+def _in_entries(path: Path) -> Path:
+    """`path` with the entry's number taken out, where it leads into one of a list at the top."""
+    if len(path) >= ENTRY and isinstance(path[1], int):
+        return (path[0], -1, *path[ENTRY:])
+    return path
+
+
+def places(paths: list[Path]) -> str:
+    """Name the entries that `paths` lead into, in brackets; empty where they lead into none."""
+    entries = [
+        path[:ENTRY] for path in dict.fromkeys(paths) if len(path) >= ENTRY and isinstance(path[1], int)
+    ]
+    if not entries:
+        return ""
+    numbers = list(dict.fromkeys(entries))
+    first = render(numbers[0])
+    if len(numbers) == 1:
+        return f" (in {first})"
+    others = "".join(f", [{number}]" for _, number in numbers[1:_NAMED])
+    return f" (in {len(numbers)} entries: {first}{others}{', ...' if len(numbers) > _NAMED else ''})"
+
+
+def is_name(key: str) -> bool:
+    """Tell whether a key looks like one: anything else may be a secret in the wrong place."""
+    return _NAME.fullmatch(key) is not None
+
+
 def render(path: Path) -> str:
     """Write a path as people do, `model_list[2].litellm_params.api_base`; the whole is `document`."""
     text = ""
@@ -84,5 +133,5 @@ def render(path: Path) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += ("." if text else "") + (step if _NAME.fullmatch(step) else "<key>")
-    return text or "document"
+            text += ("." if text else "") + (step if is_name(step) else "<key>")
+    return text or WHOLE

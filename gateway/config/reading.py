@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.problems import Path, Problems
+from gateway.config.unused import Unused
 
 
 @dataclass(slots=True)
@@ -15,7 +16,9 @@ class Reading:
     environ: Mapping[str, str]
     problems: Problems
     warnings: list[str]
-    #: Accepted key without effect -> the sections it was seen in.
-    unused: dict[str, list[str]]
+    #: Accepted keys without effect.
+    unused: Unused
+    #: The environment's credentials, and the members that have none of their own and are called with them.
+    borrowed: dict[str, list[Path]] = field(default_factory=dict)
     #: The vault's secrets that values were taken from, by the values' paths.
     references: Mapping[Path, str] = field(default_factory=dict)

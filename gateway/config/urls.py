@@ -35,6 +35,12 @@ _FOREIGN = re.compile(
     re.IGNORECASE,
 )
 
+#: Said of an address that is not safe.
+INSECURE = (
+    "must begin with https://; http:// is allowed for 127.0.0.1, ::1 and localhost only, and for others with "
+    "allow_insecure: true beside it"
+)
+
 _FORM = "write it as https://HOST or https://HOST/PATH"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+", re.ASCII)
@@ -64,8 +70,6 @@ def check_base(base: str) -> str:
     shown = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
     if not _HOST.fullmatch(shown) or port == 0 or not _PATH.fullmatch(parts.path):
         raise ValueError(f"is not a valid URL; {_FORM}")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("must begin with https://; http:// is allowed for 127.0.0.1, ::1 and localhost only")
     if any(unquote(segment) in (".", "..") for segment in parts.path.split("/")):
         raise ValueError("must have no . or .. in its path")
     if host.lower() in _PORTALS:
@@ -76,6 +80,12 @@ def check_base(base: str) -> str:
     if base.endswith("/openai/deployments"):
         raise ValueError("must name a deployment after /openai/deployments/, or end before /openai")
     return f"{base}{_QUERY}{version}" if version else base
+
+
+def is_safe(base: str) -> bool:
+    """Tell whether what goes to `base`, which `check_base` passed, is encrypted or stays on this machine."""
+    parts = urlsplit(base)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _without_version(base: str) -> tuple[str, str]:

@@ -41,8 +41,11 @@ def _resolved(text: str) -> str:
     return text
 
 
-def _header_safe(text: str) -> str:
-    """Keys and tokens travel in headers, where anything but printable ASCII is lost or dangerous."""
+def header_safe(text: str) -> str:
+    """Return `text` as a key or token. Raises ValueError: they travel in headers.
+
+    Keys and tokens travel in headers, where anything but printable ASCII is lost or dangerous.
+    """
     _resolved(text)
     if not _PRINTABLE.fullmatch(text):
         raise ValueError(
@@ -64,7 +67,7 @@ def _token(text: str) -> str:
             f"of the federated tokens only {OIDC_FILE}PATH is supported; give the token itself, "
             "or no credential at all"
         )
-    return _header_safe(text)
+    return header_safe(text)
 
 
 def _tenant(text: str) -> str:
@@ -104,7 +107,7 @@ def is_version(text: str) -> bool:
     return True
 
 
-Secret = Annotated[str, AfterValidator(_header_safe)]
+Secret = Annotated[str, AfterValidator(header_safe)]
 Name = Annotated[str, AfterValidator(_named)]
 LimitValue = Annotated[int, Field(gt=0, le=_MOST)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]

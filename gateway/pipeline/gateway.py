@@ -89,8 +89,7 @@ class Gateway:
         body = parse(raw) if len(raw) <= LARGE else await _parse_in_steps(raw)
         call = calls.read(operation, body, request.path_model)
         record.requested_model, record.stream = call.requested_model, call.stream
-        snapshot.models.check(call, principal, azure_path=request.azure_path)
-        return principal, call
+        return principal, snapshot.models.check(call, principal, azure_path=request.azure_path)
 
     async def _authenticate(self, snapshot: Snapshot, request: Request, record: Record) -> Principal:
         """Who sends a request. Raises Unauthorized, Forbidden or IdentityUnavailable."""

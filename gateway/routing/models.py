@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.auth.principal import Principal
@@ -19,17 +20,21 @@ LONGEST_SHOWN = 200
 class Models:
     """Looks models up by the name that a client asked for."""
 
-    __slots__ = ("_created", "_models")
+    __slots__ = ("_aliases", "_created", "_listed", "_models")
 
     def __init__(self, config: Config, created: int) -> None:
         """`created` (seconds since 1970) is reported for every model: when the configuration was loaded."""
         self._models = config.models
+        self._aliases = {name: alias.model for name, alias in config.aliases.items()}
+        shown = (name for name, alias in config.aliases.items() if not alias.hidden)
+        self._listed = (*config.models, *shown)
         self._created = created
 
-    def check(self, call: Call, principal: Principal, *, azure_path: bool = False) -> None:
-        """Raise ModelNotFound or BadRequest for a call that no deployment is there for.
+    def check(self, call: Call, principal: Principal, *, azure_path: bool = False) -> Call:
+        """`call`, for the model that its name stands for. Raises ModelNotFound or BadRequest.
 
-        A model that `principal` may not use is told as one that does not exist.
+        A model that `principal` may not use is told as one that does not exist. An alias is its model in all
+        that follows, limits and fallbacks included.
         """
         if not self._knows(call.requested_model, principal):
             raise not_found(call.requested_model, azure_path=azure_path)
@@ -39,14 +44,17 @@ class Models:
                 f"{call.requested_model}. Please choose different model and try again.",
                 code="OperationNotSupported",
             )
+        model = self._aliases.get(call.requested_model)
+        return call if model is None else replace(call, requested_model=model)
 
     def able(self, name: str, operation: Operation) -> Sequence[Deployment]:
         """The deployments of a model that serve `operation`, if any."""
+        name = self._aliases.get(name, name)
         return [each for each in self._models.get(name, ()) if operation.name in each.targets]
 
     def names(self, principal: Principal) -> list[str]:
         """The models that `principal` may use, in the configuration's order."""
-        return [name for name in self._models if principal.may_use(name)]
+        return [name for name in self._listed if self._knows(name, principal)]
 
     def listing(self, principal: Principal) -> bytes:
         """The list of the models for `principal`, as the API returns it (JSON)."""
@@ -59,7 +67,8 @@ class Models:
         return _json(self._entry(name))
 
     def _knows(self, name: str, principal: Principal) -> bool:
-        return name in self._models and principal.may_use(name)
+        model = self._aliases.get(name, name)
+        return model in self._models and (principal.may_use(name) or principal.may_use(model))
 
     def _entry(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": "gateway"}

@@ -69,7 +69,8 @@ def test_every_body_field_of_the_schemas_can_be_a_request_default(operation, sch
 
 @pytest.mark.parametrize("section", LITELLM)
 def test_the_documentation_names_every_key(section):
-    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    docs = Path(__file__).parents[2] / "docs"
+    text = (docs / "configuration.md").read_text() + (docs / "litellm-compatibility.md").read_text()
     defaults = ALL_FIELDS if section is Params else frozenset()
 
     assert [] == [key for key in sorted(known_names(section) - defaults) if f"`{key}`" not in text]
@@ -77,6 +78,10 @@ def test_the_documentation_names_every_key(section):
 
 def place(section, key, value):
     """The document with one key more, in the section given."""
+    if section == "document":
+        return document(entry(), **{key: value})
+    if section == "model_list":
+        return document(entry(**{key: value}))
     if section == "litellm_params":
         return document(entry({key: value}))
     if section == "model_info":
@@ -94,7 +99,9 @@ def test_a_known_key_without_effect_is_one_warning_that_names_it(section, key):
 
     assert [] == problems
     assert 1 == len(warnings)
-    assert warnings[0].startswith(f"{section}.{key}: is accepted but has no effect (in ")
+    where = key if section == "document" else f"{section}.{key}"
+    assert warnings[0].startswith(f"{where}: has no effect")
+    assert warnings[0].endswith(f": {WITHOUT_EFFECT[section][key]}")
 
 
 def test_a_key_without_effect_that_is_given_often_is_still_one_warning():
@@ -102,8 +109,8 @@ def test_a_key_without_effect_that_is_given_often_is_still_one_warning():
 
     assert (
         (
-            "litellm_params.drop_params: is accepted but has no effect "
-            "(in model_list[0].litellm_params, model_list[1].litellm_params)"
+            "litellm_params.drop_params: has no effect (in 2 entries: model_list[0], [1]): Parameters that upstream "
+            "refuses are told to the client; none is left out."
         ),
     ) == load(text, {}).warnings
 
@@ -165,7 +172,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_name():
 def test_unknown_keys_are_refused_in_every_section():
     text = json.dumps(
         {
-            "model_list": [{**entry(model_info={"moed": "chat"}), "rmp": 1}],
+            "model_list": [{**entry({"api_vers": "v1"}), "rmp": 1}],
             "router_settings": {"num_retry": 1},
             "litellm_settings": {"request_timeuot": 1},
             "general_settings": {"master_key": "sk-1234", "masterkey": "x"},
@@ -180,7 +187,7 @@ def test_unknown_keys_are_refused_in_every_section():
         "master_key: unknown key, it belongs in general_settings",
         "qqqqqqqq: unknown key, remove it",
         "model_list[0].rmp: unknown key, did you mean rpm?",
-        "model_list[0].model_info.moed: unknown key, did you mean mode?",
+        "model_list[0].litellm_params.api_vers: unknown key, did you mean api_version?",
         "router_settings.num_retry: unknown key, did you mean num_retries?",
         "litellm_settings.request_timeuot: unknown key, did you mean request_timeout?",
         "general_settings.masterkey: unknown key, did you mean master_key?",

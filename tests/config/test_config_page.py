@@ -65,7 +65,7 @@ def test_the_o1_configuration_loads_with_one_warning_about_its_flag():
         == only(config).targets["chat"].url
     )
     assert (
-        "litellm_settings.enable_preview_features: is accepted but has no effect (in litellm_settings)",
+        "litellm_settings.enable_preview_features: has no effect: Nothing has to be switched on for newer models.",
     ) == config.warnings
 
 

@@ -159,25 +159,29 @@ def test_a_star_among_the_other_kinds_stands_for_every_model_without_an_entry_bu
 
 @pytest.mark.parametrize("key", KINDS)
 def test_what_a_star_leads_to_is_a_model(key):
-    assert [f"router_settings.{key}[0].<key>: {NOT_A_MODEL}"] == problems(
+    assert [f"router_settings.{key}[0].<key>: {NOT_A_MODEL}; it is left out"] == warnings(
         router_settings={key: [{"*": ["big", "none"]}]}
     )
 
 
 @pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
 @pytest.mark.parametrize("key", KINDS)
-def test_fallbacks_of_and_to_unknown_models_are_problems_where_they_stand(section, key):
+def test_fallbacks_of_and_to_unknown_models_are_left_out_with_a_warning(section, key):
+    settings = {section: {key: [{"big": ["gpt"]}, {"none": ["big"]}, {"gpt": ["big", "nothing"]}]}}
+
     assert [
-        f"{section}.{key}[1].none: {NOT_A_MODEL}",
-        f"{section}.{key}[2].gpt: {NOT_A_MODEL}",
-    ] == problems(**{section: {key: [{"gpt": ["big"]}, {"none": ["big"]}, {"gpt": ["big", "nothing"]}]}})
+        f"{section}.{key}[1].none: {NOT_A_MODEL}; it is left out",
+        f"{section}.{key}[2].gpt: {NOT_A_MODEL}; it is left out",
+    ] == warnings(**settings)
+    assert {"big": ("gpt",), "gpt": ("big",)} == getattr(loaded(**settings).fallbacks, KINDS[key])
 
 
 @pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
-def test_an_unknown_default_is_a_problem_where_it_stands(section):
-    assert [f"{section}.default_fallbacks: {NOT_A_MODEL}"] == problems(
-        **{section: {"default_fallbacks": ["big", "none"]}}
-    )
+def test_an_unknown_default_is_left_out_with_a_warning(section):
+    settings = {section: {"default_fallbacks": ["big", "none"]}}
+
+    assert [f"{section}.default_fallbacks: {NOT_A_MODEL}; it is left out"] == warnings(**settings)
+    assert ("big",) == loaded(**settings).fallbacks.default
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,10 @@ def test_a_bare_name_of_openais_is_taken(model):
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("azure/gpt5_series/x", "the gpt5_series/ form"),
-        ("azure/responses/x", "the responses/ form"),
-        ("azure/speech/x", "the speech/ form"),
+        ("azure/responses/x", "is of another API (responses/)"),
+        ("azure/speech/x", "is of another API (speech/)"),
+        ("azure/o_series/", "names no deployment"),
+        ("azure/gpt5_series/a/b", "must name a deployment"),
         ("azure/*", "wildcards"),
         ("azure/gpt-*", "wildcards"),
         ("azure/x/", "must name a deployment"),

@@ -20,6 +20,7 @@ LEFT_OUT = {
     "AZURE_AD_TOKEN": "a secret, and it expires",
     "AZURE_API_BASE": "every deployment has an address of its own",
     "AZURE_API_KEY": "a secret; the identity signs in",
+    "AZURE_OPENAI_API_KEY": "as AZURE_API_KEY",
     "AZURE_FEDERATED_TOKEN_FILE": "the identity needs none",
     "AzureWebJobsStorage": "a connection string holds a key; TABLES_ENDPOINT needs none",
     "GATEWAY_ALLOW_ANONYMOUS": "a gateway on a public address is never open",
@@ -27,9 +28,11 @@ LEFT_OUT = {
     "GATEWAY_CONFIG": "the configuration is in the vault",
     "GATEWAY_CONFIG_SECRET": "as GATEWAY_CLIENTS_SECRET",
     "GATEWAY_DEPLOYMENTS_SECRET": "as GATEWAY_CLIENTS_SECRET",
+    "GATEWAY_MASTER_KEY": "a secret; the configuration in the vault has one",
     "GATEWAY_RELOAD_SECONDS": "for a configuration in a file",
     "HTTPS_PROXY": "the platform leads calls through the virtual network",
     "NO_PROXY": "as HTTPS_PROXY",
+    "LITELLM_MASTER_KEY": "as GATEWAY_MASTER_KEY",
     "OPENAI_API_KEY": "a secret; members of OpenAI name one in the vault",
 }
 

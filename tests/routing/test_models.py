@@ -6,7 +6,7 @@ import pytest
 from support.samples import call, config, deployment
 
 from gateway.auth.principal import ModelFilter, Principal
-from gateway.config.deployment import Config
+from gateway.config.deployment import Alias, Config
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.protocol.operations import CHAT, EMBEDDINGS, SPEECH
 from gateway.routing.models import Models
@@ -98,3 +98,34 @@ def test_a_model_that_a_client_may_not_use_is_told_as_one_that_does_not_exist(az
     assert refusal("none", SPEECH) == refusal("gpt", SPEECH)
     with pytest.raises(ModelNotFound):
         both.entry("gpt", SOME)
+
+
+def aliased():
+    return Models(
+        Config(
+            models={"gpt": (deployment(),)},
+            aliases={"default": Alias("gpt"), "quiet": Alias("gpt", hidden=True)},
+        ),
+        CREATED,
+    )
+
+
+@pytest.mark.parametrize("name", ["default", "quiet", "gpt"])
+def test_an_alias_is_its_model_in_all_that_follows(name):
+    assert "gpt" == aliased().check(named(name), ALL).requested_model
+    assert name == json.loads(aliased().entry(name, ALL))["id"]
+
+
+def test_a_hidden_alias_is_not_listed():
+    assert ["gpt", "default"] == aliased().names(ALL)
+
+
+def test_who_may_use_a_model_may_use_it_by_its_aliases_and_who_may_use_an_alias_gets_that_alone():
+    by_model = Principal("team", models=ModelFilter(["gpt"]))
+    by_alias = Principal("team", models=ModelFilter(["default"]))
+
+    assert ["gpt", "default"] == aliased().names(by_model)
+    assert ["default"] == aliased().names(by_alias)
+    assert "gpt" == aliased().check(named("default"), by_alias).requested_model
+    with pytest.raises(ModelNotFound):
+        aliased().check(named("gpt"), by_alias)

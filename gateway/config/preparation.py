@@ -1,0 +1,153 @@
+"""LiteLLM's ways to write a document, undone before its references are resolved. Pure.
+
+`environment_variables` are what `os.environ/` reads first, `litellm_credential_name` stands for the values of
+an entry of `credential_list`, keys that begin with `x-` only hold anchors, and entries that nothing here can
+serve are left out, so that nobody has to set the variables that they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from gateway.config import vault
+from gateway.config.environment import PREFIX, resolve
+from gateway.config.problems import Path, Problems
+from gateway.config.providers import is_unserved_mode, qualified, unserved_provider
+
+_VARIABLES = "environment_variables"
+_CREDENTIALS = "credential_list"
+_NAME = "litellm_credential_name"
+_ENTRIES = "model_list"
+
+
+class Reason(Enum):
+    """Why an entry is left out."""
+
+    MODE = "endpoints of these modes are not served"
+    PROVIDER = "members of providers that are not served are left out"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Stands in `model_list` for an entry that is not served."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document without LiteLLM's ways to write it, and the environment that it is read with."""
+
+    tree: dict[str, Any]
+    environ: Mapping[str, str]
+
+
+def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> Prepared:
+    """Undo them in a copy of `tree`. What is wrong goes to `problems`."""
+    tree = {key: value for key, value in tree.items() if not (isinstance(key, str) and key.startswith("x-"))}
+    environ = _with_variables(tree.pop(_VARIABLES, None), environ, problems)
+    credentials = _credentials(tree.pop(_CREDENTIALS, None), problems)
+    entries = tree.get(_ENTRIES)
+    if isinstance(entries, list):
+        tree[_ENTRIES] = [
+            entry
+            if isinstance(entry, LeftOut)
+            else _with_credential(entry, (_ENTRIES, index), credentials, problems)
+            for index, entry in enumerate(_without_unserved(entries, environ))
+        ]
+    return Prepared(tree, environ)
+
+
+def _with_variables(raw: Any, environ: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
+    """The environment with the document's own variables, which win, as at LiteLLM."""
+    if raw is None:
+        return environ
+    if not isinstance(raw, dict):
+        problems.add((_VARIABLES,), "must be a mapping of names to values")
+        return environ
+    values, _ = resolve(raw, environ, problems)
+    own: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, bool):
+            own[name] = str(value).lower()
+        elif isinstance(value, str | int | float):
+            own[name] = str(value)
+        elif value is not None:
+            problems.add((_VARIABLES, name), "must be text; put it in quotes")
+    return {**environ, **own}
+
+
+def _credentials(raw: Any, problems: Problems) -> dict[str, dict[str, Any]]:
+    """The values of each entry of `credential_list`, by its name."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, list):
+        problems.add((_CREDENTIALS,), "must be a list")
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for index, entry in enumerate(raw):
+        path = (_CREDENTIALS, index)
+        name = entry.get("credential_name") if isinstance(entry, dict) else None
+        values = entry.get("credential_values") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not isinstance(values, dict):
+            problems.add(path, "needs a credential_name, and credential_values as a mapping")
+        elif name in found:
+            problems.add((*path, "credential_name"), "is used twice; give each credential a name of its own")
+        else:
+            found[name] = values
+    return found
+
+
+def _without_unserved(entries: list[Any], environ: Mapping[str, str]) -> list[Any]:
+    """The entries, with those that are left out marked.
+
+    An entry of another provider stays where no other one serves its name, and any entry where none is served:
+    reading it tells what is wrong.
+    """
+    reasons = [_reason(entry, environ) for entry in entries]
+    served = {
+        entry.get("model_name")
+        for entry, reason in zip(entries, reasons, strict=True)
+        if reason is None and isinstance(entry, dict) and isinstance(entry.get("model_name"), str)
+    }
+    return [
+        LeftOut(reason)
+        if served and (reason is Reason.MODE or (reason is not None and entry.get("model_name") in served))
+        else entry
+        for entry, reason in zip(entries, reasons, strict=True)
+    ]
+
+
+def _reason(entry: Any, environ: Mapping[str, str]) -> Reason | None:
+    """Why an entry may be left out; None where it is served, or broken."""
+    params = entry.get("litellm_params") if isinstance(entry, dict) else None
+    if not isinstance(params, dict) or not isinstance(entry.get("model_name"), str):
+        return None
+    info = entry.get("model_info")
+    if isinstance(info, dict) and is_unserved_mode(info.get("mode")):
+        return Reason.MODE
+    model = params.get("model")
+    if isinstance(model, str) and model.startswith(PREFIX):
+        model = environ.get(model.removeprefix(PREFIX))
+    if not isinstance(model, str) or model.startswith(vault.PREFIX):
+        return None
+    unserved = unserved_provider(qualified(model, params.get("custom_llm_provider")))
+    return None if unserved is None else Reason.PROVIDER
+
+
+def _with_credential(
+    entry: Any, path: Path, credentials: dict[str, dict[str, Any]], problems: Problems
+) -> Any:
+    """An entry with its named credential written out; its own values win."""
+    params = entry.get("litellm_params") if isinstance(entry, dict) else None
+    if not isinstance(params, dict) or params.get(_NAME) is None:
+        return entry
+    name = params[_NAME]
+    values = credentials.get(name) if isinstance(name, str) else None
+    if values is None:
+        problems.add((*path, "litellm_params", _NAME), "names no credential of credential_list")
+    own = {key: value for key, value in params.items() if key != _NAME}
+    return {**entry, "litellm_params": {**(values or {}), **own}}

@@ -1,0 +1,269 @@
+"""LiteLLM's ways to write a document: credentials by name, variables, aliases, entries that are left out."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from support.documents import BASE, KEY, document, entry, member, problems, warnings
+
+from gateway.config.deployment import Alias, ApiKey, DefaultIdentity
+from gateway.config.load import check, load
+from gateway.config.problems import SCREEN
+
+AT = "model_list[0].litellm_params"
+OTHER = {"model": "anthropic/x", "api_key": "os.environ/NOT_SET", "aws_region_name": "x", "api_base": ...}
+
+
+def test_the_page_on_compatibility_is_the_one_that_the_tables_make():
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("compatibility", root / "scripts" / "compatibility.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    assert (root / "docs" / "litellm-compatibility.md").read_text() == script.document()
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY"])
+def test_the_master_key_may_stand_in_the_environment(name):
+    text = document(entry(), general_settings={})
+
+    assert "sk-env" == load(text, {name: "sk-env"}).master_key
+    (problem,) = check(text, {name: "${X}"})[0]
+    assert problem.startswith(f"{name}: the environment variable is a reference")
+    assert 1 == len(check(text, {name: " "})[0])
+
+
+def test_the_documents_master_key_wins_and_an_own_variable_goes_before_litellms():
+    both = {"GATEWAY_MASTER_KEY": "sk-own", "LITELLM_MASTER_KEY": "sk-litellm"}
+
+    assert KEY == load(document(entry()), both).master_key
+    assert "sk-own" == load(document(entry(), general_settings={}), both).master_key
+
+
+def test_a_master_key_in_the_environment_contradicts_an_open_gateway():
+    (problem,) = check(
+        document(entry(), general_settings={}), {"LITELLM_MASTER_KEY": "sk-env"}, allow_anonymous=True
+    )[0]
+
+    assert problem.startswith("LITELLM_MASTER_KEY: is set while anonymous access is allowed")
+
+
+def test_the_environments_key_is_used_with_a_warning():
+    environ = {"AZURE_API_KEY": "second", "AZURE_OPENAI_API_KEY": "first"}
+
+    assert ApiKey("first") == member({"api_key": ...}, environ=environ).credential
+    assert [
+        "AZURE_OPENAI_API_KEY: members without a credential of their own are called with it (in model_list[0])"
+    ] == warnings({"api_key": ...}, environ=environ)
+    assert [] == warnings(environ=environ)
+    assert DefaultIdentity() == member({"api_key": ...}).credential
+
+
+def with_credentials(params, credentials):
+    return document(entry(params), credential_list=credentials)
+
+
+def credential(**values):
+    return {"credential_name": "west", "credential_values": values}
+
+
+def test_a_named_credential_gives_what_the_member_does_not_say_itself():
+    text = with_credentials(
+        {"litellm_credential_name": "west", "api_key": ..., "api_base": "https://own.openai.azure.com"},
+        [credential(api_key="os.environ/WEST", api_base=BASE)],
+    )
+    ((deployment,),) = load(text, {"WEST": "k"}).models.values()
+
+    assert ApiKey("k") == deployment.credential
+    assert deployment.targets["chat"].url.startswith("https://own.openai.azure.com/")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "path"),
+    [
+        ([credential(api_base=BASE)], f"{AT}.litellm_credential_name: names no credential"),
+        ({"west": {}}, "credential_list: must be a list"),
+        ([{"credential_name": "east"}], "credential_list[0]: needs a credential_name"),
+        ([credential(), credential()], "credential_list[1].credential_name: is used twice"),
+    ],
+)
+def test_what_is_wrong_with_named_credentials_is_told(credentials, path):
+    found = check(with_credentials({"litellm_credential_name": "east"}, credentials), {})[0]
+
+    assert any(problem.startswith(path) for problem in found)
+
+
+def test_variables_of_the_document_win_over_those_of_the_process():
+    text = document(
+        entry({"api_base": "os.environ/BASE", "rpm": "os.environ/LIMIT"}),
+        environment_variables={"BASE": "os.environ/FROM_OUTSIDE", "LIMIT": 7},
+    )
+    ((deployment,),) = load(text, {"BASE": "https://other.example", "FROM_OUTSIDE": BASE}).models.values()
+
+    assert (7, True) == (deployment.rpm, deployment.targets["chat"].url.startswith(BASE))
+
+
+def test_variables_are_names_and_values():
+    assert ["environment_variables: must be a mapping of names to values"] == check(
+        document(entry(), environment_variables=["A"]), {}
+    )[0]
+    assert ["environment_variables.A: must be text; put it in quotes"] == check(
+        document(entry(), environment_variables={"A": [1]}), {}
+    )[0]
+
+
+def test_members_of_other_providers_are_left_out_beside_others_and_their_variables_are_not_asked_for():
+    text = document(entry(OTHER), entry(), entry(OTHER))
+    config = load(text, {})
+
+    assert ["dep"] == [each.name for each in config.models["gpt"]]
+    assert (
+        "model_list: members of providers that are not served are left out (in 2 entries: model_list[0], [2])",
+    ) == config.warnings
+
+
+def test_a_name_that_only_another_provider_serves_is_refused():
+    found, _ = check(document(entry(), entry(OTHER, name="claude")), {})
+
+    assert any(
+        problem.startswith("model_list[1].litellm_params.model: names a provider") for problem in found
+    )
+
+
+def test_a_member_of_a_mode_that_is_not_served_is_left_out_with_its_name():
+    config = load(document(entry(), entry(name="image", model_info={"mode": "image_generation"})), {})
+
+    assert ["gpt"] == list(config.models)
+    assert ("model_list: endpoints of these modes are not served (in model_list[1])",) == config.warnings
+
+
+@pytest.mark.parametrize(
+    ("mode", "operation"),
+    [
+        ("Chat", "chat"),
+        ("embeddings", "embeddings"),
+        ("text-completion", "text_completion"),
+        ("tts", "speech"),
+    ],
+)
+def test_modes_have_several_spellings(mode, operation):
+    assert [operation] == list(member(model_info={"mode": mode}).targets)
+
+
+def test_the_provider_may_stand_beside_the_name():
+    deployment = member({"model": "dep", "custom_llm_provider": "azure"})
+
+    assert ("azure", "dep") == (deployment.provider, deployment.name)
+    assert 1 == len(problems({"model": "dep", "custom_llm_provider": "bedrock"}))
+
+
+def test_an_address_in_clear_needs_a_word():
+    insecure = {"api_base": "http://proxy.internal:8080"}
+
+    assert 1 == len(problems(insecure))
+    assert (
+        member({**insecure, "allow_insecure": True})
+        .targets["chat"]
+        .url.startswith("http://proxy.internal:8080/")
+    )
+    assert 1 == len(problems({"api_base": ...}, environ={"AZURE_API_BASE": "http://proxy.internal"}))
+
+
+def with_aliases(**aliases):
+    return document(entry(), entry(name="big"), router_settings={"model_group_alias": aliases})
+
+
+def test_aliases_are_other_names_of_models():
+    config = load(with_aliases(default="gpt", quiet={"model": "big", "hidden": True}), {})
+
+    assert {"default": Alias("gpt"), "quiet": Alias("big", hidden=True)} == dict(config.aliases)
+    assert () == config.warnings
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ({"a": "none"}, "a: names a model that is not in model_list"),
+        ({"a": {"hidden": True}}, "a: must be the name of a model"),
+        ({"a": {"model": "gpt", "hidden": "yes"}}, "a: must be the name of a model"),
+        ({"gpt": "big"}, "gpt: is the name of a model in model_list, too"),
+    ],
+)
+def test_what_is_wrong_with_an_alias_is_told(aliases, problem):
+    (found,) = check(with_aliases(**aliases), {})[0]
+
+    assert found.startswith(f"router_settings.model_group_alias.{problem}")
+
+
+def test_fallbacks_may_name_aliases():
+    text = document(
+        entry(),
+        entry(name="big"),
+        router_settings={"model_group_alias": {"large": "big"}, "fallbacks": [{"gpt": ["large"]}]},
+    )
+
+    assert {"gpt": ("big",)} == load(text, {}).fallbacks.general
+
+
+def test_a_key_of_litellm_in_a_section_that_does_not_read_it_is_a_warning():
+    found = check(document(entry({"set_verbose": True}), litellm_settings={"routing_strategy": "x"}), {})
+
+    assert [] == found[0]
+    assert any("litellm_settings.routing_strategy: has no effect" in warning for warning in found[1])
+    assert any(warning.endswith("it belongs in router_settings.") for warning in found[1])
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("litellm_settings", "master_key", "sk-1"),
+        ("router_settings", "max_budget", 5),
+        ("router_settings", "rpm", 5),
+        ("general_settings", "api_key", "k"),
+        ("litellm_settings", "enable_tag_filtering", True),
+        ("litellm_settings", "client_limits", {"rpm": 1}),
+    ],
+)
+def test_a_key_that_protects_is_refused_in_a_section_that_does_not_read_it(section, key, value):
+    sections = {"general_settings": {"master_key": KEY}}
+    sections.setdefault(section, {})[key] = value
+
+    (problem,) = check(document(entry(), **sections), {})[0]
+
+    assert problem.startswith(f"{section}.{key}: ")
+
+
+def test_hints_are_for_keys_that_are_not_litellms():
+    sections = {"files_setting": [], "guardrail": []}
+
+    assert [
+        "files_setting: unknown key, did you mean files_settings?",
+        "guardrail: unknown key, did you mean guardrails?",
+    ] == check(document(entry(), **sections), {})[0]
+
+
+def test_what_many_entries_share_is_one_problem():
+    text = document(*(entry({"api_vresion": "v1"}) for _ in range(43)))
+
+    assert [
+        (
+            "litellm_params.api_vresion: unknown key, did you mean api_version? "
+            "(in 43 entries: model_list[0], [1], [2], [3], [4], ...)"
+        )
+    ] == check(text, {})[0]
+
+
+def test_more_problems_than_a_screen_holds_are_counted():
+    text = document(entry({f"nothing_{number}": 1 for number in range(100)}))
+    found = check(text, {})[0]
+
+    assert (SCREEN, f"document: {101 - SCREEN} more problems; mend these first") == (len(found), found[-1])
+
+
+def test_no_warning_repeats_a_key_that_may_be_a_secret():
+    text = json.dumps(
+        {"model_list": [entry(model_info={"sk-secret-0123": 1})], "general_settings": {"master_key": KEY}}
+    )
+
+    assert "secret" not in "".join(check(text, {})[1])
