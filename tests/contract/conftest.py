@@ -1,57 +1,49 @@
 from __future__ import annotations
 
 import pytest
-from support import fixtures
+from support import combinations, fixtures
 from support.calls import KEY
 from support.gateways import Gateway, start_gateway
 from support.upstream import gateway_config
 
 simulator, pool = fixtures.simulator, fixtures.pool
+pytest_generate_tests = combinations.pytest_generate_tests
 
 
 @pytest.fixture(scope="session")
-def embedded(simulator) -> Gateway:
-    with start_gateway("embedded", gateway_config(simulator.url)) as running:
-        yield running
-
-
-@pytest.fixture(scope="session", params=["embedded", "functions"])
 def gateway(request, simulator) -> Gateway:
-    """Each host in turn, for the smoke tests."""
-    if request.param == "embedded":
-        yield request.getfixturevalue("embedded")
-        return
+    """The gateway with its default settings."""
     with start_gateway(request.param, gateway_config(simulator.url)) as running:
         yield running
 
 
-@pytest.fixture(scope="session", params=["embedded", "functions"])
+@pytest.fixture(scope="session")
 def impatient(request, simulator) -> Gateway:
-    """Each host in turn, with keep-alives after 0.2 s of silence."""
+    """The gateway with keep-alives after 0.2 s of silence."""
     with start_gateway(request.param, gateway_config(simulator.url), GATEWAY_KEEP_ALIVE="0.2") as running:
         yield running
 
 
 @pytest.fixture
-def openai_client(embedded):
+def openai_client(gateway):
     """OpenAI's client with a base URL, as for any OpenAI-compatible service."""
     import openai
 
-    with openai.OpenAI(base_url=f"{embedded.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
         yield client
 
 
 @pytest.fixture
-def azure_client(embedded):
+def azure_client(gateway):
     """OpenAI's client for Azure, which names the deployment in the path."""
     import openai
 
-    options = {"azure_endpoint": embedded.url, "api_key": KEY, "api_version": "2024-10-21"}
+    options = {"azure_endpoint": gateway.url, "api_key": KEY, "api_version": "2024-10-21"}
     with openai.AzureOpenAI(**options, max_retries=0, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(params=["OpenAI", "AzureOpenAI"])
-def client(request):
+def client(request, gateway):
     """Both clients in turn."""
     return request.getfixturevalue("openai_client" if request.param == "OpenAI" else "azure_client")

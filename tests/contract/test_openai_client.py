@@ -227,11 +227,11 @@ def test_errors_are_raised_by_class(client, pool, number, stream):
     assert raised.value.request_id
 
 
-def test_a_wrong_key_is_an_authentication_error(embedded):
+def test_a_wrong_key_is_an_authentication_error(gateway):
     for client in (
-        openai.OpenAI(base_url=f"{embedded.url}/v1", api_key="wrong", max_retries=0),
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="wrong", max_retries=0),
         openai.AzureOpenAI(
-            azure_endpoint=embedded.url, api_key="wrong", api_version="2024-10-21", max_retries=0
+            azure_endpoint=gateway.url, api_key="wrong", api_version="2024-10-21", max_retries=0
         ),
     ):
         with client, pytest.raises(openai.AuthenticationError):
@@ -269,9 +269,9 @@ def test_a_stream_that_breaks_off_raises(client, pool):
     assert "broke off" in raised.value.message
 
 
-def test_retry_after_is_obeyed(embedded, pool):
+def test_retry_after_is_obeyed(gateway, pool):
     model = pool.solo({"status": 429, "headers": {"retry-after": "2"}})
-    with openai.OpenAI(base_url=f"{embedded.url}/v1", api_key=KEY, max_retries=1) as client:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=1) as client:
         began = time.monotonic()
 
         completion = client.chat.completions.create(model=model.name, messages=MESSAGES)
@@ -281,10 +281,10 @@ def test_retry_after_is_obeyed(embedded, pool):
     assert (True, [2]) == (bool(completion.choices), pool.counts(model))
 
 
-def test_a_client_that_gives_up_ends_the_call_upstream(embedded, pool):
+def test_a_client_that_gives_up_ends_the_call_upstream(gateway, pool):
     model = pool.solo({"delay_s": 60})
     with (
-        openai.OpenAI(base_url=f"{embedded.url}/v1", api_key=KEY, max_retries=0, timeout=0.5) as client,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=0.5) as client,
         pytest.raises(openai.APITimeoutError),
     ):
         client.chat.completions.create(model=model.name, messages=MESSAGES)
@@ -302,14 +302,14 @@ def test_a_stream_that_is_closed_early_ends_upstream(client, pool):
     assert wait_for(lambda: pool.log(*model.deployments)[0]["disconnected"], 3)
 
 
-def test_the_asynchronous_client_streams_side_by_side(embedded):
+def test_the_asynchronous_client_streams_side_by_side(gateway):
     async def read(client, number):
         messages = [{"role": "user", "content": f"mark-{number}-end"}]
         stream = await client.chat.completions.create(model="gpt-4o", messages=messages, stream=True)
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
 
     async def run():
-        async with openai.AsyncOpenAI(base_url=f"{embedded.url}/v1", api_key=KEY) as client:
+        async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY) as client:
             return await asyncio.gather(*(read(client, number) for number in range(30)))
 
     assert [] == [

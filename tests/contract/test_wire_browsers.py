@@ -72,10 +72,10 @@ def test_a_page_can_read_every_answer_and_its_request_id(open_to_pages, name):
     assert told <= {word.strip() for word in exposed.split(",")}
 
 
-def test_without_the_setting_no_page_may_call(embedded):
-    answer = call(embedded.port, "GET", "/v1/models", headers={"origin": PAGE})
+def test_without_the_setting_no_page_may_call(gateway):
+    answer = call(gateway.port, "GET", "/v1/models", headers={"origin": PAGE})
 
     assert (405, None) == (
-        preflight(embedded.port, PAGE).status,
+        preflight(gateway.port, PAGE).status,
         answer.headers["access-control-allow-origin"],
     )

@@ -75,31 +75,31 @@ NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
-def test_a_200_that_answers_nothing_is_never_passed_on(embedded, pool, name):
+def test_a_200_that_answers_nothing_is_never_passed_on(gateway, pool, name):
     model = pool.pair(NO_ANSWERS[name])
 
-    answer = chat(embedded.port, model.name)
+    answer = chat(gateway.port, model.name)
 
     assert (200, True, [1, 1]) == (answer.status, bool(answer.json()["choices"]), pool.counts(model))
 
 
-def test_a_stream_that_is_over_before_it_began_is_never_passed_on(embedded, pool):
+def test_a_stream_that_is_over_before_it_began_is_never_passed_on(gateway, pool):
     fault = {"status": 200, "headers": {"content-type": "text/event-stream"}, "body": "data: [DONE]\n\n"}
     model = pool.pair(fault)
 
-    answer = chat(embedded.port, model.name, stream=True)
+    answer = chat(gateway.port, model.name, stream=True)
 
     assert (200, True, [1, 1]) == (answer.status, bool(answer.text), pool.counts(model))
 
 
-def test_a_page_in_place_of_audio_is_never_passed_on(embedded, simulator):
+def test_a_page_in_place_of_audio_is_never_passed_on(gateway, simulator):
     for body in ("<html>login</html>", json.dumps({"error": {"message": "No."}})):
         kind = "text/html" if body.startswith("<") else "application/json"
         fault = {"status": 200, "headers": {"content-type": kind}, "body": body, "times": 0}
         simulator.fault("deployment-octets", fault)
 
         answer = call(
-            embedded.port, "POST", "/v1/audio/speech", {"model": "octets", "voice": "alloy", "input": "x"}
+            gateway.port, "POST", "/v1/audio/speech", {"model": "octets", "voice": "alloy", "input": "x"}
         )
 
         simulator.fault("deployment-octets")
@@ -139,7 +139,7 @@ def test_replies_are_never_compressed_or_redirected(gateway, pool):
     assert (200, [1, 1]) == (chat(gateway.port, model.name).status, pool.counts(model))
 
 
-def test_a_client_that_asks_for_an_answer_of_one_large_event_gets_it(embedded, pool):
+def test_a_client_that_asks_for_an_answer_of_one_large_event_gets_it(gateway, pool):
     text = "\u00e9\u4e16" * 50_000
     chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
     events = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\ndata: [DONE]\n\n"
@@ -147,6 +147,6 @@ def test_a_client_that_asks_for_an_answer_of_one_large_event_gets_it(embedded, p
         {"status": 200, "headers": {"content-type": "text/event-stream"}, "body": events, "write_size": 1000}
     )
 
-    answer = chat(embedded.port, model.name, messages=MESSAGES, stream=True)
+    answer = chat(gateway.port, model.name, messages=MESSAGES, stream=True)
 
     assert (text, "[DONE]") == (answer.text, answer.events[-1])

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from support import fixtures
+from support import combinations, fixtures
+from support.combinations import Combination
 from support.gateways import Gateway, start_gateway
 from support.upstream import gateway_config
 
 simulator, pool = fixtures.simulator, fixtures.pool
-
-HOSTS = ["embedded", "functions"]
+pytest_generate_tests = combinations.pytest_generate_tests
 
 #: Short enough for tests, long enough for a busy machine.
 IMPATIENT = {
@@ -22,15 +22,21 @@ IMPATIENT = {
 }
 
 
-@pytest.fixture(scope="session", params=HOSTS)
+@pytest.fixture(scope="session")
 def gateway(request, simulator) -> Gateway:
-    """The gateway on each host in turn, with its default settings."""
+    """The gateway with its default settings."""
     with start_gateway(request.param, gateway_config(simulator.url)) as running:
         yield running
 
 
-@pytest.fixture(scope="session", params=HOSTS)
+@pytest.fixture(scope="session")
 def impatient(request, simulator) -> Gateway:
     """The gateway with short time-outs and low limits."""
     with start_gateway(request.param, gateway_config(simulator.url), **IMPATIENT) as running:
         yield running
+
+
+@pytest.fixture
+def host(request) -> Combination:
+    """Where a test starts its own gateway."""
+    return request.param

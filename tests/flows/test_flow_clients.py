@@ -13,7 +13,6 @@ from support.upstream import member
 
 from gateway.server.routes import routes
 
-HOSTS = ["embedded", "functions"]
 TEAM, OTHER, SHADOW, ADMIN, EXPIRED = (
     f"key-of-{name}" for name in ("team", "other", "shadow", "admin", "old")
 )
@@ -43,7 +42,7 @@ def document(base):
     }
 
 
-@pytest.fixture(scope="module", params=HOSTS)
+@pytest.fixture(scope="module")
 def running(request, simulator):
     with start_gateway(request.param, document(simulator.url)) as gateway:
         yield gateway

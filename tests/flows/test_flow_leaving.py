@@ -162,7 +162,7 @@ def test_a_connection_is_used_for_one_request_after_another(gateway):
             assert read_until(connection, b"}}").startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("impatient", ["functions"], indirect=True)
+@pytest.mark.only_on("functions", reason="only there two messages make a request")
 def test_an_invocation_whose_request_never_arrives_ends_within_its_bound(impatient):
     before = impatient.state()
     began = time.monotonic()
@@ -175,7 +175,7 @@ def test_an_invocation_whose_request_never_arrives_ends_within_its_bound(impatie
     assert 0 == impatient.state()["running"]
 
 
-@pytest.mark.parametrize("impatient", ["functions"], indirect=True)
+@pytest.mark.only_on("functions", reason="only there two messages make a request")
 def test_others_are_answered_while_an_invocation_waits_for_its_request(impatient):
     with connect(impatient.port) as waiting:
         waiting.sendall(head("POST", "/v1/chat/completions", "x-host-fault: no-request", "content-length: 0"))
@@ -185,7 +185,7 @@ def test_others_are_answered_while_an_invocation_waits_for_its_request(impatient
     assert wait_for(lambda: impatient.state()["running"] == 0, 30)
 
 
-@pytest.mark.parametrize("impatient", ["functions"], indirect=True)
+@pytest.mark.only_on("functions", reason="only there two messages make a request")
 def test_a_request_whose_invocation_never_comes_is_answered(impatient):
     headers = {"x-host-fault": "no-invocation"}
 

@@ -102,7 +102,6 @@ def test_the_log_lists_every_problem_once(unready):
     assert [1] * len(PROBLEMS[kind]) == [gateway.log().count(problem) for problem in PROBLEMS[kind]]
 
 
-@pytest.mark.parametrize("host", ["embedded", "functions"])
 def test_an_open_gateway_takes_any_key_or_none(host, simulator):
     document = gateway_config(simulator.url, general_settings={"allow_anonymous": True})
     with start_gateway(host, document) as gateway:
@@ -115,7 +114,6 @@ def test_an_open_gateway_takes_any_key_or_none(host, simulator):
     assert ([200] * 3, "anonymous") == (statuses, line["client"])
 
 
-@pytest.mark.parametrize("host", ["embedded", "functions"])
 def test_the_setting_may_hold_the_document_itself(host, simulator):
     entries = [member("gpt-4o", "deployment-default", "os.environ/UPSTREAM_URL")]
     document = json.dumps({"model_list": entries, "general_settings": {"master_key": "os.environ/MASTER"}})

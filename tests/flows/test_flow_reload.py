@@ -16,7 +16,6 @@ from support.calls import KEY, MESSAGES, call, chat, opened, parse_events, wait_
 from support.gateways import start_gateway
 from support.upstream import member
 
-HOSTS = ["embedded", "functions"]
 #: Callers at once, and generations that replace each other under them.
 CALLERS = 6
 GENERATIONS = 6
@@ -85,7 +84,6 @@ def load(gateway, models):
                 statuses.update(each.result(60))
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_members_come_go_and_change_under_load_and_no_request_fails(host, file, pool):
     kept, first, second = pool.solo(), pool.solo(), pool.solo()
     even = {"kept": kept.deployments[0], "changed": first.deployments[0], "leaving": "deployment-slow"}
@@ -118,7 +116,6 @@ def test_members_come_go_and_change_under_load_and_no_request_fails(host, file, 
     assert sum(statuses.values()) > GENERATIONS * CALLERS
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_an_invalid_version_is_refused_and_shown_until_it_is_mended(host, file, pool):
     models = {"kept": pool.solo().deployments[0]}
     file.write(models)
@@ -147,7 +144,6 @@ def test_an_invalid_version_is_refused_and_shown_until_it_is_mended(host, file, 
         assert version != configuration(gateway)["version"]
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_a_file_that_is_gone_changes_nothing(host, file, pool):
     file.write({"kept": pool.solo().deployments[0]})
     with start_gateway(host, str(file.path), GATEWAY_RELOAD_SECONDS="0.1") as gateway:
@@ -159,7 +155,6 @@ def test_a_file_that_is_gone_changes_nothing(host, file, pool):
         assert "document: the file cannot be read" in configuration(gateway)["reason"]
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_a_changed_master_key_holds_from_the_next_request_on(host, file, pool):
     models = {"kept": pool.solo().deployments[0]}
     file.write(models)

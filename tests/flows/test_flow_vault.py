@@ -20,7 +20,6 @@ from support.upstream import member, simulator_config
 
 from simulator.testing import serve
 
-HOSTS = ["embedded", "functions"]
 MASTER, TEAM, OTHER = "master-key-canary", "team-key-canary", "other-key-canary"
 UPSTREAM_KEY, NEW_UPSTREAM_KEY = "upstream-key-canary-1", "upstream-key-canary-2"
 SECRETS = (MASTER, TEAM, OTHER, UPSTREAM_KEY, NEW_UPSTREAM_KEY, MARK, HEADER)
@@ -108,7 +107,6 @@ class Load(threading.Thread):
         self.join()
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_without_any_key_in_a_setting_calls_are_answered(host, cloud, simulator):
     with start_gateway(host, None, **cloud.environment) as gateway:
         answers = [chat(gateway, model=model) for model in ("gpt-4o", "keyless")]
@@ -144,7 +142,6 @@ def test_two_hundred_calls_at_once_cost_one_token(cloud):
     )
 
 
-@pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("fault", [503, 403, "stopped"])
 def test_until_the_vault_answers_the_gateway_says_that_it_is_not_ready_and_heals_by_itself(
     host, cloud, fault
@@ -195,7 +192,6 @@ def test_a_missing_secret_heals_when_it_is_there_without_a_new_document(cloud):
         until(lambda: 200 == chat(gateway).status, 45)
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_a_change_takes_effect_without_a_restart_and_disturbs_no_call(host, cloud, simulator):
     simulator.fault("deployment-default")
     with start_gateway(host, None, **cloud.environment, **QUICK) as gateway, Load(gateway, key=OTHER) as load:
@@ -326,7 +322,6 @@ def test_a_token_of_entra_opens_beside_keys(cloud):
         assert token not in gateway.log()
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_a_file_goes_before_the_vault_and_may_refer_to_its_secrets(host, cloud, simulator):
     entry = member("of-file", "deployment-default", simulator.url, api_key="keyvault/UPSTREAM_KEY")
     document = {"model_list": [entry], "general_settings": {"master_key": MASTER}}
@@ -375,7 +370,6 @@ def test_only_administrators_may_reload(cloud):
         assert "new" == call(gateway.port, "GET", "/gateway/me", key=TEAM).json()["name"]
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def test_a_vault_of_azures_own_name_is_reached_through_a_companys_proxy(host, cloud):
     cloud.vault.resource = "https://vault.azure.net"
     proxy = TunnelProxy({f"{VAULT_HOST}:443": cloud.vault.port})

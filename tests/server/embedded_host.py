@@ -1,8 +1,13 @@
 """Runs a function app in the embedded host: `python embedded_host.py APP_DIR [PORT [GRACE_SECONDS]]`.
 
 Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
+<<<<<<< HEAD
 deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections and connection_table), limit its connections
 (TEST_MAX_CONNECTIONS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
+=======
+deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections) and limit its connections
+(TEST_MAX_CONNECTIONS).
+>>>>>>> 562a771 (wip)
 """
 
 from __future__ import annotations
@@ -21,8 +26,6 @@ def main():
     grace = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0
     sys.path[:0] = [str(app_dir), str(ROOT)]
     os.chdir(app_dir)
-    if os.environ.get("TEST_LOOP") == "asyncio":
-        sys.modules["uvloop"] = None
     from function_app import app
     from gateway.server import connection_table, http_connections
     from gateway.server.embedded import EmbeddedHost, read_route_prefix

@@ -326,6 +326,14 @@ async def answer(send, status, body=b""):
 
 async def serve(app_dir):
     import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class FrontProtocol(HttpToolsProtocol):
+        """Trailers are no headers for the real host; this server would add them to the list it has given out."""
+
+        def on_headers_complete(self):
+            super().on_headers_complete()
+            self.headers = []
 
     asyncio.get_running_loop().set_task_factory(
         lambda loop, coro, context=None, **kwargs: ContextEnabledTask(coro, loop, context, **kwargs)
@@ -340,6 +348,7 @@ async def serve(app_dir):
     routes = [read_route(name, function.raw_bindings, prefix) for name, function in worker.functions.items()]
     config = uvicorn.Config(
         Front(worker, HostRouter(routes)),
+        http=FrontProtocol,
         interface="asgi3",
         ws="none",
         lifespan="off",

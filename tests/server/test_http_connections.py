@@ -13,7 +13,6 @@ import httpx
 import pytest
 from support.calls import connect, head, read_all, read_until, wait_for
 from support.hosts import start_embedded_host
-from support.loops import LOOPS
 from support.sample_app import SAMPLE_APP, seen
 
 from gateway.server.http_connections import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
@@ -32,12 +31,11 @@ HALF_HEAD = head("GET", "/api/json")[:-2]
 UNREAD = head("POST", "/api/none", "content-length: 100")
 
 
-@pytest.fixture(scope="module", params=LOOPS)
+@pytest.fixture(scope="module")
 def hasty(request):
-    """The embedded host with short deadlines, on each event loop."""
-    with start_embedded_host(
-        SAMPLE_APP, {"TEST_CONNECTIONS": json.dumps(SHORT), "TEST_LOOP": request.param}
-    ) as host:
+    """The embedded host with short deadlines."""
+    settings = {"TEST_CONNECTIONS": json.dumps(SHORT)}
+    with start_embedded_host(SAMPLE_APP, settings, loop=request.param.loop) as host:
         yield host
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from support.calls import call, wait_for
-from support.hosts import start_functions_host
+from support.combinations import Combination
+from support.hosts import on_loop, start_functions_host
 from support.processes import ROOT, Server, free_port, started
 
 
@@ -53,9 +54,13 @@ class Gateway(Server):
 
 @contextlib.contextmanager
 def start_gateway(
-    host: str, config: Any, *, program: Sequence[str] = ("-m", "gateway", "serve", "--port"), **settings: str
+    host: Combination | str,
+    config: Any,
+    *,
+    program: Sequence[str] = ("-m", "gateway", "serve", "--port"),
+    **settings: str,
 ) -> Iterator[Gateway]:
-    """Run the gateway on "embedded" or "functions".
+    """Run the gateway on a host: "embedded" or "functions" (on uvloop), or a combination of host and loop.
 
     `config` is a document, its text, or None for none; `program` is what Python runs, before the port.
     """
@@ -66,10 +71,12 @@ def start_gateway(
             path.write_text(json.dumps(config))
             config = str(path)
         env = settings if config is None else {"GATEWAY_CONFIG": config} | settings
-        if host == "functions":
-            starting = start_functions_host(ROOT, env)
+        name, loop = Combination(host) if isinstance(host, str) else host
+        if name == "functions":
+            starting = start_functions_host(ROOT, env, loop=loop)
         else:
             port = free_port()
-            starting = started(host, [sys.executable, *program, str(port)], env, port=port)
+            command = [sys.executable, *program, str(port)]
+            starting = started(name, command, on_loop(loop) | env, port=port)
         with starting as server:
             yield Gateway(server.host, server.port, server.process, server.log_path)

@@ -34,6 +34,11 @@ def find_functions_python() -> str:
     pytest.skip(reason)
 
 
+def on_loop(loop: str) -> dict[str, str]:
+    """The environment in which the embedded host runs on that loop: it takes uvloop where it finds it."""
+    return {"PYTHONPATH": str(WITHOUT_UVLOOP)} if loop == "asyncio" else {}
+
+
 @contextlib.contextmanager
 def start_embedded_host(
     app_dir: Path,
@@ -44,12 +49,7 @@ def start_embedded_host(
     python: str = sys.executable,
     loop: str = "uvloop",
 ) -> Iterator[Server]:
-    """Serve `app_dir`/function_app.py in the embedded host; `env` is its environment.
-
-    It takes uvloop where that is installed; for "asyncio" it finds none.
-    """
-    if loop == "asyncio":
-        env = {"PYTHONPATH": str(WITHOUT_UVLOOP)} | dict(env or {})
+    """Serve `app_dir`/function_app.py in the embedded host; `env` is its environment."""
     command = [
         python,
         str(PROGRAMS / "embedded_host.py"),
@@ -57,7 +57,7 @@ def start_embedded_host(
         str(port),
         str(grace_seconds),
     ]
-    with started("embedded", command, env) as host:
+    with started("embedded", command, on_loop(loop) | dict(env or {})) as host:
         yield host
 
 
