@@ -242,7 +242,8 @@ def test_upstreams_and_the_operators_failures_become_neutral(gateway, pool, expe
         set(answer.error),
     )
     assert_tells_nothing(answer)
-    assert [1, 1] == pool.counts(model)
+    # A kept connection that ends without a byte of a reply is replaced by a new one, within the same attempt.
+    assert pool.counts(model) in ([[1, 1], [2, 1]] if "reset" in fault else [[1, 1]])
 
 
 @pytest.mark.parametrize(
