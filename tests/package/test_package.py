@@ -20,6 +20,8 @@ from support.upstream import gateway_config
 ROOT = Path(__file__).parents[2]
 #: A part of pydantic that is installed apart, at the version that pydantic names.
 PARTS = {"pydantic-core"}
+#: Used where it is installed, and no requirement: Azure's worker brings it.
+OPTIONAL = {"uvloop"}
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -95,12 +97,15 @@ def test_what_core_tools_would_leave_out_is_left_out_here_too(made):
 
 def test_it_serves_in_the_real_runtime(made, simulator, tmp_path):
     with zipfile.ZipFile(made / "gateway.zip") as package:
-        package.extractall(tmp_path)
+        package.extractall(tmp_path / "app")
     configuration = gateway_config(simulator.url)
     key = configuration["general_settings"]["master_key"]
     headers = {"Authorization": f"Bearer {key}"}
 
-    with start_functions_host(tmp_path, {"GATEWAY_CONFIG": json.dumps(configuration)}) as host:
+    # Beside the app: as a variable it would be too long for Linux.
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(configuration))
+    with start_functions_host(tmp_path / "app", {"GATEWAY_CONFIG": str(config)}) as host:
         answers = [
             httpx.get(f"{host.url}/healthz", timeout=30),
             httpx.get(f"{host.url}/v1/models", headers=headers, timeout=30),
@@ -114,7 +119,7 @@ def test_it_serves_in_the_real_runtime(made, simulator, tmp_path):
     assert [200, 200, 200, 200, 401] == [answer.status_code for answer in answers], answers[1].text
     assert answers[3].text.rstrip().endswith("data: [DONE]")
     # It was the package's own code: the interpreter left its bytecode there.
-    assert list(tmp_path.glob("gateway/__pycache__/app.*.pyc"))
+    assert list(tmp_path.glob("app/gateway/__pycache__/app.*.pyc"))
 
 
 def test_every_locked_package_is_pinned_and_has_hashes():
@@ -161,7 +166,7 @@ def test_all_that_the_gateway_imports_is_locked():
                 if top in sys.stdlib_module_names or top in {"gateway", "function_app", "__future__"}:
                     continue
                 owners = {owner.lower().replace("_", "-") for owner in distributions.get(top, [])}
-                if not owners & (asked_for | PARTS):
+                if not owners & (asked_for | PARTS | OPTIONAL):
                     missing.add(name)
     assert set() == missing
 
