@@ -8,6 +8,7 @@ import time
 
 from gateway.adapters.identity import EntraTokens
 from gateway.adapters.keyvault import VaultSecrets
+from gateway.cli.table import table
 from gateway.config.deployment import ApiKey, Config, StaticToken, TokenIdentity
 from gateway.config.differences import describe_credential
 from gateway.config.load import load
@@ -22,7 +23,7 @@ RESOLVE_SECONDS = 50.0
 
 
 def run(settings: Settings, *, resolve: bool) -> int:
-    """Print warnings and members; returns 0. Raises ConfigError with every problem.
+    """Print warnings, and what will be called; returns 0. Raises ConfigError with every problem.
 
     `resolve`: read what `keyvault/NAME` refers to, and ask for a token with each distinct credential.
     """
@@ -44,9 +45,7 @@ def _print(config: Config, text: str) -> None:
         )
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    for group in config.models.values():
-        for member in group:
-            print(f"{member.id}: {describe_credential(member.credential)}")
+    print(*table(config), sep="\n")
 
 
 async def _resolved(settings: Settings) -> int:

@@ -105,6 +105,8 @@ class Deployment:
     #: Operation name -> target; an operation that is absent is not served by this deployment.
     targets: Mapping[str, Target]
     credential: Credential
+    #: Where an Azure member's api-version comes from, in words.
+    version_from: str = "default"
     organization: str | None = None
     #: Requests and tokens per minute.
     rpm: int | None = None

@@ -47,6 +47,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     provider, name = split_model(model, (*at_params, "model"), problems)
     operations = served(provider, info.mode, (*at_info, "mode"), problems)
     targets: dict[str, Target] = {}
+    version_from = "default"
     credential: Credential = DefaultIdentity()
     if problems.has((*at_params, "model")):
         pass  # whose URL and credential rules hold is not known
@@ -54,7 +55,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         targets = _openai_targets(params, operations, at_params, reading)
         credential = openai_credential(params, at_params, reading)
     else:
-        targets = _azure_targets(params, name, operations, at_params, reading)
+        targets, version_from = _azure_targets(params, name, operations, at_params, reading)
         credential = azure_credential(params, at_params, reading)
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
         problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
@@ -65,6 +66,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         provider=provider,
         targets=targets,
         credential=credential,
+        version_from=version_from,
         organization=params.organization if provider == "openai" else None,
         # LiteLLM's order: the entry itself, then litellm_params, then model_info.
         rpm=entry.rpm or params.rpm or info.rpm,
@@ -122,7 +124,8 @@ def _openai_targets(
 
 def _azure_targets(
     params: Params, name: str, operations: tuple[Operation, ...], path: Path, reading: Reading
-) -> dict[str, Target]:
+) -> tuple[dict[str, Target], str]:
+    """The targets, and where the api-version comes from."""
     if params.organization is not None:
         reading.warnings.append(f"{render(path)}.organization: has no effect for an Azure member")
     base = _base(params, path, reading.problems) or _base_of_environment(reading)
@@ -130,27 +133,31 @@ def _azure_targets(
     if base is None and not any(map(reading.problems.has, at_fault)):
         reading.problems.add((*path, "api_base"), "is missing; write the resource's address, https://...")
     if base is None:
-        return {}
+        return {}, ""
     try:
         base, named = urls.azure_base(base)
     except ValueError as error:
         reading.problems.add((*path, "api_base"), str(error))
-        return {}
-    version = params.api_version or named
+        return {}, ""
+    version, version_from = params.api_version or named, "api_version" if params.api_version else "api_base"
     if version is not None and not is_version(version):
         reading.problems.add((*path, "api_base"), "names an api-version that is none; cut it at the ?")
-        return {}
+        return {}, ""
     if version is None:
         # Empty means unset: shells and app settings often leave such a variable behind.
         version = reading.environ.get("AZURE_API_VERSION", "").strip() or None
+        version_from = "default" if version is None else "AZURE_API_VERSION"
         if version is not None and not is_version(version):
             reading.problems.add(
                 ("AZURE_API_VERSION",),
                 "the environment variable must be v1, latest, preview or a date such as 2024-10-21",
             )
-            return {}
+            return {}, ""
     try:
-        return {operation.name: urls.azure_target(base, name, version, operation) for operation in operations}
+        targets = {
+            operation.name: urls.azure_target(base, name, version, operation) for operation in operations
+        }
     except ValueError as error:
         reading.problems.add((*path, "api_version"), str(error))
-        return {}
+        return {}, ""
+    return targets, version_from

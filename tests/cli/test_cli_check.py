@@ -49,7 +49,53 @@ def check(tmp_path):
 
 
 def test_a_valid_configuration_is_exit_code_0(check):
-    assert (0, "gpt-4o#1: api_key\nThe configuration is valid.\n") == check(GOOD, SOME_KEY="x")
+    code, output = check(GOOD, SOME_KEY="x")
+
+    assert (0, "The configuration is valid.") == (code, output.splitlines()[-1])
+
+
+def test_what_will_be_called_is_a_table(check):
+    more = GOOD.replace(
+        "general_settings:", "router_settings: {model_group_alias: {default: gpt-4o}}\ngeneral_settings:"
+    )
+    head, member, alias, _ = check(more, SOME_KEY="x")[1].splitlines()
+
+    assert [
+        "MODEL",
+        "MEMBER",
+        "CALLS",
+        "HOST",
+        "API-VERSION",
+        "CREDENTIAL",
+        "ORDER",
+        "LIMITS",
+    ] == head.split()
+    assert [
+        "gpt-4o",
+        "gpt-4o#1",
+        "azure/my-deployment",
+        "my-resource.openai.azure.com",
+        "2024-10-21",
+        "(default)",
+        "api_key",
+        "0",
+        "none",
+    ] == member.split()
+    assert "default: another name of gpt-4o" == alias
+
+
+@pytest.mark.parametrize(
+    ("line", "settings", "version"),
+    [
+        ("api_version: v1", {}, "v1 (api_version)"),
+        ("rpm: 5", {"AZURE_API_VERSION": "2024-06-01"}, "2024-06-01 (AZURE_API_VERSION)"),
+        ("timeout: 5", {}, "2024-10-21 (default)"),
+    ],
+)
+def test_the_table_says_where_an_api_version_comes_from(check, line, settings, version):
+    text = GOOD.replace("      api_key:", f"      {line}\n      api_key:")
+
+    assert version in check(text, SOME_KEY="x", **settings)[1]
 
 
 def test_every_problem_is_printed_with_its_path(check):
