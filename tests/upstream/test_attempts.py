@@ -192,11 +192,15 @@ def test_a_timeout_of_which_the_loop_stood_still_says_nothing_of_upstream():
     ],
     ids=["of all", "own", "deadline", "silence", "streams", "own for streams", "of all for streams"],
 )
-def test_each_timeout_ends_a_try(options):
+def test_each_timeout_ends_a_try(options, monkeypatch):
+    # However busy this machine is: a loop that stands still for so short a time is no matter here.
+    monkeypatch.setattr("gateway.upstream.local.SHARE", float("inf"))
+
     made, record, _ = tried(HANG, **options)
 
     assert Failed(Outcome(Result.TIMEOUT, error="timeout")) == made
-    assert 0.1 == pytest.approx(record.waited, abs=0.09)
+    # The next time-out would come after four seconds.
+    assert 0.09 < record.waited < 4.0
 
 
 def test_the_timeout_of_streams_is_none_for_whole_replies():
