@@ -187,6 +187,8 @@ class Config:
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     #: Seconds that a call may wait for room where every deployment is at its limit.
     max_wait: float = 0.0
+    #: Calls of deployments that one request may bring about in all.
+    max_upstream_calls: int = 6
     #: Limits of the client that the master key is.
     client_limits: ClientLimits | None = None
     #: Who else may call: by key, and by token of Entra ID.

@@ -130,5 +130,6 @@ def _rest(config: Config) -> tuple[Any, ...]:
         config.capped,
         config.fallbacks,
         config.max_wait,
+        config.max_upstream_calls,
         config.strict_fails_open,
     )

@@ -114,6 +114,7 @@ class RouterSettings(FallbackKeys):
     disable_cooldowns: bool | None = None
     max_fallbacks: Retries | None = None
     model_group_alias: dict[str, Any] | None = None
+    max_upstream_calls: LimitValue | None = None
     max_wait: Pause | None = None
     num_retries: Retries | None = None
     timeout: Seconds | None = None
@@ -241,7 +242,7 @@ _NEVER_MISPLACED = frozenset(
         *("master_key", "rpm", "tpm", "itpm", "otpm", "max_parallel_requests", "model_list"),
         *("federated_token_file", "strict", "allow_insecure", "api_base", "base_url", "model"),
         # Ours: LiteLLM does not know them, so nobody means it to ignore them.
-        *("max_wait", "client_limits", "strict_fails_open", "allow_anonymous"),
+        *("max_upstream_calls", "max_wait", "client_limits", "strict_fails_open", "allow_anonymous"),
     )
 )
 

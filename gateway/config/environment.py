@@ -30,6 +30,7 @@ _NUMBER_KEYS = NUMBER_FIELDS | frozenset(
         "allowed_fails",
         "cooldown_time",
         "max_fallbacks",
+        "max_upstream_calls",
         "max_wait",
         "num_retries",
         "order",

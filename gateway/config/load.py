@@ -39,6 +39,8 @@ from gateway.config.unused import Unused
 from gateway.config.values import header_safe
 from gateway.config.vault import SecretValues
 
+#: Calls of deployments for one request: four of its model, and two of fallbacks.
+DEFAULT_UPSTREAM_CALLS = 6
 #: LiteLLM's default for `num_retries`.
 DEFAULT_RETRIES = 2
 
@@ -157,6 +159,7 @@ def _assemble(
         capped=capped,
         fallbacks=fallbacks,
         max_wait=router.max_wait or 0.0,
+        max_upstream_calls=router.max_upstream_calls or DEFAULT_UPSTREAM_CALLS,
         client_limits=client_limits,
         clients=access.clients,
         entra=access.entra,

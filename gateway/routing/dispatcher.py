@@ -3,13 +3,18 @@
 Knows which failures move on and how often. Knows neither the client nor how replies are relayed.
 `gateway/limits` says which deployment is next. The rule, in one place:
 * Another deployment is tried after a connection error, 408, 429, 5xx, a reply that is no answer, and what
-  only the operator can mend (401, 403, 404, a wrong api-version). Each is tried once, four of a model in all.
+  only the operator can mend (401, 403, 404, a wrong api-version). Each is tried once, four of a model in all,
+  and a request makes no more than so many calls (`max_upstream_calls`).
+* A refusal (401, 403, 404, 429 without a sign of a limit, a version) that two deployments give alike is the
+  request's own: nobody else is tried.
 * After a time-out one more is tried at most: upstream may have answered the first, and billed it.
 * When no deployment of a model can answer, its fallbacks are tried at once, in their order. A prompt that is
   too long or blocked goes to the fallbacks for that.
 * A lone deployment is tried again after a connection error, 408 or 5xx, up to `num_retries` times, with
   backoff. Where the configuration lets calls wait for room, all are tried again when there is some.
 * Nothing is tried after the first byte of an answer, nor after the caller's own mistake.
+Whose fault a failure was is judged when the request has got an answer, or none (`upstream/verdicts.py`). A
+request that failed on two deployments is held against neither.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment
-from gateway.errors import GatewayError, RateLimited
+from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import estimate, with_defaults
@@ -28,13 +33,13 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
 from gateway.routing.models import Models
-from gateway.routing.progress import Progress, error_of
+from gateway.routing.progress import Failure, Progress, error_of
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
-from gateway.upstream.replies import Answer, WholeAnswer
-from gateway.upstream.verdicts import AttemptFailed
+from gateway.upstream.replies import Answer, Refused, WholeAnswer
+from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
 BACKOFF_FIRST = 0.5
@@ -43,6 +48,9 @@ BACKOFF_LONGEST = 8.0
 WAIT_SHORTEST = 0.01
 
 _RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
+#: Statuses of refusals that tell a client the truth where they are its request's own. A 401 would blame its
+#: key, a 400 for a version what it cannot choose.
+_SOUND = frozenset({403, 404, 429})
 
 _log = logging.getLogger("gateway.upstream")
 
@@ -87,12 +95,24 @@ class Dispatcher:
         Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
         """
         tokens = estimate(call.operation, call.body.values)
-        wait = self._config.max_wait
-        progress = Progress(call, tokens, account, record, deadline, waiting_left=wait)
+        config = self._config
+        progress = Progress(
+            call,
+            tokens,
+            account,
+            record,
+            deadline,
+            waiting_left=config.max_wait,
+            most_attempts=record.attempts + config.max_upstream_calls,
+        )
         try:
             if principal.limits is not None:
                 record.over_limit = await account.admit(principal, call, principal.limits)
-            answer = await self._answer(progress)
+            try:
+                answer = await self._answer(progress)
+            finally:
+                if progress.failures:
+                    _judge(progress)
         except GatewayError as error:
             if isinstance(error, RateLimited):
                 error.limits = _used_up(self.limit_headers(call, principal), error.type)
@@ -204,7 +224,7 @@ class Dispatcher:
             pause = room_in
             progress.waiting_left -= pause
         elif len(progress.used) == 1 and progress.failures and progress.retries < self._config.num_retries:
-            last = progress.failures[-1]
+            last = progress.failures[-1].error
             backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
             pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
             # This call and others may have begun its cooldown.
@@ -224,12 +244,15 @@ class Dispatcher:
             progress.note(Choice(None, ChoiceReason.CAPPED, choice.tokens, wait))
             return None
         try:
-            return await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
+            answer = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
         except AttemptFailed as failure:
             # Its traceback refers to every frame of the try, this one included: a reference cycle.
             failed = failure.with_traceback(None)
-        progress.account.failed(failed.outcome)
-        progress.failures.append(failed)
+        else:
+            progress.refused = answer.status >= 400
+            return answer
+        reservation = progress.account.failed(failed.outcome)
+        progress.failures.append(Failure(deployment.id, failed, reservation))
         _log.warning(
             "deployment %s failed: %s, status %s, code %s",
             deployment.id,
@@ -237,7 +260,32 @@ class Dispatcher:
             failed.status,
             failed.code,
         )
+        return _requests_own(failed, deployment, progress) if isinstance(failed, Refused) else None
+
+
+def _requests_own(failed: Refused, deployment: Deployment, progress: Progress) -> Answer | None:
+    """The refusal that `failed` is, where another deployment has refused the request alike.
+
+    Raises UpstreamFailed for one whose status would tell the client something wrong.
+    """
+    others = (each.error for each in progress.failures if each.deployment != deployment.id)
+    if not any(alike(failed, other) for other in others):
         return None
+    progress.refused = True
+    if failed.status in _SOUND and failed.sound:
+        return failed.answer
+    raise UpstreamFailed
+
+
+def _judge(progress: Progress) -> None:
+    """Hold against deployments what is theirs of the request's failures."""
+    failures = progress.failures
+    attempts = [Ended(each.deployment, each.error.outcome) for each in failures]
+    held = [failures[place] for place in blamed(attempts, refused=progress.refused)]
+    progress.account.judged(
+        [(each.reservation, each.error.outcome) for each in held if each.reservation is not None],
+        hash(progress.call.body.raw),
+    )
 
 
 def _used_up(limits: Headers, kind: str) -> Headers:

@@ -6,16 +6,32 @@ import asyncio
 from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.limits.balancing.balancer import Reservation
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Result
-from gateway.limits.tokens.signals import COOLDOWN_LONGEST, Wait
+from gateway.limits.tokens.signals import COOLDOWN_LONGEST, COOLDOWN_UNKNOWN, Wait
 from gateway.protocol.calls import Call
 from gateway.sharing.account import Account, limited
 from gateway.telemetry.record import Record
 from gateway.upstream.verdicts import AttemptFailed
 
 _ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt of a request."""
+
+    deployment: str
+    error: AttemptFailed
+    #: Where its deployment has not learnt of it yet.
+    reservation: Reservation | None
+
+    @property
+    def result(self) -> Result:
+        """How the attempt ended."""
+        return self.error.result
 
 
 @dataclass(slots=True)
@@ -30,6 +46,8 @@ class Progress:
     deadline: float
     #: Seconds that it may still wait for room.
     waiting_left: float
+    #: The record's attempts at which no other may follow.
+    most_attempts: int
     #: Retries of a lone deployment so far.
     retries: int = 0
     #: Deployments of the requested model and its fallbacks.
@@ -37,7 +55,9 @@ class Progress:
     #: Ids of the deployments tried since the last pause, and of all that were tried.
     tried: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
-    failures: list[AttemptFailed] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    #: Whether a deployment refused the request as such.
+    refused: bool = False
     #: Attempts at deployments in a cooldown.
     last_resorts: int = 0
     #: The shortest wait until a deployment at its limit has room.
@@ -50,7 +70,9 @@ class Progress:
     @property
     def over(self) -> bool:
         """Whether no other try may follow."""
-        return self._timeouts > 1 or asyncio.get_running_loop().time() >= self.deadline
+        if self._timeouts > 1 or self.record.attempts >= self.most_attempts:
+            return True
+        return asyncio.get_running_loop().time() >= self.deadline
 
     @property
     def failure(self) -> Result:
@@ -81,7 +103,7 @@ class Progress:
 
 def error_of(progress: Progress) -> GatewayError:
     """The client's error when no deployment answered. A limit comes first, for then waiting helps."""
-    limits = [failed.outcome for failed in progress.failures if failed.result is Result.LIMITED]
+    limits = [failed.error.outcome for failed in progress.failures if failed.result is Result.LIMITED]
     room = progress.room
     if limits or room is not None:
         waits = [outcome.retry_after or 0.0 for outcome in limits]
@@ -91,7 +113,7 @@ def error_of(progress: Progress) -> GatewayError:
         kinds = {outcome.kind for outcome in limits}
         return limited(
             progress.call.requested_model,
-            named if room is None else room.seconds,
+            (named or COOLDOWN_UNKNOWN) if room is None else room.seconds,
             (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
             # Azure names so long a wait for a request that exceeds the limit by itself.
             retryable=not (all_said_so and min(waits) > COOLDOWN_LONGEST)
@@ -99,7 +121,7 @@ def error_of(progress: Progress) -> GatewayError:
         )
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
-    last = progress.failures[-1]
+    last = progress.failures[-1].error
     if last.result in {Result.TIMEOUT, Result.ABORTED} or last.status in {408, 504}:
         return UpstreamTimeout()
     if last.result in {Result.UNREACHABLE, Result.TORN, Result.LOCAL} or last.status == 503:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from gateway.auth.principal import Principal
 from gateway.config.access import ClientLimits
 from gateway.errors import RateLimited, TokenRateLimited, retry_seconds
 from gateway.limits.balancing.balancer import Balancer, Reservation
-from gateway.limits.balancing.choice import Choice
+from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.caps.strict_row import LATE, StrictNeed
 from gateway.limits.tokens.estimate import fine_estimate
-from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.limits.tokens.outcome import Outcome, Result, is_taken
 from gateway.limits.tokens.signals import Kind, RateLimits, Wait
 from gateway.protocol.calls import Call
 from gateway.sharing.replication import Replication, SharedCall
@@ -135,20 +135,43 @@ class Account:
 
     def answered(self, limits: RateLimits | None) -> None:
         """An answer has begun: what its head says is known before it has ended."""
-        if self._reservation is not None:
-            self._balancer.answered(self._reservation, limits, self._sharing.now())
+        reservation = self._reservation
+        if reservation is not None:
+            self._balancer.answered(reservation, limits, self._sharing.now())
+            if reservation.reason is not ChoiceReason.ROOM:
+                # It may have ended a rest: the others should know before this answer has ended.
+                self._shared.dispatched()
 
     def settle(self, outcome: Outcome) -> None:
         """End the try that was reserved last."""
-        reservation, self._reservation = self._reservation, None
-        if reservation is not None:
-            self._balancer.settle(reservation, outcome, self._sharing.now())
-            self._sharing.reservations.settle(self._reservation_grant, reservation.corrections(outcome))
+        self._settle(outcome, judged=True)
 
-    def failed(self, outcome: Outcome) -> None:
-        """As `settle`, after a failure: the others should leave that deployment alone, too."""
-        self.settle(outcome)
+    def failed(self, outcome: Outcome) -> Reservation | None:
+        """As `settle`, after a failure; what is not beyond doubt is learnt when `judged` is called.
+
+        Returns the reservation for that. What is known the others should know, too.
+        """
+        reservation = self._settle(outcome, judged=False)
         self._shared.dispatched()
+        return reservation
+
+    def judged(self, held: Iterable[tuple[Reservation, Outcome]], request: int) -> None:
+        """What failures say about their deployments, now that their request shows whose fault they were."""
+        for reservation, outcome in held:
+            self._balancer.learn(reservation, outcome, self._sharing.now(), request=request)
+        self._shared.dispatched()
+
+    def _settle(self, outcome: Outcome, *, judged: bool) -> Reservation | None:
+        reservation, self._reservation = self._reservation, None
+        if reservation is None:
+            return None
+        later = self._balancer.settle(reservation, outcome, self._sharing.now(), judged=judged)
+        strict = self._sharing.reservations
+        if is_taken(outcome):
+            strict.settle(self._reservation_grant, reservation.corrections(outcome))
+        else:
+            strict.release(self._reservation_grant)
+        return reservation if later else None
 
     async def close(self, outcome: Outcome) -> None:
         """End the call; waits a moment for what is not written yet, for the worker may be frozen after it.

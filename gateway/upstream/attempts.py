@@ -15,12 +15,12 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream import credentials
-from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
+from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.replies import Answer, Expected, StreamedAnswer, UsageRefused, receive
+from gateway.upstream.replies import Answer, Expected, Refused, StreamedAnswer, UsageRefused, receive
 from gateway.upstream.verdicts import AttemptFailed
 
 
@@ -36,19 +36,14 @@ class Attempts:
         *,
         clock: Callable[[], float],
         silence: float,
-        max_reply: int = LONGEST_REPLY,
     ) -> None:
-        """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds.
-
-        `max_reply` is the length of a reply that is read as a whole, in bytes.
-        """
+        """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds."""
         self._config = config
         self._upstream = upstream
         self._tokens = tokens
         self._secrets = secrets
         self._clock = clock
         self._silence = silence
-        self._max_reply = max_reply
         self._scrubber = Scrubber(config)
         #: Ids of the deployments that do not know `stream_options`.
         self._without_usage: set[str] = set()
@@ -88,7 +83,8 @@ class Attempts:
         except Unreachable as error:
             raise AttemptFailed(Outcome(Result.UNREACHABLE, error="unreachable")) from error
         except IdentityFailed as error:
-            raise AttemptFailed(Outcome(Result.OPERATOR, error="no token"), code="no token") from error
+            # The identity is this instance's: others may get their tokens.
+            raise AttemptFailed(Outcome(Result.LOCAL, error="no token"), code="no token") from error
         finally:
             record.waited += loop.time() - started
 
@@ -104,32 +100,43 @@ class Attempts:
         """Send and receive. Raises as both do."""
         target = deployment.targets[call.operation.name]
         sent = outgoing(call, deployment, target, ask_usage=ask_usage)
-        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, self._max_reply, begun)
-        exchange = await self._post(deployment, target, sent.body, record)
+        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, begun)
+        exchange, renewed = await self._post(deployment, target, sent.body, record)
         answer: Answer | None = None
         try:
             answer = await receive(exchange, expected, self._clock())
+        except Refused as failure:
+            if renewed and failure.status == 401:
+                # A new credential was refused, too: that is no fault of the request's.
+                certain = replace(failure.outcome, certain=True)
+                raise AttemptFailed(certain, failure.status, failure.code) from failure
+            raise
         finally:
             if not isinstance(answer, StreamedAnswer):
                 await exchange.close()
         return answer
 
-    async def _post(self, deployment: Deployment, target: Target, body: bytes, record: Record) -> Exchange:
-        """Send; send once more with another credential where upstream refuses this one and there is one."""
+    async def _post(
+        self, deployment: Deployment, target: Target, body: bytes, record: Record
+    ) -> tuple[Exchange, bool]:
+        """Send; send once more with another credential where upstream refuses this one and there is one.
+
+        Returns the reply, and whether it is one to another credential.
+        """
         headers = await credentials.headers(deployment, self._tokens)
         exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
         if exchange.status != 401:
-            return exchange
+            return exchange, False
         try:
             renewed = await self._renewed(deployment, headers)
         except BaseException:
             await exchange.close()
             raise
         if renewed is None:
-            return exchange
+            return exchange, False
         await exchange.close()
         record.attempts += 1
-        return await self._upstream.post(target.url, renewed, body, silence=self._silence)
+        return await self._upstream.post(target.url, renewed, body, silence=self._silence), True
 
     async def _renewed(self, deployment: Deployment, refused: dict[str, str]) -> dict[str, str] | None:
         """Other headers than those that were refused: a token may have been revoked, a key rotated."""

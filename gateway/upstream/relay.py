@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
+from gateway.protocol.sse import error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
 from gateway.upstream.refusals import in_openais_shape
 from gateway.upstream.replies import BytesAnswer, EventsAnswer, StreamedAnswer
+from gateway.upstream.words import said
 
 #: Bytes of an event beside its text, filter results included. Most events bring one token.
 FRAME = 1000
@@ -62,7 +63,7 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         while not tap.over and (piece := await exchange.piece()):
             if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
-    except (Unreachable, EventTooLong):
+    except Unreachable:
         problem = UpstreamFailed(BROKEN)
     except TooSlow:
         problem = UpstreamTimeout(SILENT)
@@ -74,7 +75,8 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
             problem = UpstreamFailed(BROKEN)
     if tap.over:
         await _end(exchange)
-    answer.result = Result.FAILED if tap.failed else Result.SUCCESS
+    if not tap.failed:
+        answer.result = Result.SUCCESS
     if problem is not None and not tap.over:
         answer.result = Result.TIMEOUT if isinstance(problem, UpstreamTimeout) else Result.FAILED
         record.error_code = problem.code
@@ -99,7 +101,9 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
         visible = tap.watch(event)
         if tap.failed:
             record.error_code = record.error_code or "upstream_error"
-            data = answer.scrubber.redacted(event_data(event), answer.deployment, requested_model)
+            data = event_data(event)
+            answer.result = Result.REQUEST if said(data).models_own else Result.FAILED
+            data = answer.scrubber.redacted(data, answer.deployment, requested_model)
             visible = error_event(in_openais_shape(data, UpstreamFailed))
         sent.append(visible)
         answer.relayed += 1 + max(0, len(event) - FRAME) // 4

@@ -15,6 +15,7 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol import audio
 from gateway.protocol.calls import Call
+from gateway.protocol.operation import Operation
 from gateway.protocol.sse import EventSplitter, event_json, is_whole
 from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
@@ -23,10 +24,9 @@ from gateway.protocol.whole_replies import BYTE_ORDER_MARK
 from gateway.upstream.client import Exchange
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.refusals import error_details, in_openais_shape
-from gateway.upstream.verdicts import error_code, no_answer, rejection
+from gateway.upstream.verdicts import AttemptFailed, no_answer, rejection
+from gateway.upstream.words import said, said_by
 
-#: Bytes of a refusal's body.
-LONGEST_ERROR = 1_000_000
 #: Bytes of a stream that may come before its answer begins.
 LONGEST_HEAD = 1_000_000
 #: How a stream that ends badly is told to the operator.
@@ -50,7 +50,7 @@ class WholeAnswer:
     def outcome(self) -> Outcome:
         """What the ledgers learn of it."""
         return Outcome(
-            Result.CALLER if self.status >= 400 else Result.SUCCESS,
+            _result(self.status),
             self.usage.prompt_tokens,
             self.usage.completion_tokens,
             limits=self.limits,
@@ -136,10 +136,18 @@ class Expected:
     #: Whether the client is not to see the usage of a stream.
     hide_usage: bool
     scrubber: Scrubber
-    #: Bytes of a reply that is read as a whole.
-    max_reply: int
     #: Called when upstream has begun to answer a stream, with Azure's filter results for example.
     begun: Callable[[], object] = lambda: None
+
+
+class Refused(AttemptFailed):
+    """A refusal of which one deployment's word is not enough: it may be the request's own fault."""
+
+    def __init__(self, failure: AttemptFailed, answer: WholeAnswer, *, sound: bool) -> None:
+        """`answer` is what the client gets if it is. `sound`: what it says is not about the gateway."""
+        super().__init__(failure.outcome, failure.status, failure.code, said(answer.body).message)
+        self.answer = answer
+        self.sound = sound
 
 
 async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
@@ -154,24 +162,28 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
         tap = StreamTap(expected.call.streaming, hide_usage=expected.hide_usage, choices=choices)
         return await _events(exchange, expected, tap)
     if expected.call.operation.whole_reply:
-        return await _whole(exchange, expected)
+        return await _whole(exchange, expected.call.operation, expected.deployment)
     return await _bytes(exchange, expected.deployment)
 
 
 async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The refusal of the caller's mistake."""
-    body = await exchange.read(LONGEST_ERROR)
+    body = await exchange.read()
     if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
         raise UsageRefused
-    if failure := rejection(exchange.status, exchange.headers, body, now):
+    error = said(body)
+    failure = rejection(exchange.status, exchange.headers, error, now)
+    if failure is not None and failure.outcome.certain:
         raise failure
-    return _refused(exchange, body, expected, status=exchange.status, code=error_code(body))
+    answer = _refused(exchange, body, expected, status=exchange.status, code=error.code)
+    if failure is not None:
+        raise Refused(failure, answer, sound=not (error.no_path or error.no_entry))
+    return answer
 
 
-async def _whole(exchange: Exchange, expected: Expected) -> WholeAnswer:
+async def _whole(exchange: Exchange, operation: Operation, deployment: Deployment) -> WholeAnswer:
     """A reply that is read as a whole."""
-    operation, deployment = expected.call.operation, expected.deployment
-    body = await exchange.read(expected.max_reply)
+    body = await exchange.read()
     if not operation.is_answer(body):
         raise no_answer(exchange.status, "no answer")
     return WholeAnswer(
@@ -245,12 +257,13 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap) -> Ans
 def _first_error(event: bytes, exchange: Exchange, expected: Expected) -> WholeAnswer:
     """The HTTP error that answers a stream which begins with the caller's error. Raises AttemptFailed."""
     values = event_json(event)
-    details = error_details(values)
-    code = details.get("code") if isinstance(details.get("code"), str) else None
-    if details.get("type") != "invalid_request_error" and code != "content_filter":
-        raise no_answer(exchange.status, code)
+    details, error = error_details(values), said_by(values)
+    callers = error.type == "invalid_request_error" or error.code == "content_filter"
+    if not callers and not error.models_own:
+        raise no_answer(exchange.status, error.code, error.message)
     body = json.dumps({"error": details}).encode()
-    return _refused(exchange, body, expected, status=400, code=code, content_type="application/json")
+    status = 400 if callers else 500
+    return _refused(exchange, body, expected, status=status, code=error.code, content_type="application/json")
 
 
 def _refused(
@@ -268,6 +281,13 @@ def _refused(
     content_type = (content_type or _content_type(exchange)) if passed is clean else "application/json"
     limits = read_limits(exchange.headers)
     return WholeAnswer(status, passed, content_type, expected.deployment, code=code, limits=limits)
+
+
+def _result(status: int) -> Result:
+    """How the call ended that was answered with `status`."""
+    if status < 400:
+        return Result.SUCCESS
+    return Result.CALLER if status < 500 else Result.REQUEST
 
 
 def _content_type(exchange: Exchange) -> str | None:

@@ -1,43 +1,93 @@
-"""Who is to blame for a reply, and when upstream wants to be asked again.
+"""Who is to blame for the end of a call, and when upstream wants to be asked again.
 
-Pure: takes status, headers and bytes. The rules are those of Azure OpenAI's recorded replies.
+Pure: takes status, headers and what an error says. The rules are those of Azure OpenAI's recorded replies.
+What follows from each kind of blame is the table of docs/routing.md; `limits/balancing/counting.py` does it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
+from enum import Enum, auto
+from typing import NamedTuple
 
 from gateway.limits.tokens.outcome import Outcome, Result
-from gateway.limits.tokens.signals import limit_kind, read_limits
+from gateway.limits.tokens.signals import limit_kind, read_limits, shows_limit
+from gateway.upstream.words import Said
 
-#: Codes of a 404 that holds for all operations, of Azure and of OpenAI. Azure answers "404" to a wrong path.
+#: Codes of a 404 that speak of the deployment whatever the request was, of Azure and of OpenAI.
 _NO_DEPLOYMENT = frozenset({"DeploymentNotFound", "model_not_found"})
+_RETIRED = frozenset({"ModelDeprecated", "DeploymentDeprecated"})
+#: Codes and types of a 429 that speak of a limit, of Azure and of OpenAI.
+_LIMITS = frozenset(
+    {
+        "RateLimitReached",
+        "NoCapacity",
+        "TooManyRequests",
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "tokens",
+        "requests",
+    }
+)
 
 #: The wait for a spent quota, in seconds. Azure names as many for a quota of a day.
 SPENT_SECONDS = 86_400.0
 
-#: "retry after 4.5 seconds", as Azure words it, and "try again in 6m0s" or "120ms", as OpenAI does.
-_RETRY_TEXT = re.compile(
-    rb"(?:retry after|try again in) (?=\d)"
-    rb"(?:(?P<ms>\d{1,9}(?:\.\d{1,9})?) ?(?:ms|milliseconds?)"
-    rb"|(?:(?P<h>\d{1,4})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?) ?s(?:econds?)?)?)(?!\w)",
-    re.IGNORECASE,
-)
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+#: Words of a message that differ from deployment to deployment: ids, regions, dates, addresses.
+_OWN_WORDS = re.compile(r"[\w./:-]*\d[\w./:-]*")
+
+
+class Blame(Enum):
+    """Whose fault it is that a call brought no answer."""
+
+    #: The request is wrong: the client is told.
+    CALLER = auto()
+    #: Only this request fails: it does so wherever it is sent, and no other does.
+    REQUEST = auto()
+    #: The deployment does not serve this operation.
+    OPERATION = auto()
+    #: The deployment fails, or cannot be used.
+    DEPLOYMENT = auto()
+    #: This process's, or its machine's.
+    OURS = auto()
+    #: Nobody's: a limit was reached, or the client left.
+    NOBODY = auto()
+
+
+#: The one table of blame, as far as a single call can tell. `blamed` says what several tell together.
+_BLAME = {
+    Result.CALLER: Blame.CALLER,
+    Result.REQUEST: Blame.REQUEST,
+    Result.OPERATION: Blame.OPERATION,
+    Result.OPERATOR: Blame.DEPLOYMENT,
+    Result.UNREACHABLE: Blame.DEPLOYMENT,
+    Result.TORN: Blame.DEPLOYMENT,
+    Result.FAILED: Blame.DEPLOYMENT,
+    Result.TIMEOUT: Blame.DEPLOYMENT,
+    Result.LOCAL: Blame.OURS,
+}
+
+#: Failures that any prompt or none may bring about.
+_SERVICE = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.TIMEOUT})
 
 
 class AttemptFailed(Exception):
     """One call of a deployment brought no answer: what the ledgers learn, and upstream's status and code."""
 
-    def __init__(self, outcome: Outcome, status: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        outcome: Outcome,
+        status: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+    ) -> None:
         self.outcome = outcome
         self.status = status
         self.code = code
+        self.message = message
         super().__init__(outcome.result.name)
 
     @property
@@ -45,65 +95,136 @@ class AttemptFailed(Exception):
         """How the call ended."""
         return self.outcome.result
 
+    @property
+    def blame(self) -> Blame:
+        """Whose fault it is, as far as this call tells."""
+        return _BLAME.get(self.result, Blame.NOBODY)
 
-def judge(status: int, body: bytes) -> Result:
-    """What a reply says about the call; reads `body` only where the status does not settle it."""
+
+class Verdict(NamedTuple):
+    """What a reply says about the call."""
+
+    result: Result
+    #: Whether it says so beyond doubt. Else it may be the request's own, until another shows the same.
+    certain: bool = True
+
+
+def judge(status: int, headers: Mapping[str, str], error: Said) -> Verdict:
+    """What a reply says about the call. `headers` have names in lower case."""
     if 200 <= status < 300:
-        return Result.SUCCESS
+        return Verdict(Result.SUCCESS)
     if status == 429:
-        return Result.LIMITED
-    if status in {401, 403}:
-        return Result.OPERATOR
-    if status == 404:
-        return Result.OPERATOR if error_code(body) in _NO_DEPLOYMENT else Result.OPERATION
+        return Verdict(Result.LIMITED, certain=_names_limit(headers, error))
+    if _names_deployment(status, error):
+        return Verdict(Result.OPERATOR)
+    if status in {401, 403, 410}:
+        return Verdict(Result.OPERATOR, certain=False)
+    if status == 404 or (status == 400 and error.no_version):
+        return Verdict(Result.OPERATION, certain=False)
+    if status >= 500 and error.models_own:
+        return Verdict(Result.REQUEST)
     if status == 408 or status >= 500 or status < 400:
         # Redirects are not followed: the credential would go to another host.
-        return Result.FAILED
-    if status == 400 and b"API version not supported" in body:
-        return Result.OPERATION
-    return Result.CALLER
+        return Verdict(Result.FAILED)
+    return Verdict(Result.CALLER)
 
 
-def rejection(status: int, headers: Mapping[str, str], body: bytes, now: float) -> AttemptFailed | None:
-    """Why a reply that is no 2xx is no answer; None for the caller's mistake, which is one.
+def _names_deployment(status: int, error: Said) -> bool:
+    """Whether a refusal says beyond doubt that the deployment is not there (any more)."""
+    if status == 404 and error.code in _NO_DEPLOYMENT and error.param in {None, "model"}:
+        return True
+    if status in {400, 404, 410} and error.code in _RETIRED:
+        return True
+    return status in {400, 404} and error.no_deployment
+
+
+def _names_limit(headers: Mapping[str, str], error: Said) -> bool:
+    """Whether a 429 shows a sign of a limit: it may also refuse a tier, or whatever the request asks for."""
+    if shows_limit(headers) or error.code in _LIMITS or error.type in _LIMITS:
+        return True
+    return retry_after(headers, 0.0) is not None or error.limit() is not None
+
+
+def rejection(status: int, headers: Mapping[str, str], error: Said, now: float) -> AttemptFailed | None:
+    """Why a reply that is no 2xx is no answer; None for the refusal of the request, which is one.
 
     `headers` have names in lower case. `now` is in seconds since 1970.
     """
-    result = judge(status, body)
-    if result is Result.CALLER:
+    verdict = judge(status, headers, error)
+    if verdict.result in {Result.CALLER, Result.REQUEST}:
         return None
-    code = error_code(body)
+    kind, named = (verdict.result is Result.LIMITED and error.limit()) or (None, None)
+    wait = retry_after(headers, now)
     outcome = Outcome(
-        result,
+        verdict.result,
         limits=read_limits(headers),
-        retry_after=SPENT_SECONDS if spent(code) else retry_after(headers, body, now),
-        kind=limit_kind(headers, body) if result is Result.LIMITED else None,
+        retry_after=SPENT_SECONDS if spent(error.code) else wait if wait is not None else named,
+        kind=kind or (limit_kind(headers) if verdict.result is Result.LIMITED else None),
         error=str(status),
+        certain=verdict.certain,
     )
-    return AttemptFailed(outcome, status, code)
+    return AttemptFailed(outcome, status, error.code, error.message)
 
 
-def no_answer(status: int, code: str | None) -> AttemptFailed:
+def no_answer(status: int, code: str | None, message: str | None = None) -> AttemptFailed:
     """The failure of a reply with status 2xx that does not answer; `code` says why, for the log."""
-    return AttemptFailed(Outcome(Result.FAILED, error="no answer"), status, code)
+    return AttemptFailed(Outcome(Result.FAILED, error="no answer"), status, code, message)
 
 
-def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | None:
-    """Seconds until upstream wants to be asked again; None when it does not say.
+class Ended(NamedTuple):
+    """How one attempt of a request ended, and at which deployment."""
+
+    deployment: str
+    outcome: Outcome
+
+
+def blamed(attempts: Sequence[Ended], *, refused: bool) -> Iterable[int]:
+    """The places of those of a request's failed `attempts` that are held against their deployments.
+
+    A request counts once at most against a deployment. One that failed on two, or that one of them refused
+    (`refused`), counts against none: it may be what makes them fail, and if it is not, others will show it.
+    """
+    if refused:
+        return ()
+    failed = {
+        each.deployment: place for place, each in enumerate(attempts) if each.outcome.result in _SERVICE
+    }
+    kept = failed.values() if len(failed) == 1 else ()
+    others = {
+        (each.deployment, each.outcome.result): place
+        for place, each in enumerate(attempts)
+        if each.outcome.result not in _SERVICE
+    }
+    return sorted((*kept, *others.values()))
+
+
+def alike(one: AttemptFailed, other: AttemptFailed) -> bool:
+    """Whether two deployments refused one request for the same reason: then it is the request's own.
+
+    What is beyond doubt is not compared. Messages are those that a client may see, without the names of what
+    refused.
+    """
+    if one.outcome.certain or other.outcome.certain:
+        return False
+    same = one.status == other.status and one.code == other.code
+    return same and _common(one.message) == _common(other.message)
+
+
+def _common(message: str | None) -> str | None:
+    return None if message is None else _OWN_WORDS.sub("#", message)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until upstream wants to be asked again; None when its headers do not say.
 
     The longest of three headers counts: `retry-after` (seconds, or an HTTP date compared with `now` in
     seconds since 1970), `retry-after-ms` and `x-ms-retry-after-ms`. `retry-after-ms: 0` was seen beside
-    `retry-after: 1`. Milliseconds that round up to the seconds name the same wait more exactly. The text of
-    the message counts where no header names a wait.
+    `retry-after: 1`. Milliseconds that round up to the seconds name the same wait more exactly.
     """
     seconds = _seconds(headers.get("retry-after"), now) or 0.0
     exact = max(_milliseconds(headers.get(name)) or 0.0 for name in ("retry-after-ms", "x-ms-retry-after-ms"))
     longest = exact if math.ceil(exact) == seconds else max(exact, seconds)
-    if longest > 0:
-        return longest
-    if match := _RETRY_TEXT.search(body):
-        return sum(float(match[unit] or 0) * seconds for unit, seconds in _UNITS.items()) or None
-    return None
+    return longest if longest > 0 else None
 
 
 def _seconds(value: str | None, now: float) -> float | None:
@@ -134,13 +255,3 @@ def _number(value: str) -> float | None:
 def spent(code: str | None) -> bool:
     """Whether a 429 says that the account has no money or quota left. Waiting does not help."""
     return code == "insufficient_quota"
-
-
-def error_code(body: bytes) -> str | None:
-    """The `code` of an error body in OpenAI's or Azure's shape; None where it is no string."""
-    try:
-        error = json.loads(body)["error"]
-        code: Any = error["code"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return code if isinstance(code, str) else None

@@ -201,6 +201,18 @@ def test_at_most_so_many_fallbacks_are_tried(settings, most):
     assert most == loaded(router_settings=settings).fallbacks.most
 
 
+@pytest.mark.parametrize(("settings", "most"), [({}, 6), ({"max_upstream_calls": 1}, 1)])
+def test_a_request_makes_so_many_upstream_calls_at_most(settings, most):
+    assert most == loaded(router_settings=settings).max_upstream_calls
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "5"])
+def test_a_request_makes_one_upstream_call_at_least(value):
+    (problem,) = problems(router_settings={"max_upstream_calls": value})
+
+    assert problem.startswith("router_settings.max_upstream_calls: must be ")
+
+
 # Rests and waiting
 
 

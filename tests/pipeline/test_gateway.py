@@ -171,17 +171,19 @@ def test_a_limit_carries_both_retry_headers():
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "other"),
-    [(b"Call rate limit", "requests", "tokens"), (b"Token rate limit", "tokens", "requests")],
+    ("limit", "kind", "other"),
+    [("Requests", "requests", "tokens"), ("Tokens", "tokens", "requests")],
 )
-def test_a_429_says_that_nothing_is_left_of_what_it_refuses_for(text, kind, other):
+def test_a_429_says_that_nothing_is_left_of_what_it_refuses_for(limit, kind, other):
     limits = {f"x_ratelimit_limit_{each}": "9000" for each in (kind, other)}
 
     async def test(gateway, upstream):
         await reply_to(gateway, ask())
         return await reply_to(gateway, ask())
 
-    answer = run(test, reply(200, ANSWER, **limits), reply(429, text, retry_after="7"))
+    answer = run(
+        test, reply(200, ANSWER, **limits), reply(429, b"{}", retry_after="7", x_ratelimit_type=limit)
+    )
     headers = dict(answer.headers)
     assert (429, kind, "0") == (
         answer.status,

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from support.assembled import Assembled
-from support.samples import call, config, deployment
+from support.samples import TOKEN_LIMIT, call, config, deployment
 from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
 
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
@@ -363,7 +363,7 @@ def test_no_retry_begins_that_would_end_after_the_deadline():
         ({"x_ms_retry_after_ms": "3000"}, {}, 3),
         ({"retry_after_ms": "0", "retry_after": "1"}, {}, 1),
         ({"retry_after": "Tue, 14 Nov 2023 22:13:50 GMT"}, {}, 30),
-        ({}, {"error": {"message": "Please retry after 26 seconds."}}, 26),
+        ({}, {"error": {"message": TOKEN_LIMIT.format(26)}}, 26),
     ],
 )
 def test_each_form_of_a_limit_reaches_the_client_as_the_same_wait(headers, body, wait):

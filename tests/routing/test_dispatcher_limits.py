@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from support.assembled import Assembled
-from support.samples import call, deployment
+from support.samples import TOKEN_LIMIT, call, deployment
 from support.scripted import HANG, RESET, Scripted, reply, stream
 
 from gateway.config.access import ClientLimits, Limit
@@ -29,6 +29,9 @@ OK = reply(200, {"choices": [{}], "usage": {"prompt_tokens": 3, "completion_toke
 EVENTS = stream(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n")
 FAILED = reply(500, b"{}")
 LIMITED = reply(429, b"{}", retry_after="20")
+TOKENS = reply(429, {"error": {"message": TOKEN_LIMIT.format(20)}}, retry_after="20")
+CALLS = reply(429, {"error": {"message": TOKEN_LIMIT.replace("token", "call").format(20)}}, retry_after="20")
+NOT_THERE = reply(404, {"error": {"code": "DeploymentNotFound"}})
 
 
 def refused(code):
@@ -68,6 +71,7 @@ class Bench:
 
     async def send(self, one=None, seconds=5.0):
         """The answer, or the error that the client would get."""
+        self.record = Record("r", "chat", 0.0)
         try:
             return await self.parts.sent(one or call(), self.record, seconds)
         except GatewayError as error:
@@ -116,7 +120,7 @@ def outcome(models, one=None, **options):
 TO_BIG = Fallbacks(general={"gpt": ("big",)})
 
 
-@pytest.mark.parametrize("step", [LIMITED, FAILED, reply(404, b"{}"), reply(200, b"<html>")])
+@pytest.mark.parametrize("step", [LIMITED, FAILED, NOT_THERE, reply(200, b"<html>")])
 def test_a_fallback_answers_where_no_deployment_of_the_model_can(step):
     answer, counts = outcome({"gpt": [(step,), (step,)], "big": [(OK,)]}, fallbacks=TO_BIG)
 
@@ -338,27 +342,22 @@ def test_no_waiting_goes_beyond_the_deadline():
 
 
 def test_a_small_call_is_a_last_resort_where_a_large_one_was_refused():
-    tokens = reply(429, b"exceeded token rate limit", retry_after="20")
-
     async def test(bench):
         large = await bench.send(call(max_tokens=1000))
         return [large.status, (await bench.send(call(max_tokens=10))).status], bench.counts
 
-    assert ([429, 200], {"gpt": [2]}) == run({"gpt": [(tokens, OK)]}, test)
+    assert ([429, 200], {"gpt": [2]}) == run({"gpt": [(TOKENS, OK)]}, test)
 
 
 def test_a_call_of_the_same_size_is_none():
-    tokens = reply(429, b"exceeded token rate limit", retry_after="20")
-
     async def test(bench):
         return [(await bench.send(call(max_tokens=1000))).status for _ in range(2)], bench.counts
 
-    assert ([429, 429], {"gpt": [1]}) == run({"gpt": [(tokens, OK)]}, test)
+    assert ([429, 429], {"gpt": [1]}) == run({"gpt": [(TOKENS, OK)]}, test)
 
 
 def test_two_last_resorts_are_tried_for_one_call():
-    tokens = reply(429, b"exceeded token rate limit", retry_after="20")
-    models = {"gpt": [(tokens,)] * 4}
+    models = {"gpt": [(TOKENS,)] * 4}
 
     async def test(bench):
         await bench.send(call(max_tokens=1000))
@@ -517,12 +516,11 @@ def test_a_deployments_cap_says_which_of_its_limits_is_full(limit, kind, strict)
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
-    [("Token rate limit reached", TokenRateLimited), ("Call rate limit reached", RateLimited)],
+    ("refusal", "kind"),
+    [(TOKENS, TokenRateLimited), (CALLS, RateLimited)],
+    ids=["tokens", "calls"],
 )
-def test_whoever_comes_while_a_deployment_rests_is_told_which_limit_upstream_named(text, kind):
-    refusal = reply(429, {"error": {"message": text}}, retry_after="20")
-
+def test_whoever_comes_while_a_deployment_rests_is_told_which_limit_upstream_named(refusal, kind):
     async def test(bench):
         return type(await bench.send()), type(await bench.send()), bench.counts
 

@@ -11,7 +11,6 @@ from gateway.protocol import calls
 from gateway.protocol.json_body import parse
 from gateway.protocol.operations import CHAT
 from gateway.settings import read
-from gateway.upstream.client import LONGEST_REPLY
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.replies import Expected
 
@@ -75,7 +74,14 @@ class Caller:
             self.leave()
 
 
-def expected(one, member=None, *, hide_usage=False, max_reply=LONGEST_REPLY) -> Expected:
+def expected(one, member=None, *, hide_usage=False) -> Expected:
     """What is known of the reply to the call `one` of `member`."""
     member = member or deployment()
-    return Expected(one, member, hide_usage, Scrubber(config(member)), max_reply)
+    return Expected(one, member, hide_usage, Scrubber(config(member)))
+
+
+#: What Azure says of a token limit, with the seconds to wait.
+TOKEN_LIMIT = (
+    "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-02-01 have exceeded "
+    "token rate limit of your current OpenAI S0 pricing tier. Please retry after {} seconds."
+)

@@ -111,9 +111,13 @@ def test_a_stream_that_was_not_relayed_to_its_end_was_aborted():
     assert Result.ABORTED is answer.outcome().result
 
 
+TOKEN_LIMIT = (
+    "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-02-01 have exceeded "
+    "token rate limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds."
+)
 FAILURES = {
     "429 of tokens": (
-        reply(429, {"error": {"code": "429", "message": "exceeded token rate limit"}}, retry_after_ms="1500"),
+        reply(429, {"error": {"code": "429", "message": TOKEN_LIMIT}}, retry_after_ms="1500"),
         Failed(Outcome(Result.LIMITED, retry_after=1.5, kind="tokens", error="429"), 429, "429"),
     ),
     "429 of requests": (
@@ -209,10 +213,10 @@ def test_the_timeout_of_streams_is_none_for_whole_replies():
     assert 200 == answer.status
 
 
-def test_without_a_token_nothing_is_sent_and_the_operator_is_to_blame():
+def test_without_a_token_nothing_is_sent_and_nobody_else_hears_of_it():
     made, _, server = tried(tokens=Tokens(), member={"credential": IDENTITY})
 
-    assert (Failed(Outcome(Result.OPERATOR, error="no token"), code="no token"), 0) == (made, server.count)
+    assert (Failed(Outcome(Result.LOCAL, error="no token"), code="no token"), 0) == (made, server.count)
 
 
 @pytest.mark.parametrize("identity", [IDENTITY, DefaultIdentity()])

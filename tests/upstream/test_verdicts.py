@@ -1,47 +1,193 @@
-"""Whose fault a reply is, and when upstream wants to be asked again."""
+"""Whose fault the end of a call is, and when upstream wants to be asked again."""
 
 import pytest
 
-from gateway.limits.tokens.outcome import Result
-from gateway.upstream.verdicts import error_code, judge, retry_after
+from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.upstream.verdicts import (
+    AttemptFailed,
+    Blame,
+    Ended,
+    alike,
+    blamed,
+    judge,
+    rejection,
+    retry_after,
+)
+from gateway.upstream.words import NOTHING, Said
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
-NOT_THERE = b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}'
-NO_MODEL = b'{"error":{"code":"model_not_found","message":"The model `x` does not exist"}}'
-NO_PATH = b'{"error":{"code":"404","message": "Resource not found"}}'
-VERSION = b'{"error":{"code":"BadRequest","message":"API version not supported"}}'
+NOT_THERE = Said("DeploymentNotFound", message="The API deployment does not exist.")
+NO_MODEL = Said("model_not_found", "invalid_request_error", message="The model `x` does not exist")
+NO_PATH = Said("404", message="Resource not found")
+VERSION = Said("BadRequest", message="API version not supported")
+V1 = Said(
+    type="invalid_request_error",
+    message="Could not find an existing deployment to match the model in the request. Please check it.",
+)
+RETIRED = Said("ModelDeprecated", message="The model has been deprecated.")
+ECHO = Said("unknown_parameter", message="Unknown parameter: 'API version not supported'.")
+INVALID = Said(
+    type="model_error",
+    message="The model produced invalid content. Consider modifying your prompt if you are seeing this error.",
+)
+FILE = Said("not_found", "invalid_request_error", message="No such File object: file-1")
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "result"),
+    ("status", "error", "result", "certain"),
     [
-        (200, b"", Result.SUCCESS),
-        (201, b"", Result.SUCCESS),
-        (301, b"", Result.FAILED),
-        (307, b"", Result.FAILED),
-        (400, b"{}", Result.CALLER),
-        (400, VERSION, Result.OPERATION),
-        (401, b"", Result.OPERATOR),
-        (403, b"", Result.OPERATOR),
-        (404, NOT_THERE, Result.OPERATOR),
-        (404, NO_MODEL, Result.OPERATOR),
-        (404, NO_PATH, Result.OPERATION),
-        (404, b"<html>", Result.OPERATION),
-        (408, b"", Result.FAILED),
-        (409, b"", Result.CALLER),
-        (413, b"", Result.CALLER),
-        (422, VERSION, Result.CALLER),
-        (424, b"", Result.CALLER),
-        (429, VERSION, Result.LIMITED),
-        (500, b"", Result.FAILED),
-        (502, b"", Result.FAILED),
-        (503, b"", Result.FAILED),
-        (504, b"", Result.FAILED),
-        (529, b"", Result.FAILED),
+        (200, NOTHING, Result.SUCCESS, True),
+        (201, NOTHING, Result.SUCCESS, True),
+        (301, NOTHING, Result.FAILED, True),
+        (307, NOTHING, Result.FAILED, True),
+        (400, NOTHING, Result.CALLER, True),
+        (400, VERSION, Result.OPERATION, False),
+        (400, ECHO, Result.CALLER, True),
+        (400, V1, Result.OPERATOR, True),
+        (400, RETIRED, Result.OPERATOR, True),
+        (401, NOTHING, Result.OPERATOR, False),
+        (403, NOTHING, Result.OPERATOR, False),
+        (404, NOT_THERE, Result.OPERATOR, True),
+        (404, NO_MODEL, Result.OPERATOR, True),
+        (404, V1, Result.OPERATOR, True),
+        (404, NO_PATH, Result.OPERATION, False),
+        (404, FILE, Result.OPERATION, False),
+        (404, Said("model_not_found", param="tools[0].model"), Result.OPERATION, False),
+        (404, Said(message="I quote: DeploymentNotFound"), Result.OPERATION, False),
+        (404, NOTHING, Result.OPERATION, False),
+        (408, NOTHING, Result.FAILED, True),
+        (409, NOTHING, Result.CALLER, True),
+        (410, RETIRED, Result.OPERATOR, True),
+        (410, NOTHING, Result.OPERATOR, False),
+        (413, NOTHING, Result.CALLER, True),
+        (422, VERSION, Result.CALLER, True),
+        (424, NOTHING, Result.CALLER, True),
+        (500, NOTHING, Result.FAILED, True),
+        (500, INVALID, Result.REQUEST, True),
+        (500, Said(message="Oh: The model produced invalid content."), Result.FAILED, True),
+        (502, NOTHING, Result.FAILED, True),
+        (503, NOTHING, Result.FAILED, True),
+        (504, NOTHING, Result.FAILED, True),
+        (529, NOTHING, Result.FAILED, True),
     ],
 )
-def test_each_status_has_its_result(status, body, result):
-    assert result is judge(status, body)
+def test_each_status_has_its_verdict(status, error, result, certain):
+    assert (result, certain) == judge(status, {}, error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"retry-after": "7"}, NOTHING),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, NOTHING),
+        ({"retry-after-ms": "7"}, NOTHING),
+        ({"x-ratelimit-remaining-tokens": "0"}, NOTHING),
+        ({"policy-id": "DeploymentRatelimit-Call"}, NOTHING),
+        ({}, Said("RateLimitReached")),
+        ({}, Said("NoCapacity")),
+        ({}, Said("rate_limit_exceeded", "tokens")),
+        ({}, Said(type="requests")),
+        ({}, Said("insufficient_quota", "insufficient_quota")),
+        (
+            {},
+            Said(
+                "429",
+                message="Requests to the ChatCompletions_Create Operation under Azure OpenAI API version v have "
+                "exceeded call rate limit of your current OpenAI S0 pricing tier.",
+            ),
+        ),
+    ],
+)
+def test_a_429_with_a_sign_of_a_limit_is_beyond_doubt(headers, error):
+    assert (Result.LIMITED, True) == judge(429, headers, error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({}, NOTHING),
+        ({"retry-after": "0", "retry-after-ms": "0"}, NOTHING),
+        ({"x-ratelimit-remaining-tokens": "5000", "x-ratelimit-remaining-requests": "5"}, NOTHING),
+        ({}, Said("resource_unavailable", message="Flex is not available at the moment.")),
+        ({}, Said("429", message="This tier is not served: 'token rate limit, retry after 60 seconds'")),
+        ({}, Said(message="Your tier says RateLimitReached")),
+    ],
+)
+def test_a_429_without_one_may_be_the_requests_own(headers, error):
+    assert (Result.LIMITED, False) == judge(429, headers, error)
+
+
+@pytest.mark.parametrize(
+    ("result", "blame"),
+    [
+        (Result.CALLER, Blame.CALLER),
+        (Result.REQUEST, Blame.REQUEST),
+        (Result.OPERATION, Blame.OPERATION),
+        (Result.OPERATOR, Blame.DEPLOYMENT),
+        (Result.FAILED, Blame.DEPLOYMENT),
+        (Result.TORN, Blame.DEPLOYMENT),
+        (Result.UNREACHABLE, Blame.DEPLOYMENT),
+        (Result.TIMEOUT, Blame.DEPLOYMENT),
+        (Result.LOCAL, Blame.OURS),
+        (Result.LIMITED, Blame.NOBODY),
+        (Result.ABORTED, Blame.NOBODY),
+    ],
+)
+def test_each_end_of_a_call_has_one_to_blame(result, blame):
+    assert blame is AttemptFailed(Outcome(result)).blame
+
+
+def ended(*attempts):
+    return [
+        Ended(name, Outcome(result, certain=result not in {Result.OPERATOR, Result.OPERATION}))
+        for name, result in attempts
+    ]
+
+
+F, T, R, L = Result.FAILED, Result.TIMEOUT, Result.OPERATOR, Result.LOCAL
+
+
+@pytest.mark.parametrize(
+    ("attempts", "places"),
+    [
+        ([], []),
+        ([("a", F)], [0]),
+        ([("a", F), ("a", F), ("a", T)], [2]),
+        ([("a", F), ("b", F)], []),
+        ([("a", F), ("b", T), ("a", F)], []),
+        ([("a", F), ("b", R)], [0, 1]),
+        ([("a", R), ("a", R), ("b", F)], [1, 2]),
+        ([("a", Result.TORN), ("b", Result.UNREACHABLE), ("c", R)], [2]),
+        ([("a", L), ("b", F)], [0, 1]),
+    ],
+)
+def test_a_request_counts_once_against_a_deployment_and_against_none_of_two_that_failed(attempts, places):
+    assert places == list(blamed(ended(*attempts), refused=False))
+
+
+def test_a_request_that_is_refused_as_such_counts_against_nobody():
+    assert [] == list(blamed(ended(("a", F), ("b", R)), refused=True))
+
+
+def refusal(status=403, code="Denied", message="No.", *, certain=False):
+    return AttemptFailed(Outcome(Result.OPERATOR, certain=certain), status, code, message)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (refusal(), refusal(), True),
+        (refusal(message="Id 6f-1 at 10:05."), refusal(message="Id 77-a2 at 10:06."), True),
+        (refusal(code=None, message=None), refusal(code=None, message=None), True),
+        (refusal(401), refusal(), False),
+        (refusal(code="Other"), refusal(), False),
+        (refusal(message="Never."), refusal(), False),
+        (refusal(certain=True), refusal(certain=True), False),
+        (AttemptFailed(Outcome(Result.FAILED), 500), AttemptFailed(Outcome(Result.FAILED), 500), False),
+    ],
+)
+def test_refusals_are_alike_but_for_ids_and_moments(one, other, same):
+    assert same is alike(one, other)
 
 
 @pytest.mark.parametrize(
@@ -72,59 +218,32 @@ def test_each_status_has_its_result(status, body, result):
     ],
 )
 def test_the_longest_wait_of_the_headers_counts_to_the_millisecond(headers, seconds):
-    assert seconds == retry_after(headers, b"", NOW)
+    assert seconds == retry_after(headers, NOW)
+
+
+OPENAI = "Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): Limit 1, Used 1. "
 
 
 @pytest.mark.parametrize(
-    ("body", "seconds"),
+    ("headers", "message", "seconds", "kind"),
     [
-        (b"Please retry after 26 seconds. To increase", 26),
-        (b"please RETRY AFTER 1 second", 1),
-        (b"Please retry after 350 milliseconds.", 0.35),
-        (b"Please retry after 0 seconds.", None),
-        (b"Please retry after 4.5 seconds.", 4.5),
-        (b"Please try again in 21s. Visit", 21),
-        (b"Please try again in 1.2s.", 1.2),
-        (b"Please try again in 120ms.", 0.12),
-        (b"Please try again in 6m0s.", 360),
-        (b"Please try again in 1h2m3.5s.", 3723.5),
-        (b"Please try again in 2m", 120),
-        (b"Please try again in 5 seconds.", 5),
-        (b"Please try again in 0s.", None),
-        (b"Please try again in a while, or try again in 3s", 3),
-        (b"try again in 5 minutes", None),
-        (b"try again in 1.5m", None),
-        (b"try again in 5sheep", None),
-        (b"try again in 5", None),
-        (b"try again in -5s", None),
-        (b"try again in " + b"1" * 100_000 + b"s", None),
-        (b"Please retry later", None),
+        ({}, OPENAI + "Please try again in 2s.", 2, "tokens"),
+        ({"retry-after": "0"}, OPENAI + "Please try again in 2s.", 2, "tokens"),
+        ({"retry-after": "5"}, OPENAI + "Please try again in 2s.", 5, "tokens"),
+        ({"x-ratelimit-remaining-requests": "0"}, "x", None, "requests"),
+        ({}, "x", None, None),
     ],
 )
-def test_the_messages_words_count_where_no_header_does(body, seconds):
-    assert pytest.approx(seconds) == retry_after({}, body, NOW)
-    assert retry_after({"retry-after": "0"}, body, NOW) == retry_after({}, body, NOW)
-    assert 5 == retry_after({"retry-after": "5"}, body, NOW)
+def test_the_messages_wait_and_limit_count_where_no_header_names_them(headers, message, seconds, kind):
+    outcome = rejection(429, headers, Said(message=message), NOW).outcome
+
+    assert (seconds, kind) == (outcome.retry_after, outcome.kind)
 
 
-def test_a_number_in_a_message_that_is_absurd_says_nothing():
-    assert retry_after({}, b"retry after " + b"9" * 5000 + b" seconds", NOW) is None
+def test_a_spent_quota_is_a_day_away():
+    assert 86_400 == rejection(429, {}, Said("insufficient_quota"), NOW).outcome.retry_after
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b'{"error":{"code":"429"}}', "429"),
-        (b'{"error":{"code":429}}', None),
-        (b'{"error":{}}', None),
-        (b'{"error":"x"}', None),
-        (b"[]", None),
-        (b"<html>", None),
-        (b"", None),
-        (b"\xff", None),
-        (b"[" * 200_000, None),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_the_code_of_an_error_is_read_where_there_is_one(body, code):
-    assert code == error_code(body)
+@pytest.mark.parametrize(("status", "error"), [(400, ECHO), (500, INVALID)])
+def test_a_refusal_of_the_request_is_an_answer(status, error):
+    assert rejection(status, {}, error, NOW) is None

@@ -108,9 +108,16 @@ class Balancer:
         """The head of a good reply is there. Only the first time counts."""
         self._counting.answered(reservation, limits, now)
 
-    def settle(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
-        """The call ended. Only the first time counts."""
-        self._counting.settle(reservation, outcome, now)
+    def settle(self, reservation: Reservation, outcome: Outcome, now: float, *, judged: bool = True) -> bool:
+        """The call ended. Only the first time counts. Returns whether it is to be learnt from later.
+
+        `judged` False: only the end of its request tells whose fault this was.
+        """
+        return self._counting.settle(reservation, outcome, now, judged=judged)
+
+    def learn(self, reservation: Reservation, outcome: Outcome, now: float, *, request: int) -> None:
+        """What a call that was settled says about its deployment. `request` tells requests apart."""
+        self._counting.learn(reservation, outcome, now, request=request)
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""

@@ -22,6 +22,8 @@ class ChoiceReason(Enum):
     LAST_RESORT = auto()
     #: It rests until a call succeeds, and this one is to find out.
     PROBE = auto()
+    #: All rest, and this one only because calls failed: better than nobody.
+    PANIC = auto()
     #: None: upstream's limits.
     LIMITED = auto()
     #: None: the operator's caps.

@@ -6,6 +6,7 @@ The rule, in one place:
 * where none has room as far as the ledger knows, the roomiest of the lowest order is tried nevertheless,
   unless replies have just confirmed that it is full: what refuses a client is what upstream said;
 * then, twice at most, one that rests because a larger call was refused;
+* where all rest, one that does so only because calls failed: it may work again, and nobody else will;
 * else nobody, with the seconds until the first is back.
 """
 
@@ -64,8 +65,8 @@ class Chooser:
                 fitting, lowest = [member], member.order
             elif member.order == lowest:
                 fitting.append(member)
-        if self.by_weights:
-            return self._shuffle(ready, group, tried, tokens, now)
+        if self.by_weights and (choice := self._shuffle(ready, tokens, now)):
+            return choice
         if fitting:
             return _chosen(draw(fitting, self._random), ChoiceReason.ROOM, tokens, now)
         full = [member for member in ready if member.cap is None]
@@ -74,23 +75,39 @@ class Chooser:
             chance = max(_OVERFLOW_LEAST, room.chance(member, tokens, now))
             if chance >= 1 or self._random() < chance:
                 return _chosen(member, ChoiceReason.OVERFLOW, tokens, now)
-        small = _small(resting, tokens, now) if last_resorts < MAX_LAST_RESORTS else None
-        if small is not None:
-            return _chosen(small, ChoiceReason.LAST_RESORT, tokens, now)
+        if last_resorts < MAX_LAST_RESORTS and not self.by_weights:
+            small = _small(resting, tokens, now)
+            if small is not None:
+                return _chosen(small, ChoiceReason.LAST_RESORT, tokens, now)
+        failing = self._failing(group, resting, tokens, now)
+        if failing:
+            return _chosen(draw(failing, self._random), ChoiceReason.PANIC, tokens, now)
         return self._none(group, tried, tokens, now)
 
-    def _shuffle(
-        self,
-        ready: Sequence[Member],
-        group: Sequence[Deployment],
-        tried: Collection[str],
-        tokens: int,
-        now: float,
-    ) -> Choice:
+    def _failing(
+        self, group: Sequence[Deployment], resting: Sequence[Member], tokens: int, now: float
+    ) -> list[Member]:
+        """Those of `resting` that rest because calls failed, where all of the group rest.
+
+        Envoy calls that panic: what is thought of all of them at once is not believed.
+        """
+        failing: list[Member] = []
+        for member in resting:
+            cooldown = member.breaker.cooldown
+            if cooldown is None or cooldown.reason != "health":
+                continue
+            if member.measure(tokens, now, int(now)) or member.cap is None:
+                failing.append(member)
+        if not failing or any(self._members[each.id].breaker.cooldown is None for each in group):
+            return []
+        lowest = min(member.order for member in failing)
+        return [member for member in failing if member.order == lowest]
+
+    def _shuffle(self, ready: Sequence[Member], tokens: int, now: float) -> Choice | None:
         """By weights alone; caps hold."""
         allowed = [member for member in ready if member.fits or member.cap is None]
         if not allowed:
-            return self._none(group, tried, tokens, now)
+            return None
         lowest = min(member.order for member in allowed)
         member = shuffle([member for member in allowed if member.order == lowest], self._random)
         reason = ChoiceReason.ROOM if member.fits else ChoiceReason.OVERFLOW
@@ -149,7 +166,8 @@ def _small(resting: Sequence[Member], tokens: int, now: float) -> Member | None:
 
 
 def _chosen(member: Member, reason: ChoiceReason, tokens: int, now: float, *, steered: bool = True) -> Choice:
-    if reason is not ChoiceReason.LAST_RESORT and member.breaker.cooldown is not None:
+    unasked = (ChoiceReason.LAST_RESORT, ChoiceReason.PANIC)
+    if member.breaker.cooldown is not None and reason not in unasked:
         reason = ChoiceReason.PROBE
     cap = member.cap
     if cap is None or not cap.strict:

@@ -28,6 +28,10 @@ _PROBE_EVERY = 5.0
 _RELAPSE = 60.0
 #: Seconds that a clock may be wrong by: what was noted further ahead is the trace of one that jumped.
 _SKEW = 10.0
+#: Seconds for which others are told that a rest is over: as long as a row of theirs may still tell of it.
+_END_TOLD = 70.0
+#: Seconds that a moment may lose on its way through a row.
+_ROUNDED = 0.0006
 _DAY = 86_400.0
 
 
@@ -83,6 +87,28 @@ def unpack(value: Any, now: float) -> Cooldown | None:
     return Cooldown(float(issued), float(until), reason, size)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class CooldownEnd:
+    """A call was answered `at`: the cooldown that was `issued` then, and all before it, are over."""
+
+    issued: float
+    at: float
+
+    def packed(self) -> list[float]:
+        """As JSON."""
+        return [round(self.issued, 3), round(self.at, 3)]
+
+
+def unpack_end(value: Any, now: float) -> CooldownEnd | None:
+    """The end of a cooldown from another instance's row; None for what is none, is old, or cannot be."""
+    if not isinstance(value, list) or len(value) != 2 or not all(is_moment(each, now) for each in value):
+        return None
+    issued, at = value
+    if not (now - _END_TOLD <= at <= now + _SKEW and issued <= now + _SKEW):
+        return None
+    return CooldownEnd(float(issued), float(at))
+
+
 class CircuitBreaker:
     """Whether one deployment may be called."""
 
@@ -134,7 +160,9 @@ class CircuitBreaker:
 
     def adopt(self, cooldown: Cooldown) -> bool:
         """Take over another instance's cooldown. Returns whether it is news."""
-        if cooldown.issued <= self._ended or (self.cooldown is not None and cooldown <= self.cooldown):
+        if cooldown.issued <= self._ended + _ROUNDED:
+            return False
+        if self.cooldown is not None and cooldown <= self.cooldown:
             return False
         self.cooldown = cooldown
         self._note_limit(cooldown)
@@ -155,7 +183,7 @@ class CircuitBreaker:
             self.limited_at = max(self.limited_at, cooldown.issued)
 
     def succeeded(self, now: float) -> None:
-        """The probe was answered: the cooldown is over."""
+        """A call was answered: the cooldown is over."""
         if self.cooldown is not None:
             self._ended = self.cooldown.issued
             self._well_since = now
@@ -165,6 +193,20 @@ class CircuitBreaker:
             )
         self.cooldown = None
         self._probing = None
+
+    def end(self, now: float) -> CooldownEnd | None:
+        """The last end of a cooldown by a call, while others may not know of it."""
+        if not 0 <= now - self._well_since <= _END_TOLD:
+            return None
+        return CooldownEnd(self._ended, self._well_since)
+
+    def adopt_end(self, end: CooldownEnd) -> None:
+        """Another instance's call was answered: what rested then is open here, too."""
+        if self.cooldown is not None and self.cooldown.issued <= end.issued + _ROUNDED:
+            self.succeeded(end.at)
+        if end.issued > self._ended:
+            self._ended = end.issued
+            self._well_since = max(self._well_since, end.at)
 
     def clear(self) -> None:
         """End the cooldown without a call: its reason is gone, whatever other instances still tell."""

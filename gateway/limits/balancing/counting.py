@@ -14,7 +14,7 @@ from gateway.limits.caps.cap import Cap, CapEntry
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.answer_lengths import AnswerLengths
-from gateway.limits.tokens.outcome import Outcome, Result, final_tokens
+from gateway.limits.tokens.outcome import Outcome, Result, final_tokens, is_given_back, is_taken
 from gateway.limits.tokens.signals import (
     COOLDOWN_LONGEST,
     COOLDOWN_SHORTEST,
@@ -32,8 +32,10 @@ _WHOLE = 0.9
 _CROWD = 10
 #: The generation of calls that do not go where the configuration in force says.
 _EARLIER = -1
-#: Upstream refused, or never saw the call: it has charged nothing.
-_GIVEN_BACK = frozenset({Result.LIMITED, Result.UNREACHABLE, Result.LOCAL})
+#: Seconds within which another request must meet the same for a doubtful refusal to count.
+_WITNESS = 60.0
+#: What single calls tell of a deployment that no request of theirs can bring about.
+_REFUSALS = frozenset({Result.LIMITED, Result.OPERATOR, Result.OPERATION})
 
 
 @dataclass(slots=True)
@@ -42,10 +44,13 @@ class Reservation:
 
     member: Member
     reason: ChoiceReason
-    #: Tokens charged, and when.
+    #: Tokens that the call may use, what was charged for it, and when.
+    size: int
     tokens: int
     at: float
+    #: Whether its end decides on a rest of the deployment, or on one from this operation.
     probe: bool
+    operation_probe: bool
     cap: Cap | None
     place: CapEntry | None
     strict: StrictNeed | None
@@ -83,11 +88,15 @@ class Counting:
         if choice.deployment is None:
             raise ValueError("nothing was chosen")
         member = self._members[choice.deployment.id]
-        self._charge(member, int(now), choice.tokens, 1)
-        member.spending.add(choice.tokens)
+        tokens, limit = choice.tokens, member.tokens_limit
+        if limit and tokens > limit:
+            # Upstream will not take it, and charges no more than there is.
+            tokens = limit
+        self._charge(member, int(now), tokens, 1)
+        member.spending.add(tokens)
         probe = choice.reason is ChoiceReason.PROBE and member.breaker.probed(now)
-        if breaker := member.operation_breakers.get(operation):
-            breaker.probed(now)
+        breaker = member.operation_breakers.get(operation)
+        operation_probe = breaker is not None and breaker.probed(now)
         # A request of an earlier configuration calls what that one said.
         generation = member.generation if choice.deployment is member.deployment else _EARLIER
         cap = member.cap
@@ -96,8 +105,10 @@ class Counting:
             member,
             choice.reason,
             choice.tokens,
+            tokens,
             now,
             probe,
+            operation_probe,
             cap,
             place,
             choice.strict,
@@ -114,9 +125,15 @@ class Counting:
         if reservation.generation != member.generation:
             return
         member.timed(now - reservation.at)
-        if reservation.probe:
+        if member.suspicions:
+            self._cleared(member, reservation.operation)
+        if reservation.probe or reservation.reason is ChoiceReason.PANIC:
             member.breaker.succeeded(now)
             member.health.reset()
+            self._view.touch()
+        if reservation.operation_probe and (breaker := member.operation_breakers.get(reservation.operation)):
+            breaker.succeeded(now)
+            self._view.touch()
         if reservation.reason is ChoiceReason.OVERFLOW:
             member.overflowed(answered=True)
         if limits is None:
@@ -125,49 +142,114 @@ class Counting:
         if limits.tokens is not None and limits.tokens_left is not None:
             member.saw(reservation.at, limits.tokens - limits.tokens_left)
 
-    def settle(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
-        """The call ended. Only the first time counts."""
+    def settle(self, reservation: Reservation, outcome: Outcome, now: float, *, judged: bool = True) -> bool:
+        """The call ended. Only the first time counts. Returns whether it is to be learnt from later.
+
+        `judged` False: its request goes on, and only its end tells whose fault this was. What is beyond doubt
+        is learnt at once nevertheless, and so is the end of a probe, for which others wait.
+        """
         if not reservation.open:
-            return
+            return False
         reservation.open = False
         member, result = reservation.member, outcome.result
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
-        if reservation.generation == member.generation:
-            self._learn(reservation, outcome, now)
-        elif reservation.probe:
-            member.breaker.unknown()
-        if result in _GIVEN_BACK and not reservation.answered:
+        later = not (judged or reservation.probe or reservation.operation_probe)
+        later = later and not (result in _REFUSALS and outcome.certain)
+        if not later:
+            self.learn(reservation, outcome, now)
+        if is_given_back(outcome):
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if outcome.completion is not None and result is Result.SUCCESS:
             lengths = self._lengths.get(member.deployment.model_name)
             if lengths is not None:
                 lengths.observe(outcome.completion)
         if reservation.place is not None and reservation.cap is not None:
-            reservation.cap.settle(reservation.place, final_tokens(outcome, reservation.place.tokens))
+            if is_taken(outcome):
+                reservation.cap.settle(reservation.place, final_tokens(outcome, reservation.place.tokens))
+            else:
+                reservation.cap.withdraw(reservation.place)
         elif result in {Result.SUCCESS, Result.ABORTED}:
             self._record(member, final_tokens(outcome, 0), now)
+        return later
 
-    def _learn(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
-        """What the end of a call says about the deployment."""
+    def learn(
+        self, reservation: Reservation, outcome: Outcome, now: float, *, request: int | None = None
+    ) -> None:
+        """What the end of a call says about the deployment.
+
+        `request` tells requests apart: what one shows again is no news.
+        """
         member, result = reservation.member, outcome.result
+        if reservation.generation != member.generation:
+            if reservation.probe:
+                member.breaker.unknown()
+            return
         if result in {Result.SUCCESS, Result.CALLER}:
             member.health.succeeded()
-            if breaker := member.operation_breakers.get(reservation.operation):
-                breaker.succeeded(now)
+            return
+        if result in {Result.REQUEST, Result.LOCAL}:
+            self._undecided(reservation)
             return
         if outcome.error is not None:
             member.last_error = outcome.error
+        if result in _REFUSALS:
+            self._refused(reservation, outcome, now, request)
+        elif result is not Result.ABORTED:
+            self._failed(reservation, now)
+        elif reservation.answered:
+            member.health.succeeded()
+        else:
+            self._undecided(reservation)
+
+    def _undecided(self, reservation: Reservation) -> None:
+        """A call that says nothing of the deployment was no probe."""
+        member = reservation.member
+        if reservation.probe:
+            member.breaker.unknown()
+        if breaker := member.operation_breakers.get(reservation.operation):
+            breaker.unknown()
+
+    def _refused(self, reservation: Reservation, outcome: Outcome, now: float, request: int | None) -> None:
+        """A refusal that speaks of the deployment: beyond doubt, by a probe, or by two requests."""
+        result = outcome.result
+        if not (outcome.certain or reservation.probe or reservation.operation_probe) and (
+            not self._witnessed(reservation, result, now, request) or self._is_last(reservation, now)
+        ):
+            return
         if result is Result.LIMITED:
             self._limited(reservation, outcome, now)
         elif result is Result.OPERATION:
             self._unable(reservation, now)
-        elif result not in {Result.ABORTED, Result.LOCAL}:
-            self._failed(reservation, result, now)
-        elif reservation.answered:
-            member.health.succeeded()
-        elif reservation.probe:
-            member.breaker.unknown()
+        else:
+            self._operator(reservation, now)
+
+    def _witnessed(self, reservation: Reservation, result: Result, now: float, request: int | None) -> bool:
+        """Whether a different request met the same doubtful refusal a moment ago."""
+        suspicions = reservation.member.suspicions
+        what = reservation.operation if result is Result.OPERATION else result.name
+        earlier = suspicions.get(what)
+        suspicions[what] = (request, now)
+        return earlier is not None and earlier[0] != request and 0 <= now - earlier[1] <= _WITNESS
+
+    @staticmethod
+    def _cleared(member: Member, operation: str) -> None:
+        """A call was answered: what was refused before was the refused requests' own."""
+        for what in (operation, Result.OPERATOR.name, Result.LIMITED.name):
+            member.suspicions.pop(what, None)
+
+    def _is_last(self, reservation: Reservation, now: float) -> bool:
+        """Whether no other member of the group can be tried: then this one must not rest by suspicion."""
+        member = reservation.member
+        for deployment in self.config.models.get(member.deployment.model_name, ()):
+            other = self._members[deployment.id]
+            if other is member:
+                continue
+            cooldown = other.breaker.cooldown
+            rests = cooldown is not None and (cooldown.probed or now < cooldown.until)
+            if not rests and other.serves(reservation.operation, now):
+                return False
+        return True
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""
@@ -202,6 +284,10 @@ class Counting:
         member = reservation.member
         if reservation.reason is ChoiceReason.OVERFLOW:
             member.overflowed(answered=False)
+        if outcome.kind != "requests" and member.tokens_limit and reservation.size > member.tokens_limit:
+            # No room would have been enough for it: no reason to keep the others away.
+            self._undecided(reservation)
+            return
         named = outcome.retry_after
         size = reservation.tokens if outcome.kind == "tokens" else 0
         reason: CooldownReason = outcome.kind or "limit"
@@ -229,22 +315,43 @@ class Counting:
             breaker.trip(self._length(member, OPERATOR_COOLDOWN), "operator", 0, now)
             self._view.touch()
 
-    def _failed(self, reservation: Reservation, result: Result, now: float) -> None:
+    def _operator(self, reservation: Reservation, now: float) -> None:
+        """Only the operator can mend it."""
+        if self._led_to_rest(reservation):
+            return
+        breaker = reservation.member.breaker
+        seconds = self._length(reservation.member, OPERATOR_COOLDOWN)
+        if reservation.probe or breaker.cooldown is None:
+            seconds = breaker.next_seconds(seconds, now)
+        self._cool_down(reservation.member, seconds, "operator", 0, now)
+
+    def _failed(self, reservation: Reservation, now: float) -> None:
+        """Calls fail now and then; a deployment rests when too many do, or when a probe fails."""
         member = reservation.member
+        if self._led_to_rest(reservation):
+            return
         cooldown = member.breaker.cooldown
-        if cooldown is not None and cooldown.probed and reservation.at <= cooldown.issued:
-            # It was on its way when the rest began, which others like it have brought about.
-            return
         probe = reservation.probe and cooldown is not None
-        reason: CooldownReason = "operator" if result is Result.OPERATOR else "health"
-        if reason == "health" and not member.health.failed(now) and not probe:
+        if not member.health.failed(now) and not probe:
             return
-        seconds = self._length(member, OPERATOR_COOLDOWN if reason == "operator" else FIRST_COOLDOWN)
+        if not probe and self._is_last(reservation, now):
+            return
+        seconds = self._length(member, FIRST_COOLDOWN)
         if probe or cooldown is None:
             seconds = member.breaker.next_seconds(seconds, now)
-        self._cool_down(member, seconds, reason, 0, now)
-        if reason == "health":
-            member.health.reset()
+        self._cool_down(member, seconds, "health", 0, now)
+        member.health.reset()
+
+    @staticmethod
+    def _led_to_rest(reservation: Reservation) -> bool:
+        """Whether it was on its way when the rest began, which others like it have brought about.
+
+        Or was sent in spite of that rest, because nobody else was left.
+        """
+        cooldown = reservation.member.breaker.cooldown
+        if cooldown is None or not cooldown.probed:
+            return False
+        return reservation.at <= cooldown.issued or reservation.reason is ChoiceReason.PANIC
 
     def _length(self, member: Member, seconds: float) -> float:
         """The configured length of a rest, else `seconds`."""

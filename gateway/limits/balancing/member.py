@@ -61,6 +61,7 @@ class Member:
         "score",
         "size",
         "spending",
+        "suspicions",
         "tokens_limit",
         "unseen",
         "untold",
@@ -93,6 +94,9 @@ class Member:
         #: that api-version. That is no reason to rest for the others.
         self.operation_breakers: dict[str, CircuitBreaker] = {}
         self.health = Health()
+        #: Refusals that may be their requests' own: what was refused -> the request (None where that is not
+        #: known), and when.
+        self.suspicions: dict[str, tuple[int | None, float]] = {}
         self.window = Window()
         #: How tries beyond the known room end: 1 as far as known they are answered.
         self.overflow = 1.0
@@ -151,6 +155,7 @@ class Member:
         if cooldown is not None and cooldown.reason not in LIMITS:
             self.breaker.clear()
         self.operation_breakers.clear()
+        self.suspicions.clear()
         self.health.reset()
 
     def _forget_upstream(self) -> None:
@@ -158,6 +163,7 @@ class Member:
         self.breaker.clear()
         self.breaker.limited_at = -math.inf
         self.operation_breakers.clear()
+        self.suspicions.clear()
         self.health.reset()
         self.window = Window()
         self.overflow = 1.0

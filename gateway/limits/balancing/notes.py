@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, in_force, unpack
+from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, in_force, unpack, unpack_end
 from gateway.limits.balancing.member import Member
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 
-_COOLDOWNS, _SEEN, _MODELS, _OPERATIONS = "c", "o", "m", "n"
+_COOLDOWNS, _SEEN, _MODELS, _OPERATIONS, _ENDS = "c", "o", "m", "n", "e"
+#: Stands for all operations among those whose rests have ended.
+_ALL = ""
 #: Moments are told in hundredths of a second.
 _HUNDREDTHS = 100
 #: The last moment that a row may tell (in the year 2286), and the most tokens of a minute.
@@ -28,19 +30,33 @@ def encode(members: Mapping[str, Member], now: float, *, everything: bool) -> di
     seen: dict[str, Any] = {}
     models: dict[str, Any] = {}
     operations: dict[str, Any] = {}
+    ends: dict[str, Any] = {}
     for identity, member in members.items():
         cooldown = member.breaker.cooldown
         if cooldown is not None and cooldown.until > now:
             cooldowns[identity] = cooldown.packed()
         if by_operation := in_force(member.operation_breakers, now):
             operations[identity] = {name: each.packed() for name, each in by_operation.items()}
+        if over := _ends(member, now):
+            ends[identity] = over
         if (model := member.window.packed()) is not None:
             models[identity] = model
         told = member.observed.values() if everything else member.untold
         if told:
             seen[identity] = [each for at, used in told for each in (int(at * _HUNDREDTHS), used)]
-    notes = {_COOLDOWNS: cooldowns, _SEEN: seen, _MODELS: models, _OPERATIONS: operations}
+    notes = {_COOLDOWNS: cooldowns, _SEEN: seen, _MODELS: models, _OPERATIONS: operations, _ENDS: ends}
     return {name: note for name, note in notes.items() if note}
+
+
+def _ends(member: Member, now: float) -> dict[str, list[float]]:
+    """The rests of a member that a call has just ended, by operation."""
+    found = {}
+    if (end := member.breaker.end(now)) is not None:
+        found[_ALL] = end.packed()
+    for operation, breaker in member.operation_breakers.items():
+        if (end := breaker.end(now)) is not None:
+            found[operation] = end.packed()
+    return found
 
 
 def apply(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *, cooldowns: bool) -> None:
@@ -60,6 +76,15 @@ def apply(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *
             breakers = members[identity].operation_breakers
             if operation in breakers or len(breakers) < _OPERATIONS_LIMIT:
                 _taken(breakers.setdefault(operation, CircuitBreaker()), cooldown, now)
+    for identity, by_operation in _items(notes.get(_ENDS)) if cooldowns else ():
+        for operation, value in _items(by_operation):
+            end = unpack_end(value, now)
+            member = members.get(identity)
+            if member is None or end is None:
+                continue
+            breaker = member.breaker if operation == _ALL else member.operation_breakers.get(operation)
+            if breaker is not None:
+                breaker.adopt_end(end)
     for identity, value in _items(notes.get(_MODELS)):
         if identity in members:
             members[identity].window.adopt(value)

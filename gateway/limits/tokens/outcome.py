@@ -27,6 +27,8 @@ class Result(Enum):
     OPERATION = auto()
     #: Another 4xx: the request is wrong.
     CALLER = auto()
+    #: The model itself failed at what it was asked: no other call is touched.
+    REQUEST = auto()
     #: This process made no connection (no descriptor, no resolver): upstream charged nothing.
     LOCAL = auto()
     #: The client left, or this process stood still until the attempt's time was over.
@@ -50,6 +52,24 @@ class Outcome:
     began: bool = False
     #: Tokens of a stream that reached the client, about.
     relayed: int = 0
+    #: False: a refusal that may be the request's own. It takes another request as witness.
+    certain: bool = True
+
+
+#: Refusals that one caller can bring about, so that nobody else may be refused for them.
+_NOT_TAKEN = frozenset({Result.CALLER, Result.OPERATOR, Result.OPERATION})
+#: Ends of calls that upstream's limiter does not count.
+_GIVEN_BACK = _NOT_TAKEN | {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL}
+
+
+def is_given_back(outcome: Outcome) -> bool:
+    """Whether a call's charge is given back: upstream refused it, or never saw it."""
+    return outcome.result in _GIVEN_BACK and not outcome.began
+
+
+def is_taken(outcome: Outcome) -> bool:
+    """Whether a call counts as a request in a cap on its deployment, which all callers share."""
+    return outcome.began or outcome.result not in _NOT_TAKEN
 
 
 def final_tokens(outcome: Outcome, reserved: int) -> int:

@@ -22,9 +22,9 @@ COOLDOWN_SHORTEST_PTU = 1.0
 COOLDOWN_SHORTEST_PTU_CROWD = 2.0
 #: A 429 that does not say when to come back.
 COOLDOWN_UNKNOWN = 10.0
+#: Per cent of provisioned throughput from which on calls are refused.
+_ALL_USED = 100.0
 
-_TOKEN_TEXT = re.compile(rb"token rate limit|tokens per min|\(TPM\)", re.IGNORECASE)
-_CALL_TEXT = re.compile(rb"call rate limit|requests per min|\(RPM\)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 
 
@@ -81,21 +81,27 @@ def _limit(headers: Mapping[str, str], unit: str) -> tuple[int | None, int | Non
     return int(limit * 60 / period), None
 
 
-def limit_kind(headers: Mapping[str, str], body: bytes) -> Kind | None:
-    """Which limit a 429 names: by its policy headers, its text, or the remainder that is zero."""
+def limit_kind(headers: Mapping[str, str]) -> Kind | None:
+    """Which limit the headers of a 429 name: by their policy, or by the remainder that is zero."""
     named = headers.get("x-ratelimit-type", "").strip().lower()
     policy = headers.get("policy-id", "").strip().lower()
     if named.startswith("token") or policy.endswith("ratelimit-token"):
         return "tokens"
     if named.startswith(("request", "call")) or policy.endswith("ratelimit-call"):
         return "requests"
-    if _TOKEN_TEXT.search(body):
-        return "tokens"
-    if _CALL_TEXT.search(body):
-        return "requests"
     if _number(headers.get("x-ratelimit-remaining-requests")) == 0:
         return "requests"
     return None
+
+
+def shows_limit(headers: Mapping[str, str]) -> bool:
+    """Whether the headers of a 429, beside those that name a wait, show that it is one of a limit."""
+    if limit_kind(headers) is not None or "policy-id" in headers:
+        return True
+    if _number(headers.get("x-ratelimit-remaining-tokens")) == 0:
+        return True
+    used = _number(headers.get("azure-openai-deployment-utilization", "").removesuffix("%"))
+    return used is not None and used >= _ALL_USED
 
 
 def cooldown_seconds(

@@ -19,18 +19,28 @@ from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, Wait
 
+#: Ends of calls that upstream refused or never saw.
+GIVEN_BACK = {
+    Result.LIMITED,
+    Result.UNREACHABLE,
+    Result.CALLER,
+    Result.OPERATOR,
+    Result.OPERATION,
+    Result.LOCAL,
+}
+
 
 def end(instance, place, result, now=NOW, **fields):
     instance.balancer.settle(place, Outcome(result, **fields), now)
 
 
 @pytest.mark.parametrize("result", list(Result))
-def test_a_reservation_is_given_back_on_429_and_connection_errors_only(result):
+def test_a_charge_is_given_back_for_refusals_and_calls_that_upstream_never_saw(result):
     instance = Instance(deployment("a", tpm=1000))
     place = instance.send(NOW, 100)
     end(instance, place, result)
     end(instance, place, result)
-    kept = 0 if result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL} else 100
+    kept = 0 if result in GIVEN_BACK else 100
 
     assert kept == instance.charge("a", NOW)
     reader = Instance(deployment("a", tpm=1000), name="reader")
@@ -42,7 +52,7 @@ def test_a_stream_that_breaks_after_its_head_keeps_its_charge():
     instance = Instance(deployment("a", tpm=1000))
     place = instance.send(NOW, 100)
     instance.balancer.answered(place, None, NOW)
-    end(instance, place, Result.UNREACHABLE)
+    end(instance, place, Result.TORN, began=True)
 
     assert 100 == instance.charge("a", NOW)
 
@@ -80,8 +90,7 @@ def test_a_call_never_sent_leaves_no_trace():
         (Result.LOCAL, 0),
         (Result.TORN, 0),
         (Result.FAILED, 0),
-        (Result.OPERATOR, 0),
-        (Result.CALLER, 0),
+        (Result.REQUEST, 0),
         (Result.TIMEOUT, 100),
         (Result.ABORTED, 100),
     ],
@@ -94,6 +103,22 @@ def test_a_cap_keeps_the_request_and_settles_the_tokens(result, tokens):
     (state,) = instance.balancer.state(NOW)
 
     assert (tokens, 1) == (state.used_tokens, state.used_requests)
+
+
+@pytest.mark.parametrize("result", [Result.CALLER, Result.OPERATOR, Result.OPERATION])
+def test_a_cap_counts_no_call_that_upstream_did_not_take(result):
+    instance = Instance(deployment("a", rpm=1, tpm=1000), capped=True)
+    end(instance, instance.send(NOW, 100), result, certain=False)
+    (state,) = instance.balancer.state(NOW)
+
+    assert (0, 0, "a") == (state.used_tokens, state.used_requests, instance.choose(NOW).deployment.id)
+
+
+def test_a_charge_is_no_more_than_the_deployments_limit():
+    instance = Instance(deployment("a", tpm=1000))
+    instance.send(NOW, 100_000_000)
+
+    assert 1000 == instance.charge("a", NOW)
 
 
 def test_a_cap_keeps_the_estimate_of_an_answer_that_broke_off():
@@ -125,13 +150,13 @@ def test_an_operators_fault_rests_a_lone_deployment_too_and_one_call_probes_it()
 
 
 def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
-    instance = Instance(deployment("a"))
+    instance = Instance(deployment("a"), deployment("b", order=1))
     for _ in range(5):
         end(instance, instance.send(NOW), Result.FAILED)
 
-    assert 5.0 == instance.choose(NOW).wait.seconds
+    assert 5.0 == instance.choose(NOW, tried=("b",)).wait.seconds
     end(instance, instance.send(NOW + 5), Result.TIMEOUT, NOW + 6)
-    assert 10.0 == instance.choose(NOW + 6).wait.seconds
+    assert 10.0 == instance.choose(NOW + 6, tried=("b",)).wait.seconds
 
 
 @pytest.mark.parametrize(
@@ -146,12 +171,12 @@ def test_repeated_failures_open_the_circuit_for_five_seconds_then_ten():
 )
 @pytest.mark.parametrize("count", [5, 6, 10])
 def test_calls_that_fail_together_bring_about_one_rest(result, cooldown, count):
-    instance = Instance(deployment("a"))
+    instance = Instance(deployment("a"), deployment("b", order=1))
     places = [instance.send(NOW) for _ in range(count)]
     for place in places:
         end(instance, place, result, NOW + 1)
 
-    assert cooldown == instance.choose(NOW + 1).wait.seconds
+    assert cooldown == instance.choose(NOW + 1, tried=("b",)).wait.seconds
 
 
 @pytest.mark.parametrize("result", [Result.LOCAL, Result.ABORTED])
@@ -164,7 +189,7 @@ def test_what_failed_here_rests_no_deployment(result):
 
 
 def test_two_probes_that_fail_lengthen_a_rest_once():
-    instance = Instance(deployment("a"))
+    instance = Instance(deployment("a"), deployment("b", order=1))
     for place in [instance.send(NOW) for _ in range(5)]:
         end(instance, place, Result.FAILED)
     first = instance.send(NOW + 5)
@@ -173,7 +198,7 @@ def test_two_probes_that_fail_lengthen_a_rest_once():
     end(instance, first, Result.FAILED, NOW + 11)
     end(instance, second, Result.FAILED, NOW + 11)
 
-    assert 10.0 == instance.choose(NOW + 11).wait.seconds
+    assert 10.0 == instance.choose(NOW + 11, tried=("b",)).wait.seconds
 
 
 def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
@@ -187,7 +212,9 @@ def test_a_failure_while_a_limit_rests_a_deployment_is_no_reason_to_probe_it():
 
 
 def test_another_instances_rest_that_is_over_closes_nothing():
-    one, two = (Instance(deployment("a"), name=name) for name in ("aaaaaa", "bbbbbb"))
+    one, two = (
+        Instance(deployment("a"), deployment("b", order=1), name=name) for name in ("aaaaaa", "bbbbbb")
+    )
     places = [one.send(NOW) for _ in range(5)]
     for place in places:
         end(one, place, Result.FAILED)
@@ -199,13 +226,13 @@ def test_another_instances_rest_that_is_over_closes_nothing():
 
 
 def test_a_deployment_whose_streams_all_break_off_rests():
-    instance = Instance(deployment("a"))
+    instance = Instance(deployment("a"), deployment("b", order=1))
     for _ in range(5):
         place = instance.send(NOW)
         instance.balancer.answered(place, None, NOW)
         end(instance, place, Result.FAILED, began=True)
 
-    assert ChoiceReason.UNHEALTHY == instance.choose(NOW).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW, tried=("b",)).reason
 
 
 def test_streams_that_their_clients_leave_are_no_failures():
@@ -270,12 +297,12 @@ def test_cooldown_time_stands_in_where_upstream_is_silent_and_the_deployments_wi
 
 
 def test_allowed_fails_are_forgiven():
-    instance = Instance(deployment("a"), allowed_fails=1)
+    instance = Instance(deployment("a"), deployment("b", order=1), allowed_fails=1)
     end(instance, instance.send(NOW), Result.FAILED)
 
-    assert "a" == instance.choose(NOW).deployment.id
+    assert "a" == instance.choose(NOW, tried=("b",)).deployment.id
     end(instance, instance.send(NOW), Result.FAILED)
-    assert ChoiceReason.UNHEALTHY == instance.choose(NOW).reason
+    assert ChoiceReason.UNHEALTHY == instance.choose(NOW, tried=("b",)).reason
 
 
 def test_a_days_quota_is_probed_once_a_minute():
@@ -291,9 +318,10 @@ def test_a_days_quota_is_probed_once_a_minute():
 
 def test_a_call_above_the_whole_limit_does_not_keep_the_others_away():
     instance = Instance(deployment("a", tpm=1000))
-    end(instance, instance.send(NOW, 1200), Result.LIMITED, retry_after=86_400.0, kind="tokens")
+    for seconds in (86_400.0, 30.0):
+        end(instance, instance.send(NOW, 1200), Result.LIMITED, retry_after=seconds, kind="tokens")
 
-    assert "a" == instance.choose(NOW + 0.5).deployment.id
+    assert "a" == instance.choose(NOW).deployment.id
 
 
 def test_limits_are_learnt_where_none_are_configured():
@@ -406,7 +434,12 @@ def serve(instance, now, tokens, script):
         if choice.deployment is None:
             break
         resting = instance.balancer._members[choice.deployment.id].breaker.cooldown
-        assert resting is None or resting.until <= now or choice.reason is ChoiceReason.LAST_RESORT
+        if choice.reason is ChoiceReason.PANIC:
+            assert resting.reason == "health"
+            for member in instance.balancer._members.values():
+                assert member.breaker.cooldown or in_force(member.operation_breakers, now)
+        elif choice.reason is not ChoiceReason.LAST_RESORT:
+            assert resting is None or resting.until <= now
         assert choice.deployment.id not in tried
         tried.append(choice.deployment.id)
         last_resorts += choice.reason is ChoiceReason.LAST_RESORT
@@ -423,7 +456,7 @@ def serve(instance, now, tokens, script):
 def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, seed):
     """Every rule of a choice, at every step of random requests.
 
-    Nothing is sent to a deployment that rests but the last resort, to each at most once, to four at most;
+    Nothing is sent to a deployment that rests but the last resort and where all rest, to each at most once, to four at most;
     nobody is refused while a deployment that is open was not tried; rests last half a second to a minute; and
     who waits as told does not come before the first is back.
     """
@@ -529,7 +562,7 @@ def test_after_quiescence_rows_sum_up_to_what_was_sent_and_not_refused(seed, cou
             owner, place = flying.pop(rng.randrange(len(flying)))
             result = rng.choice(list(Result))
             end(owner, place, result, now)
-            if result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL} and owner in instances:
+            if result in GIVEN_BACK and owner in instances:
                 kept[name(owner)] -= place.tokens
         elif step < 0.9:
             for row in instance.balancer.rows(now):

@@ -212,16 +212,25 @@ def test_a_clients_changed_limit_keeps_what_was_used_of_it():
 
 
 def test_failures_that_are_forgiven_follow_the_configuration():
-    instance = Instance(deployment("a"), allowed_fails=0)
-    configured(instance, deployment("a"), allowed_fails=3)
+    instance = Instance(deployment("a"), deployment("b", order=1), allowed_fails=0)
+    configured(instance, deployment("a"), deployment("b", order=1), allowed_fails=3)
     for _ in range(3):
         end(instance, instance.send(NOW), Result.FAILED)
-    assert instance.choose(NOW).deployment is not None
+    assert instance.choose(NOW, tried=("b",)).deployment is not None
     end(instance, instance.send(NOW), Result.FAILED)
-    assert instance.choose(NOW).deployment is None
+    assert instance.choose(NOW, tried=("b",)).deployment is None
 
 
 IDS = "abcd"
+#: Ends of calls that upstream refused or never saw.
+GIVEN_BACK = {
+    Result.LIMITED,
+    Result.UNREACHABLE,
+    Result.CALLER,
+    Result.OPERATOR,
+    Result.OPERATION,
+    Result.LOCAL,
+}
 
 
 def some_configuration(chance):
@@ -261,7 +270,7 @@ def test_whatever_changes_each_call_ends_by_its_own_configuration(seed):
             for reservation in reservations:
                 result = chance.choice(list(Result))
                 balancer.settle(reservation, Outcome(result, 3, 4), now)
-                charged -= result in {Result.LIMITED, Result.UNREACHABLE, Result.LOCAL}
+                charged -= result in GIVEN_BACK
             balancer.remaining(mine, now)
         else:
             if step < 0.7 or not under_way:

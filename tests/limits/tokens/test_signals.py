@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.tokens.signals import RateLimits, cooldown_seconds, limit_kind, read_limits
+from gateway.limits.tokens.signals import RateLimits, cooldown_seconds, limit_kind, read_limits, shows_limit
 
 AZURE = {
     "x-ratelimit-limit-requests": "120",
@@ -46,20 +46,22 @@ def test_utilisation_tells_provisioned_throughput():
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "kind"),
+    ("headers", "kind", "limit"),
     [
-        ({"policy-id": "DeploymentRatelimit-Token"}, b"", "tokens"),
-        ({"policy-id": "DeploymentRatelimit-Call"}, b"", "requests"),
-        ({"x-ratelimit-type": "Tokens"}, b"", "tokens"),
-        ({}, b"exceeded token rate limit of your current pricing tier", "tokens"),
-        ({}, b"have exceeded call rate limit", "requests"),
-        ({}, b"Rate limit reached on tokens per min (TPM)", "tokens"),
-        ({"x-ratelimit-remaining-requests": "0"}, b"", "requests"),
-        ({}, b"slow down", None),
+        ({"policy-id": "DeploymentRatelimit-Token"}, "tokens", True),
+        ({"policy-id": "DeploymentRatelimit-Call"}, "requests", True),
+        ({"policy-id": "ThrowExceptionDueToTrafficDenied"}, None, True),
+        ({"x-ratelimit-type": "Tokens"}, "tokens", True),
+        ({"x-ratelimit-remaining-requests": "0"}, "requests", True),
+        ({"x-ratelimit-remaining-tokens": "0"}, None, True),
+        ({"azure-openai-deployment-utilization": "100.3%"}, None, True),
+        ({"azure-openai-deployment-utilization": "62%"}, None, False),
+        ({"x-ratelimit-remaining-requests": "7", "x-ratelimit-remaining-tokens": "70"}, None, False),
+        ({}, None, False),
     ],
 )
-def test_a_429_names_its_limit(headers, body, kind):
-    assert kind == limit_kind(headers, body)
+def test_the_headers_of_a_429_show_a_limit_and_which(headers, kind, limit):
+    assert (kind, limit) == (limit_kind(headers), shows_limit(headers))
 
 
 @given(st.none() | st.floats(allow_nan=True, allow_infinity=True), st.floats(allow_nan=True))
@@ -84,6 +86,7 @@ def test_the_limits_of_a_deployment_that_azure_spilled_to_are_not_the_callers(va
 @given(st.dictionaries(st.sampled_from([*AZURE, "policy-id", "x-ratelimit-type"]), st.text(max_size=12)))
 def test_any_headers_are_read(headers):
     limits = read_limits(headers)
-    limit_kind(headers, b"")
+    limit_kind(headers)
+    shows_limit(headers)
 
     assert limits is None or limits.tokens is None or limits.tokens >= 1

@@ -1,0 +1,328 @@
+"""Whose fault failures are, as one request and those after it meet them; real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+import pytest
+from support.assembled import Assembled
+from support.samples import call, deployment
+from support.scripted import HANG, RESET, Scripted, reply
+
+from gateway.config.deployment import Config, Fallbacks
+from gateway.errors import GatewayError
+from gateway.routing import dispatcher as dispatch
+from gateway.telemetry.record import Record
+from gateway.upstream.client import Upstream
+from gateway.upstream.transport import PooledTransport
+
+pytestmark = pytest.mark.system
+
+OK = reply(200, {"choices": [{}]})
+FAILED = reply(500, b"{}")
+
+
+def said(status, code, message, **headers):
+    return reply(
+        status, {"error": {"code": code, "message": message, "type": None, "param": None}}, **headers
+    )
+
+
+FLEX = said(429, "resource_unavailable", "The flex tier has no capacity for dep-{}.")
+PARAMETER = said(403, "403", "The parameter 'logprobs' is not allowed for request 6f{}9.")
+FILE = said(404, "not_found", "No such file: file-1")
+KEY = said(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
+VERSION = said(400, "BadRequest", "API version not supported")
+NO_PATH = said(404, "404", "Resource not found")
+NETWORK = said(403, "403", "Access denied due to Virtual Network/Firewall rules.")
+PAGE = reply(403, b"<html>blocked</html>", content_type="text/html")
+INVALID = reply(
+    500,
+    {
+        "error": {
+            "message": "The model produced invalid content. Consider modifying your prompt.",
+            "type": "model_error",
+            "param": None,
+            "code": None,
+        }
+    },
+)
+NOT_THERE = said(404, "DeploymentNotFound", "The API deployment for this resource does not exist.")
+V1 = said(400, None, "Could not find an existing deployment to match the model in the request. Check it.")
+RETIRED = said(410, "ModelDeprecated", "The model is deprecated.")
+DOUBTFUL = {"flex": FLEX, "parameter": PARAMETER, "file": FILE, "key": KEY, "version": VERSION, "page": PAGE}
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch):
+    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.01)
+
+
+class Bench:
+    """One instance; the deployments of model `gpt` are asked in their order, each has a script."""
+
+    def __init__(self, models, **options):
+        self.now = 1_700_000_000.0
+        groups = {
+            name: tuple(
+                deployment(f"{name}-{place}", base=each.url, model_name=name, order=place)
+                for place, each in enumerate(upstreams)
+            )
+            for name, upstreams in models.items()
+        }
+        self.models = models
+        self.pool = Upstream(PooledTransport())
+        config = Config(groups, allow_anonymous=True, **{"num_retries": 0} | options)
+        self.parts = Assembled(config, self.pool, clock=lambda: self.now)
+
+    async def send(self, **body):
+        """The answer, or the client's error."""
+        self.record = Record("r", "chat", 0.0)
+        try:
+            return await self.parts.sent(call(**body), self.record, 5.0)
+        except GatewayError as error:
+            return error
+
+    @property
+    def counts(self):
+        return [upstream.count for upstreams in self.models.values() for upstream in upstreams]
+
+    @property
+    def resting(self):
+        states = self.parts.balancer.state(self.now)
+        return [each.id for each in states if each.resting_until is not None or each.resting_operations]
+
+
+def run(test, *scripts, fallback=(), **options):
+    """Run `test(bench)`; each script is the steps of one deployment."""
+
+    async def work():
+        async with AsyncExitStack() as stack:
+            models = {"gpt": [await stack.enter_async_context(Scripted(*each)) for each in scripts]}
+            if fallback:
+                models["big"] = [await stack.enter_async_context(Scripted(*each)) for each in fallback]
+            bench = Bench(models, **options)
+            try:
+                return await test(bench)
+            finally:
+                await bench.parts.sharing.close()
+                await bench.pool.close()
+
+    return asyncio.run(work())
+
+
+def named(step, place):
+    """A refusal as the deployment with that number words it, with ids of its own."""
+    head, _, body = step.partition(b"\r\n\r\n")
+    if b"html" in body:
+        return step
+    body = body.replace(b"{}", str(place).encode())
+    error = json.loads(body)
+    return reply(int(head[9:12]), error)
+
+
+@pytest.mark.parametrize("step", DOUBTFUL.values(), ids=DOUBTFUL)
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_refusal_that_two_deployments_give_alike_is_the_requests_own(step, fallback):
+    async def test(bench):
+        for _ in range(5):
+            await bench.send(user="different", seed=bench.counts[0])
+        return bench.counts, bench.resting
+
+    scripts = [(named(step, place),) for place in range(2)]
+    more = {"fallback": [(OK,)], "fallbacks": Fallbacks(general={"gpt": ("big",)})} if fallback else {}
+
+    assert ([5, 5, 0] + [0] * fallback, []) == run(test, *scripts, (OK,), **more)
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "text"),
+    [
+        (FLEX, 429, "The flex tier has no capacity for "),
+        (PARAMETER, 403, "The parameter 'logprobs' is not allowed for request"),
+        (FILE, 404, "No such file: file-1"),
+        (PAGE, 403, "refused the request"),
+        (KEY, 502, "failed to answer"),
+        (VERSION, 502, "failed to answer"),
+        (NO_PATH, 502, "failed to answer"),
+        (NETWORK, 502, "failed to answer"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_client_gets_upstreams_refusal_where_that_tells_it_the_truth(step, status, text, stream):
+    async def test(bench):
+        return await bench.send(stream=stream)
+
+    answer = run(test, (named(step, 0),), (named(step, 1),), (OK,))
+
+    assert status == answer.status
+    assert text in (
+        answer.message if isinstance(answer, GatewayError) else json.loads(answer.body)["error"]["message"]
+    )
+
+
+def test_refusals_that_differ_are_no_requests_own():
+    async def test(bench):
+        return (await bench.send()).status, bench.counts
+
+    assert (200, [1, 1, 1]) == run(test, (KEY,), (PARAMETER,), (OK,))
+
+
+@pytest.mark.parametrize("step", [FLEX, PARAMETER, FILE, KEY])
+def test_one_deployments_refusal_rests_it_when_a_different_request_meets_it(step):
+    async def test(bench):
+        found = []
+        for content in ("one", "one", "two", "three"):
+            answer = await bench.send(user=content)
+            found.append((answer.status, bench.counts, bench.resting))
+        return found
+
+    assert [
+        (200, [1, 1], []),
+        (200, [2, 2], []),
+        (200, [3, 3], ["gpt-0"]),
+        (200, [3, 4], ["gpt-0"]),
+    ] == run(test, (step,), (OK,))
+
+
+@pytest.mark.parametrize("step", [NOT_THERE, V1, RETIRED])
+def test_a_word_beyond_doubt_rests_a_deployment_at_once(step):
+    async def test(bench):
+        return [(await bench.send()).status for _ in range(2)], bench.counts, bench.resting
+
+    assert ([200, 200], [1, 2], ["gpt-0"]) == run(test, (step,), (OK,))
+    assert ([502, 503], [1], ["gpt-0"]) == run(test, (step,))
+
+
+@pytest.mark.parametrize("step", [FAILED, RESET, INVALID, PARAMETER, KEY, FILE])
+def test_a_lone_deployment_is_called_whatever_failed(step):
+    async def test(bench):
+        for number in range(12):
+            await bench.send(seed=number)
+        return (await bench.send()).status, bench.counts, bench.resting
+
+    assert (200, [13], []) == run(test, (*[step] * 12, OK))
+
+
+def test_a_request_counts_once_against_a_lone_deployment_however_often_it_is_retried():
+    """Six tries of two requests would be one more than rests a deployment that is not the last."""
+
+    async def test(bench):
+        for _ in range(4):
+            await bench.send()
+        health = bench.parts.balancer._members["gpt-0"].health
+        return bench.counts, health._calls
+
+    assert ([12], 4) == run(test, (FAILED,), num_retries=2)
+
+
+@pytest.mark.parametrize("steps", [(FAILED, FAILED), (FAILED, RESET), (HANG, FAILED)])
+def test_a_request_that_fails_on_two_deployments_is_held_against_neither(steps):
+    async def test(bench):
+        answers = [(await bench.send()).status for _ in range(6)]
+        return answers, bench.resting
+
+    first, second = steps
+    assert ([200] * 6, []) == run(test, (first,), (second,), (OK,), timeout=0.2)
+
+
+def test_a_deployment_that_fails_alone_rests():
+    async def test(bench):
+        for _ in range(6):
+            await bench.send()
+        return bench.counts, bench.resting
+
+    assert ([5, 6], ["gpt-0"]) == run(test, (FAILED,), (OK,))
+
+
+def test_a_failure_at_what_another_deployment_refuses_is_held_against_nobody():
+    refusal = said(400, "content_filter", "No.")
+
+    async def test(bench):
+        for _ in range(6):
+            await bench.send()
+        return bench.counts, bench.resting
+
+    assert ([6, 6], []) == run(test, (FAILED,), (refusal,))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_makes_the_model_fail_is_answered_with_that(stream):
+    async def test(bench):
+        for _ in range(9):
+            answer = await bench.send(stream=stream)
+        return answer.status, answer.body, bench.counts, bench.resting
+
+    assert (500, INVALID.partition(b"\r\n\r\n")[2], [9, 0], []) == run(test, (INVALID,), (OK,))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        said(400, "unknown_parameter", "Unknown parameter: 'API version not supported'."),
+        said(
+            400, "invalid_value", "Invalid role: 'Could not find an existing deployment to match the model'"
+        ),
+        said(422, None, "DeploymentNotFound"),
+        said(400, "x", "have exceeded token rate limit. Please retry after 60 seconds"),
+    ],
+)
+def test_no_text_of_a_clients_is_taken_for_upstreams(step):
+    async def test(bench):
+        answers = [(await bench.send()).status for _ in range(3)]
+        return set(answers), bench.counts, bench.resting
+
+    assert ({int(step[9:12])}, [3, 0], []) == run(test, (step,), (OK,))
+
+
+def test_a_request_makes_no_more_calls_than_it_may():
+    async def test(bench):
+        await bench.send()
+        return sum(bench.counts), bench.record.attempts
+
+    fallbacks = Fallbacks(general={"gpt": ("big",)})
+    scripts = [(FAILED,)] * 5
+
+    assert (6, 6) == run(test, *scripts, fallback=scripts, fallbacks=fallbacks)
+    assert (3, 3) == run(test, *scripts, fallback=scripts, fallbacks=fallbacks, max_upstream_calls=3)
+    assert (6, 6) == run(test, (FAILED,), num_retries=50)
+
+
+def test_special_fallbacks_count_among_the_calls_of_a_request():
+    async def test(bench):
+        await bench.send()
+        return bench.counts
+
+    long = said(400, "context_length_exceeded", "Too long.")
+    fallbacks = Fallbacks(context_window={"gpt": ("big",)})
+
+    assert [1, 1, 1, 0] == run(
+        test, (FAILED,), (long,), fallback=[(FAILED,)] * 2, fallbacks=fallbacks, max_upstream_calls=3
+    )
+
+
+def test_a_refused_call_is_charged_nowhere():
+    refusal = said(400, "invalid_value", "max_tokens is too large")
+
+    async def test(bench):
+        for _ in range(7):
+            await bench.send(max_tokens=100_000_000)
+        (state,) = bench.parts.balancer.state(bench.now)
+        return state.charged_tokens, state.charged_requests, (await bench.send()).status
+
+    assert (0, 0, 400) == run(test, (refusal,))
+
+
+def test_a_client_that_leaves_takes_no_failure_with_it():
+    async def test(bench):
+        for number in range(5):
+            sending = asyncio.ensure_future(bench.send())
+            while bench.counts[1] <= number:
+                await asyncio.sleep(0.01)
+            sending.cancel()
+            await asyncio.wait({sending})
+        return bench.resting
+
+    assert ["gpt-0"] == run(test, (FAILED,), (HANG,))
