@@ -148,6 +148,7 @@ class Process:
             self._configuration.renewal,
             clock=time.time,
             silence=self._settings.stream_timeout,
+            max_reply=self._settings.max_reply,
         )
         dispatcher = Dispatcher(config, models, attempts, self._balancer, self._sharing, random=random.random)
         self._snapshot = Snapshot(Authenticator(config, self._verifier), models, dispatcher)

@@ -53,6 +53,11 @@ SETTINGS = (
         "GATEWAY_MAX_BODY_BYTES", "100000000", "Largest request body; must lie below the host's own limit."
     ),
     Setting("GATEWAY_MAX_HELD_BYTES", "256000000", "Bytes of all request bodies held at one time."),
+    Setting(
+        "GATEWAY_MAX_REPLY_BYTES",
+        "64000000",
+        "Longest reply of upstream that is not streamed; beyond it another deployment is tried.",
+    ),
     Setting("GATEWAY_UPLOAD_TIMEOUT", "30", "Seconds in which the next piece of a request body must come."),
     Setting(
         "GATEWAY_REPLY_TIMEOUT",
@@ -166,6 +171,7 @@ class Settings:
     allow_anonymous: bool
     max_body: int
     max_held: int
+    max_reply: int
     upload_timeout: float
     reply_timeout: float
     stream_timeout: float
@@ -228,6 +234,7 @@ def read(
         allow_anonymous=flag("GATEWAY_ALLOW_ANONYMOUS"),
         max_body=_whole(number("GATEWAY_MAX_BODY_BYTES")),
         max_held=_whole(number("GATEWAY_MAX_HELD_BYTES")),
+        max_reply=_whole(number("GATEWAY_MAX_REPLY_BYTES")),
         upload_timeout=number("GATEWAY_UPLOAD_TIMEOUT"),
         reply_timeout=number("GATEWAY_REPLY_TIMEOUT", reply_timeout),
         stream_timeout=number("GATEWAY_STREAM_TIMEOUT"),

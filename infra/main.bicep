@@ -23,6 +23,7 @@ param regions region[] = [
   }
 ]
 
+@description('Tags of all resources.')
 param tags tagMap = {}
 
 @description('Azure OpenAI and Foundry accounts: new ones, and existing ones of any group or subscription.')
@@ -43,6 +44,7 @@ param operators operator[] = []
 ])
 param pythonVersion string = '3.13'
 
+@description('Memory of an instance; 2048 has one virtual CPU.')
 @allowed([
   512
   2048
@@ -55,6 +57,7 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param perInstanceConcurrency int = 100
 
+@description('Instances at most, in each region.')
 @minValue(40)
 @maxValue(1000)
 param maximumInstanceCount int = 100
@@ -84,6 +87,7 @@ param network string = 'public'
 @description('Keeps a deleted vault for softDeleteDays, whatever its owner does. For development: false; once true, it stays.')
 param purgeProtection bool = true
 
+@description('Days for which a deleted vault can be recovered, and its name is taken. Fixed once the vault is made.')
 @minValue(7)
 @maxValue(90)
 param softDeleteDays int = 90
@@ -271,6 +275,7 @@ module gateways 'modules/region.bicep' = [
 
 @description('Where clients send requests: the first region\'s gateway.')
 output endpoint string = gateways[0].outputs.summary.endpoint
+@description('Name of the first region\'s app.')
 output functionAppName string = gateways[0].outputs.summary.functionAppName
 
 @description('Each region\'s gateway: names, addresses, identity.')

@@ -12,6 +12,7 @@ from gateway.settings import SETTINGS, Settings, SettingsError, arrival_timeout,
 NUMBERS = [
     ("GATEWAY_MAX_BODY_BYTES", "max_body"),
     ("GATEWAY_MAX_HELD_BYTES", "max_held"),
+    ("GATEWAY_MAX_REPLY_BYTES", "max_reply"),
     ("GATEWAY_UPLOAD_TIMEOUT", "upload_timeout"),
     ("GATEWAY_REPLY_TIMEOUT", "reply_timeout"),
     ("GATEWAY_STREAM_TIMEOUT", "stream_timeout"),
@@ -25,7 +26,7 @@ NUMBERS = [
 def test_an_empty_environment_gives_the_defaults():
     values = read({})
     assert (None, False) == (values.config, values.allow_anonymous)
-    expected = [100_000_000, 256_000_000, 30, 220, 600, 30, 30, 300, 1000]
+    expected = [100_000_000, 256_000_000, 64_000_000, 30, 220, 600, 30, 30, 300, 1000]
     assert expected == [getattr(values, member) for _, member in NUMBERS]
 
 

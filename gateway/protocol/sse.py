@@ -18,6 +18,14 @@ _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
 _DONE = re.compile(rb"(?:\A|[\r\n])data:\s*\[DONE\]")
 
 
+#: Bytes of one event.
+LONGEST_EVENT = 16_000_000
+
+
+class EventTooLong(Exception):
+    """An event has more than LONGEST_EVENT bytes, or never ends."""
+
+
 class EventSplitter:
     """Cuts a stream of byte chunks into whole events, each with the empty line that ends it."""
 
@@ -27,7 +35,9 @@ class EventSplitter:
         self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that `chunk` completes, in order."""
+        """The events that `chunk` completes, in order. Raises EventTooLong."""
+        if len(self._rest) > LONGEST_EVENT:
+            raise EventTooLong
         if not self._rest and b"\r" not in chunk:
             pieces = chunk.split(b"\n\n")
             self._rest += pieces.pop()

@@ -11,7 +11,7 @@ deadline:
   writer at 64 KB and lets it go on at 16 KB).
 
 A body's deadline is kept where it is read (`pipeline.uploads`). The clock is read once for all connections,
-so a deadline may be late by `TICK_SECONDS`.
+so a deadline may be late by `connection_table.TICK_SECONDS`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import BadRequest, GatewayError, Overloaded, error_body
+from gateway.server import connection_table
+from gateway.server.connection_table import ConnectionTable
 from gateway.server.replies import error_headers
 
 #: Seconds a connection stays open between two requests. Longer than the usual 60 of proxies, which cannot
@@ -37,21 +39,12 @@ HEAD_SECONDS = 30.0
 LINGER_SECONDS = 10.0
 #: Seconds for a client to make room for more of a reply.
 READ_SECONDS = 60.0
-#: Seconds between two looks at all connections.
-TICK_SECONDS = 1.0
-
 #: Bytes a request's head may have before it is complete. Twice what `embedded` accepts, because it has the
 #: better answer for heads that do come to an end. As much may come in a body that is no part of it: trailers,
 #: and the framing of chunks.
 MAX_HEAD_BYTES = 65536
 #: Bytes of further requests that a client may send before it has its reply.
 MAX_PIPELINED_BYTES = 524288
-#: Bytes read from a socket at a time.
-READ_BYTES = 65536
-
-#: Connections above the limit that are still told so.
-MAX_REFUSED = 100
-
 #: SO_LINGER's value for RST in place of FIN: on, for 0 seconds.
 RESET = struct.pack("ii", 1, 0)
 
@@ -105,7 +98,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "transport",
     )
 
-    def __init__(self, connections: Connections, handler: Handler) -> None:
+    def __init__(self, connections: ConnectionTable, handler: Handler) -> None:
         self._connections = connections
         self._handler = handler
         self.transport: asyncio.Transport
@@ -259,7 +252,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         elif self.request is None:
             if not self._body.is_eof():
                 # The server gives what is left of it LINGER_SECONDS, too, but waits where it is paused.
-                if now - self._idle_since > LINGER_SECONDS + TICK_SECONDS:
+                if now - self._idle_since > LINGER_SECONDS + connection_table.TICK_SECONDS:
                     self.close()
             elif self._head_since is not None:
                 if now - self._head_since > HEAD_SECONDS:
@@ -274,94 +267,3 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self.refuse(BadRequest("The request's headers are too long."), 431)
         elif self._head_bytes > MAX_PIPELINED_BYTES:
             self.transport.abort()
-
-
-class Connections:
-    """All open connections, at most `limit` of them."""
-
-    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.limit = limit
-        self.buffer = memoryview(bytearray(READ_BYTES))
-        #: The event loop's time, as of the last look at the connections.
-        self.now = 0.0
-        self.stopping = False
-        self._all: set[GuardedConnection] = set()
-        #: Those that serve no request, by how long they have not: never used ones, and others.
-        self._new: dict[GuardedConnection, None] = {}
-        self._idle: dict[GuardedConnection, None] = {}
-        self._ticking: asyncio.TimerHandle | None = None
-        self._emptied = asyncio.Event()
-
-    def admit(self, connection: GuardedConnection) -> bool:
-        """Take a connection in; False where no room is left, and no idle connection that could make it."""
-        if not self._all:
-            self._tick()
-        self._all.add(connection)
-        if len(self._all) > self.limit:
-            oldest = next(iter(self._new or self._idle), None)
-            if oldest is None:
-                return False
-            self.forget(oldest)
-            oldest.transport.abort()
-        self._new[connection] = None
-        return True
-
-    @property
-    def overrun(self) -> bool:
-        """There are too many even of those that are to be told so."""
-        return len(self._all) > self.limit + MAX_REFUSED
-
-    def forget(self, connection: GuardedConnection) -> None:
-        """A connection is lost."""
-        self._all.discard(connection)
-        self._new.pop(connection, None)
-        self._idle.pop(connection, None)
-        if not self._all:
-            self._emptied.set()
-
-    def use(self, connection: GuardedConnection) -> None:
-        """A request begins."""
-        if connection in self._new:
-            del self._new[connection]
-        else:
-            self._idle.pop(connection, None)
-
-    def release(self, connection: GuardedConnection) -> None:
-        """A request has ended."""
-        if connection not in self._all:
-            return
-        self._idle[connection] = None
-        if self.stopping:
-            connection.close()
-
-    def close_idle(self) -> None:
-        """Close what serves no request now, and the others when they have served theirs."""
-        self.stopping = True
-        for connection in [*self._new, *self._idle]:
-            connection.close()
-
-    async def cut(self) -> None:
-        """End every request and every connection at once."""
-        tasks = [connection.request for connection in self._all if connection.request is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=TICK_SECONDS)
-        for connection in list(self._all):
-            connection.transport.abort()
-
-    async def emptied(self) -> None:
-        """Wait until no connection is left."""
-        while self._all:
-            self._emptied.clear()
-            await self._emptied.wait()
-
-    def _tick(self) -> None:
-        self.now = self.loop.time()
-        if self._ticking is not None and not self._all:
-            self._ticking = None
-            return
-        for connection in list(self._all):
-            connection.check(self.now)
-        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)

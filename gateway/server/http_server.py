@@ -26,20 +26,14 @@ from starlette.types import ASGIApp
 
 from gateway.errors import BadRequest, GatewayError, InternalError, error_body
 from gateway.pipeline.ending import new_request_id
-from gateway.server.http_connections import (
-    LINGER_SECONDS,
-    MAX_HEAD_BYTES,
-    READ_BYTES,
-    TICK_SECONDS,
-    Connections,
-    GuardedConnection,
-)
+from gateway.server.connection_table import READ_BYTES, TICK_SECONDS, ConnectionTable
+from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, GuardedConnection
 from gateway.server.http_requests import HttpReply, HttpRequest
 from gateway.server.replies import error_headers, log_failure
 
-#: Connections the kernel holds until they are accepted.
+#: ConnectionTable the kernel holds until they are accepted.
 BACKLOG = 2048
-#: Connections open at one time, where the caller names no other number.
+#: ConnectionTable open at one time, where the caller names no other number.
 MAX_CONNECTIONS = 1000
 
 #: aiohttp's method of a request that could not be read.
@@ -80,7 +74,7 @@ class HttpHandler(RequestHandler):
 class HttpServer(Server):
     """Serves an ASGI application."""
 
-    def __init__(self, app: ASGIApp, connections: Connections) -> None:
+    def __init__(self, app: ASGIApp, connections: ConnectionTable) -> None:
         super().__init__(self.serve, request_factory=self.make_request)  # type: ignore[arg-type]  # narrower
         self._app = app
         self._guarded = connections
@@ -232,7 +226,7 @@ async def serve(
     """Serve until a signal comes, then end as `run` says."""
     loop = asyncio.get_running_loop()
     signals = Signals(loop)
-    connections = Connections(max_connections, loop)
+    connections = ConnectionTable(max_connections, loop)
     server = await loop.create_server(HttpServer(app, connections), sock=listener, backlog=BACKLOG)
     if on_ready is not None:
         on_ready(listener.getsockname()[1])

@@ -15,7 +15,7 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream import credentials
-from gateway.upstream.client import Exchange, TooSlow, Torn, Unreachable, Upstream
+from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
@@ -36,14 +36,19 @@ class Attempts:
         *,
         clock: Callable[[], float],
         silence: float,
+        max_reply: int = LONGEST_REPLY,
     ) -> None:
-        """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds."""
+        """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds.
+
+        `max_reply` is the length of a reply that is read as a whole, in bytes.
+        """
         self._config = config
         self._upstream = upstream
         self._tokens = tokens
         self._secrets = secrets
         self._clock = clock
         self._silence = silence
+        self._max_reply = max_reply
         self._scrubber = Scrubber(config)
         #: Ids of the deployments that do not know `stream_options`.
         self._without_usage: set[str] = set()
@@ -100,7 +105,7 @@ class Attempts:
         """Send and receive. Raises as both do."""
         target = deployment.targets[call.operation.name]
         sent = outgoing(call, deployment, target, ask_usage=ask_usage)
-        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, begun)
+        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, self._max_reply, begun)
         exchange, renewed = await self._post(deployment, target, sent.body, record)
         answer: Answer | None = None
         try:

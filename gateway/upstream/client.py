@@ -27,12 +27,20 @@ _HEADERS = [
 ]
 
 
+#: Bytes of a reply that is read as a whole, where nothing else is said.
+LONGEST_REPLY = 64_000_000
+
+
 class Unreachable(Exception):
     """No whole reply came. Raised as this class itself, no connection was made."""
 
 
 class Torn(Unreachable):
     """The connection broke after the request was sent. Upstream may have charged it."""
+
+
+class TooLong(Torn):
+    """The reply is longer than it may be. Its connection is closed."""
 
 
 class TooSlow(Exception):
@@ -90,10 +98,14 @@ class Exchange:
         except httpx.TransportError as error:
             raise Torn from error
 
-    async def read(self) -> bytes:
-        """The whole body. Raises as `piece` does."""
+    async def read(self, most: int = LONGEST_REPLY) -> bytes:
+        """The whole body. Raises as `piece` does, and TooLong for more than `most` bytes."""
         pieces = []
+        size = 0
         while piece := await self.piece():
+            size += len(piece)
+            if size > most:
+                raise TooLong
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import error_event, event_data, is_whole
+from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
 from gateway.upstream.refusals import in_openais_shape
@@ -63,7 +63,7 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         while not tap.over and (piece := await exchange.piece()):
             if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
-    except Unreachable:
+    except (Unreachable, EventTooLong):
         problem = UpstreamFailed(BROKEN)
     except TooSlow:
         problem = UpstreamTimeout(SILENT)

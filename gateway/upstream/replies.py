@@ -15,7 +15,6 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol import audio
 from gateway.protocol.calls import Call
-from gateway.protocol.operation import Operation
 from gateway.protocol.sse import EventSplitter, event_json, is_whole
 from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
@@ -27,6 +26,8 @@ from gateway.upstream.refusals import error_details, in_openais_shape
 from gateway.upstream.verdicts import AttemptFailed, no_answer, rejection
 from gateway.upstream.words import said, said_by
 
+#: Bytes of a refusal's body.
+LONGEST_ERROR = 1_000_000
 #: Bytes of a stream that may come before its answer begins.
 LONGEST_HEAD = 1_000_000
 #: How a stream that ends badly is told to the operator.
@@ -136,6 +137,8 @@ class Expected:
     #: Whether the client is not to see the usage of a stream.
     hide_usage: bool
     scrubber: Scrubber
+    #: Bytes of a reply that is read as a whole.
+    max_reply: int
     #: Called when upstream has begun to answer a stream, with Azure's filter results for example.
     begun: Callable[[], object] = lambda: None
 
@@ -162,13 +165,13 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
         tap = StreamTap(expected.call.streaming, hide_usage=expected.hide_usage, choices=choices)
         return await _events(exchange, expected, tap)
     if expected.call.operation.whole_reply:
-        return await _whole(exchange, expected.call.operation, expected.deployment)
+        return await _whole(exchange, expected)
     return await _bytes(exchange, expected.deployment)
 
 
 async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The refusal of the caller's mistake."""
-    body = await exchange.read()
+    body = await exchange.read(LONGEST_ERROR)
     if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
         raise UsageRefused
     error = said(body)
@@ -181,9 +184,10 @@ async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeA
     return answer
 
 
-async def _whole(exchange: Exchange, operation: Operation, deployment: Deployment) -> WholeAnswer:
+async def _whole(exchange: Exchange, expected: Expected) -> WholeAnswer:
     """A reply that is read as a whole."""
-    body = await exchange.read()
+    operation, deployment = expected.call.operation, expected.deployment
+    body = await exchange.read(expected.max_reply)
     if not operation.is_answer(body):
         raise no_answer(exchange.status, "no answer")
     return WholeAnswer(

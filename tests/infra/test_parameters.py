@@ -124,7 +124,17 @@ def test_the_gateway_accepts_what_both_secrets_hold(compiler, world, name):
     """Both are merged, as the gateway merges them; the template writes the callers as they are."""
     callers = compiler.parameters(PARAMETERS / f"{name}.bicepparam")["callers"]
 
-    assert (0, "The configuration is valid.\n") == gateway_check(world(name).configurations[0] | callers)
+    configuration = world(name).configurations[0]
+
+    code, output = gateway_check(configuration | callers)
+
+    assert 0 == code, output
+    # No warning, and every deployment is called by the app's identity.
+    ids = [member["model_info"]["id"] for member in configuration["model_list"]]
+    assert output.splitlines() == [
+        *(f"{name}: default identity (DefaultAzureCredential)" for name in ids),
+        "The configuration is valid.",
+    ]
 
 
 def test_callers_are_no_part_of_the_history_of_deployments(compiler):
@@ -234,6 +244,18 @@ def test_a_development_gateway_can_be_taken_down_for_good(compiler):
     (vault,) = world.of("KeyVault/vaults")
     assert "enablePurgeProtection" not in vault["properties"]
     assert 7 == vault["properties"]["softDeleteRetentionInDays"]
+
+
+def test_every_parameter_and_output_is_explained(compiler):
+    template = compiler.template(INFRA / "main.bicep")
+
+    unexplained = [
+        name
+        for kind in ("parameters", "outputs")
+        for name, entry in template[kind].items()
+        if not entry.get("metadata", {}).get("description")
+    ]
+    assert [] == unexplained
 
 
 def test_azd_makes_a_resource_group_and_the_same_in_it(compiler):

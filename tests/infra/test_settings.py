@@ -27,7 +27,6 @@ LEFT_OUT = {
     "GATEWAY_CLIENTS_SECRET": "the template writes the secret of the default name",
     "GATEWAY_CONFIG": "the configuration is in the vault",
     "GATEWAY_CONFIG_SECRET": "as GATEWAY_CLIENTS_SECRET",
-    "GATEWAY_CORS_ORIGINS": "embedded host only; the platform answers for the app, parameter corsOrigins",
     "GATEWAY_DEPLOYMENTS_SECRET": "as GATEWAY_CLIENTS_SECRET",
     "GATEWAY_MASTER_KEY": "a secret; the configuration in the vault has one",
     "GATEWAY_RELOAD_SECONDS": "for a configuration in a file",
@@ -35,6 +34,13 @@ LEFT_OUT = {
     "NO_PROXY": "as HTTPS_PROXY",
     "LITELLM_MASTER_KEY": "as GATEWAY_MASTER_KEY",
     "OPENAI_API_KEY": "a secret; members of OpenAI name one in the vault",
+}
+
+# The table of settings says it of these; for GATEWAY_CORS_ORIGINS the template has the platform's corsOrigins.
+LEFT_OUT |= {
+    setting.name: "embedded host only"
+    for setting in SETTINGS
+    if setting.meaning.startswith("Embedded host only")
 }
 
 

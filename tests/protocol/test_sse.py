@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.protocol.sse import (
     DONE,
+    LONGEST_EVENT,
     EventSplitter,
+    EventTooLong,
     error_event,
     event_data,
     event_json,
@@ -127,3 +129,17 @@ def test_an_error_object_becomes_one_event_even_if_written_on_several_lines(body
     event = error_event(body)
     assert ([event], b"") == split(event)
     assert {"error": {"code": "x"}} == event_json(event)
+
+
+def test_an_event_that_never_ends_is_given_up():
+    splitter = EventSplitter()
+    piece = b"data: " + b"a" * (LONGEST_EVENT // 4)
+    with pytest.raises(EventTooLong):
+        assert [] == [event for _ in range(6) for event in splitter.feed(piece)]
+
+
+def test_an_event_of_the_longest_length_passes():
+    splitter = EventSplitter()
+    event = b"data: " + b"a" * (LONGEST_EVENT - 8) + b"\n\n"
+    assert [] == splitter.feed(event[:-1])
+    assert [event] == splitter.feed(event[-1:])

@@ -1,13 +1,8 @@
 """Runs a function app in the embedded host: `python embedded_host.py APP_DIR [PORT [GRACE_SECONDS]]`.
 
 Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
-<<<<<<< HEAD
 deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections and connection_table), limit its connections
 (TEST_MAX_CONNECTIONS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
-=======
-deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections) and limit its connections
-(TEST_MAX_CONNECTIONS).
->>>>>>> 562a771 (wip)
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from support.sample_app import SAMPLE_APP, seen
 
 from gateway.server.http_connections import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
 
+pytestmark = pytest.mark.system
+
 SHORT = {
     "HEAD_SECONDS": 0.6,
     "IDLE_SECONDS": 1.5,

@@ -11,6 +11,7 @@ from gateway.protocol import calls
 from gateway.protocol.json_body import parse
 from gateway.protocol.operations import CHAT
 from gateway.settings import read
+from gateway.upstream.client import LONGEST_REPLY
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.replies import Expected
 
@@ -74,10 +75,10 @@ class Caller:
             self.leave()
 
 
-def expected(one, member=None, *, hide_usage=False) -> Expected:
+def expected(one, member=None, *, hide_usage=False, max_reply=LONGEST_REPLY) -> Expected:
     """What is known of the reply to the call `one` of `member`."""
     member = member or deployment()
-    return Expected(one, member, hide_usage, Scrubber(config(member)))
+    return Expected(one, member, hide_usage, Scrubber(config(member)), max_reply)
 
 
 #: What Azure says of a token limit, with the seconds to wait.

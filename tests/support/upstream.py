@@ -18,7 +18,7 @@ AZURE_KEY = "azure-key-of-the-operator"
 PLATFORM_KEY = "sk-key-of-the-operator"
 SECRETS = (AZURE_KEY, PLATFORM_KEY, KEY, "127.0.0.1", "deployment-", "/openai/deployments", "Traceback")
 
-SOLO, PAIRS, SIXES = 240, 160, 10
+SOLO, PAIRS, SIXES = 300, 260, 10
 POOL = SOLO + 2 * PAIRS + 6 * SIXES
 
 

@@ -12,7 +12,7 @@ from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
 from gateway.protocol.usage import Usage
-from gateway.upstream.client import Torn, Unreachable, Upstream
+from gateway.upstream.client import TooLong, Torn, Unreachable, Upstream
 from gateway.upstream.coding import LONGEST
 from gateway.upstream.replies import StreamedAnswer, receive
 from gateway.upstream.transport import PooledTransport
@@ -292,3 +292,47 @@ def test_identity_is_no_coding():
     assert (
         b'{"choices":[{}]}' == received(reply(200, b'{"choices":[{}]}', content_encoding="identity"))[0].body
     )
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize(("most", "whole"), [(1000, True), (999, False)])
+def test_a_reply_is_read_to_its_bound_and_no_further(framing, most, whole):
+    body = json.dumps({"choices": [{}], "x": ""}).encode()
+    body = body.replace(b'""', b'"' + b"a" * (1000 - len(body)) + b'"')
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+    raw = {
+        "length": head + b"content-length: 1000\r\n\r\n" + body,
+        "chunks": head
+        + b"transfer-encoding: chunked\r\n\r\n"
+        + chunk(body[:500])
+        + chunk(body[500:])
+        + b"0\r\n\r\n",
+    }[framing]
+
+    async def work():
+        async with Scripted(then(raw)) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=5)
+            try:
+                return await receive(exchange, expected(call(), max_reply=most), 0.0)
+            except TooLong:
+                return None
+            finally:
+                await exchange.close()
+                await pool.close()
+
+    answer = asyncio.run(work())
+    assert whole == (answer is not None)
+    assert answer is None or body == answer.body
+
+
+@pytest.mark.parametrize(("size", "passes"), [(1_000_000, True), (1_000_001, False)])
+def test_a_refusal_is_read_to_its_bound_and_no_further(size, passes):
+    body = json.dumps({"error": {"message": "x", "code": "c"}}).encode()
+    padded = body + b" " * (size - len(body))
+    if passes:
+        answer, _ = received(reply(400, padded))
+        assert (400, "c") == (answer.status, answer.code)
+    else:
+        with pytest.raises(TooLong):
+            received(reply(400, padded))
