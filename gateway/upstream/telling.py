@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.config.deployment import ApiKey, ClientSecret, Config, Deployment, StaticToken
+from gateway.config.deployment import (
+    ApiKey,
+    ClientSecret,
+    Config,
+    Deployment,
+    FederatedToken,
+    ManagedIdentity,
+    StaticToken,
+)
 
 #: Words of upstream's own texts. A resource or a deployment that is called so cannot be told from them.
 _COMMON = frozenset(
@@ -97,13 +105,16 @@ def _read(deployment: Deployment, values: TellingValues) -> None:
     values.names.add(deployment.name.lower())
     for target in deployment.targets.values():
         _add_url(target.url, values)
+    telling: tuple[str, ...] = ()
     match deployment.credential:
-        case ApiKey(key=secret) | StaticToken(token=secret) | ClientSecret(client_secret=secret):
-            values.secrets.add(secret.lower())
-    if isinstance(deployment.credential, ClientSecret):
-        values.secrets.update(
-            (deployment.credential.client_id.lower(), deployment.credential.tenant_id.lower())
-        )
+        case ApiKey(key=secret) | StaticToken(token=secret):
+            telling = (secret,)
+        case ClientSecret(tenant_id, client_id, secret) | FederatedToken(tenant_id, client_id, secret):
+            # The last is the path of a file for a federated token.
+            telling = (tenant_id, client_id, secret)
+        case ManagedIdentity(client_id):
+            telling = (client_id,)
+    values.secrets.update(text.lower() for text in telling)
     if deployment.organization:
         values.secrets.add(deployment.organization.lower())
     for key, default in deployment.defaults.items():

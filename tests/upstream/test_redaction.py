@@ -2,13 +2,21 @@
 
 import json
 import time
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import DEFAULT_BASE, config, deployment
 
-from gateway.config.deployment import ApiKey, Config
+from gateway.config.deployment import (
+    ApiKey,
+    ClientSecret,
+    Config,
+    FederatedToken,
+    ManagedIdentity,
+    StaticToken,
+)
 from gateway.upstream.redaction import LONGEST, Scrubber
 
 HOST = DEFAULT_BASE.removeprefix("https://")
@@ -186,6 +194,30 @@ def scrubbed(text, member=MEMBER):
     return json.loads(WHOLE.redacted(json.dumps({"error": {"message": text}}).encode(), member, "gpt"))[
         "error"
     ]["message"]
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        ClientSecret("tenant-of-ours", "client-of-ours", "secret-of-ours"),
+        FederatedToken("tenant-of-ours", "client-of-ours", "secret-of-ours"),
+        ManagedIdentity("client-of-ours"),
+        StaticToken("secret-of-ours"),
+    ],
+)
+def test_what_an_identity_is_known_by_is_cut_out(credential):
+    member = deployment(credential=credential)
+    known = [
+        text for text in ("tenant-of-ours", "client-of-ours", "secret-of-ours") if text in vars_of(credential)
+    ]
+    body = json.dumps({"error": {"message": f"The principal {' '.join(known)} lacks a role"}}).encode()
+    message = json.loads(Scrubber(config(member)).redacted(body, member, "gpt"))["error"]["message"]
+    assert known
+    assert [] == [text for text in known if text in message]
+
+
+def vars_of(credential):
+    return [getattr(credential, field.name) for field in fields(credential)]
 
 
 @pytest.mark.parametrize(
