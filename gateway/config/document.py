@@ -39,7 +39,9 @@ from gateway.protocol.body_fields import ALL_FIELDS, NUMBER_FIELDS
 class Section(BaseModel):
     """Base of all: strict types, no unknown key, every key optional (the loader asks for what it needs)."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, protected_namespaces=(), defer_build=True
+    )
 
 
 class ModelEntry(Section):
