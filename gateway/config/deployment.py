@@ -125,6 +125,11 @@ class Deployment:
     allowed_fails: int | None = None
     #: Where `rpm` and `tpm` are caps: exact across instances.
     strict: bool = False
+    #: Headers added to every request; they may hold keys of what stands before the deployment.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Body fields added to every request that lacks them, and those that no request has.
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    dropped: frozenset[str] = frozenset()
     #: Body fields added when the request does not have them; dataSources may hold keys.
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
 

@@ -90,6 +90,9 @@ def _member(member: Deployment) -> dict[str, Any]:
         "credential": describe_credential(member.credential),
         # Values of defaults may hold keys.
         "defaults": " ".join(sorted(member.defaults)),
+        "extra_headers": " ".join(sorted(member.headers)),
+        "extra_body": " ".join(sorted(member.extra_body)),
+        "additional_drop_params": " ".join(sorted(member.dropped)),
     }
 
 

@@ -21,6 +21,7 @@ from gateway.config.unused import Unused
 from gateway.config.values import (
     Base,
     Filled,
+    HeaderValue,
     LimitValue,
     ModelName,
     Name,
@@ -81,6 +82,9 @@ class Params(Section):
     timeout: Seconds | None = None
     request_timeout: Seconds | None = None
     stream_timeout: Seconds | None = None
+    extra_headers: dict[str, HeaderValue] | None = None
+    extra_body: dict[str, Any] | None = None
+    additional_drop_params: list[Name] | None = None
 
 
 class Info(Section):

@@ -47,17 +47,14 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
     "model_list": ((_VIRTUAL, "access_groups"), (_MODEL_FACT, "description")),
     "litellm_params": (
-        (
-            "The request goes upstream without it.",
-            "extra_headers extra_body headers",
-        ),
+        ("Write them as extra_headers.", "headers default_headers"),
         (
             "The parameter goes upstream in any case.",
             "allowed_openai_params",
         ),
         (
             "Parameters that upstream refuses are told to the client; none is left out.",
-            "drop_params additional_drop_params modify_params",
+            "drop_params modify_params",
         ),
         ("The body is adapted to no model, so its name decides nothing.", "base_model"),
         (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import urls
+from gateway.config.additions import read_body, read_dropped, read_headers
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Target
 from gateway.config.document import Info, ModelEntry, Params, read_section
@@ -78,6 +79,9 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         cooldown_time=info.cooldown_time if params.cooldown_time is None else params.cooldown_time,
         allowed_fails=info.allowed_fails,
         strict=bool(entry.strict or params.strict or info.strict),
+        headers=read_headers(params, at_params, problems),
+        extra_body=read_body(params, at_params, problems),
+        dropped=read_dropped(params, at_params, problems),
         defaults=defaults,
     )
     return DraftMember(deployment, path, info.id, params.order or info.order)

@@ -107,6 +107,14 @@ def is_version(text: str) -> bool:
     return True
 
 
+def _header_value(text: str) -> str:
+    """Any text that a header may carry, spaces within it included."""
+    _resolved(text)
+    if text != text.strip() or not all(" " <= character <= "~" for character in text):
+        raise ValueError("holds characters that no header may carry, or spaces around it; remove them")
+    return text
+
+
 Secret = Annotated[str, AfterValidator(header_safe)]
 Name = Annotated[str, AfterValidator(_named)]
 LimitValue = Annotated[int, Field(gt=0, le=_MOST)]
@@ -118,5 +126,6 @@ Base = Annotated[str, AfterValidator(urls.check_base)]
 Version = Annotated[str, AfterValidator(_version)]
 Token = Annotated[str, AfterValidator(_token)]
 Tenant = Annotated[str, AfterValidator(_tenant)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Filled = Annotated[str, AfterValidator(_resolved)]
 Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]

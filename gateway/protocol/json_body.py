@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,25 @@ class Body:
         self.raw = raw
         self.values = values
         self._places = places
+
+    def without(self, names: Collection[str]) -> Body:
+        """The body without these members, the others' bytes as they are; itself where it has none of them."""
+        if not any(name in self.values for name in names):
+            return self
+        if self._places is None:
+            self._places = places_of(self.raw, self.values.raw) or drained(walk(self.raw))
+        view = memoryview(self.raw)
+        pieces: list[memoryview] = []
+        places: list[JsonMember] = []
+        position = len(b"{")
+        for place in self._places:
+            if place.key not in names:
+                moved = position - place.start
+                pieces.append(view[place.start : place.end])
+                places.append(JsonMember(place.key, position, place.value_start + moved, place.end + moved))
+                position = place.end + moved + len(b",")
+        left = {key: value for key, value in self.values.raw.items() if key not in names}
+        return Body(b"{" + b",".join(pieces) + b"}", Values(left), places)
 
     def replaced(self, changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> bytes:
         """The body with `changes` made to members, and `defaults` added where a key is absent.

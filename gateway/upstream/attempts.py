@@ -129,7 +129,9 @@ class Attempts:
         Returns the reply, and whether it is one to another credential.
         """
         headers = await credentials.headers(deployment, self._tokens)
-        exchange = await self._upstream.post(target.url, headers, body, silence=self._silence)
+        # The credential wins over a header that the configuration adds.
+        sent = {**deployment.headers, **headers}
+        exchange = await self._upstream.post(target.url, sent, body, silence=self._silence)
         if exchange.status != 401:
             return exchange, False
         try:
@@ -141,7 +143,8 @@ class Attempts:
             return exchange, False
         await exchange.close()
         record.attempts += 1
-        return await self._upstream.post(target.url, renewed, body, silence=self._silence), True
+        sent = {**deployment.headers, **renewed}
+        return await self._upstream.post(target.url, sent, body, silence=self._silence), True
 
     async def _renewed(self, deployment: Deployment, refused: dict[str, str]) -> dict[str, str] | None:
         """Other headers than those that were refused: a token may have been revoked, a key rotated."""

@@ -21,15 +21,18 @@ class Outgoing:
 
 
 def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: bool = True) -> Outgoing:
-    """The body that `deployment` gets: the client's bytes with three changes.
+    """The body that `deployment` gets: the client's bytes with few changes.
 
-    The model is replaced where the body names the deployment. Request defaults of the configuration are
+    The model is replaced where the body names the deployment. Fields that the configuration drops are taken
+    out, those of its extra body are added where they are absent. Request defaults of the configuration are
     added where the client sent none and the operation knows the field. Streams are asked for their usage,
     for without it nobody would learn what they cost; not with `ask_usage` False, nor beside data sources,
     where Azure refuses `stream_options`.
     """
-    values = call.body.values
-    defaults = added_defaults(call.operation, values, deployment.defaults)
+    body = call.body.without(deployment.dropped)
+    values = body.values
+    defaults = {**deployment.extra_body, **added_defaults(call.operation, values, deployment.defaults)}
+    defaults = {name: value for name, value in defaults.items() if name not in deployment.dropped}
     changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
     hide_usage = False
     grounded = any(values.get(name) or name in defaults for name in _DATA_SOURCES)
@@ -39,4 +42,4 @@ def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: b
         if options is None or isinstance(options, dict):
             changes["stream_options"] = {**(options or {}), "include_usage": True}
             hide_usage = True
-    return Outgoing(call.body.replaced(changes, defaults), hide_usage)
+    return Outgoing(body.replaced(changes, defaults), hide_usage)

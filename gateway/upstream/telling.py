@@ -89,7 +89,7 @@ def telling_values(config: Config) -> TellingValues:
         _read(deployment, values)
     if config.master_key:
         values.secrets.add(config.master_key.lower())
-    public = {name.lower() for name in config.models}
+    public = {name.lower() for name in (*config.models, *config.aliases)}
     values.names.difference_update(public, _COMMON)
     values.resources.difference_update(_COMMON)
     for texts, shortest in (
@@ -117,7 +117,8 @@ def _read(deployment: Deployment, values: TellingValues) -> None:
     values.secrets.update(text.lower() for text in telling)
     if deployment.organization:
         values.secrets.add(deployment.organization.lower())
-    for key, default in deployment.defaults.items():
+    values.secrets.update(value.lower() for value in deployment.headers.values())
+    for key, default in (*deployment.defaults.items(), *deployment.extra_body.items()):
         if isinstance(default, Mapping | list):
             for name, text in _texts(key, default):
                 _add_text(name, text, values)

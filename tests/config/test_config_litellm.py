@@ -267,3 +267,45 @@ def test_no_warning_repeats_a_key_that_may_be_a_secret():
     )
 
     assert "secret" not in "".join(check(text, {})[1])
+
+
+def test_headers_and_fields_are_added_and_fields_are_dropped():
+    deployment = member(
+        {
+            "extra_headers": {"X-Team": "os.environ/TEAM"},
+            "extra_body": {"top_k": 3},
+            "additional_drop_params": ["seed"],
+        },
+        environ={"TEAM": "search one"},
+    )
+
+    assert ({"x-team": "search one"}, {"top_k": 3}, {"seed"}) == (
+        deployment.headers,
+        deployment.extra_body,
+        deployment.dropped,
+    )
+    assert "search" not in repr(deployment)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("extra_headers", {"Authorization": "Bearer x"}),
+        ("extra_headers", {"api-key": "x"}),
+        ("extra_headers", {"Host": "x"}),
+        ("extra_headers", {"a b": "x"}),
+        ("extra_headers", {"X-A": "x", "x-a": "y"}),
+        ("extra_headers", {"x-a": "a\r\nb: c"}),
+        ("extra_headers", {"x-a": "${TEAM}"}),
+        ("extra_headers", {"x-a": 5}),
+        ("extra_body", {"model": "other"}),
+        ("extra_body", ["x"]),
+        ("additional_drop_params", ["messages"]),
+        ("additional_drop_params", ["tools[*].x"]),
+        ("additional_drop_params", "seed"),
+    ],
+)
+def test_what_would_change_the_call_itself_is_refused(key, value):
+    (problem,) = problems({key: value})
+
+    assert problem.startswith(f"{AT}.{key}")

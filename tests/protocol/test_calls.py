@@ -234,3 +234,39 @@ def test_usage_is_not_injected_beside_configured_data_sources():
 )
 def test_so_many_choices_are_expected_as_are_asked_for(one, defaults, choices):
     assert choices == one.choices(defaults)
+
+
+def test_fields_that_a_deployment_drops_are_taken_out_and_nothing_else_changes():
+    raw = b'{ "model":"gpt", "seed" : 1, "a":{"seed":2},"top_p":1.0 ,"n": 1e0}'
+    member = deployment(dropped=frozenset(("seed", "n", "absent")))
+
+    assert b'{"model":"gpt","a":{"seed":2},"top_p":1.0}' == sent(read(CHAT, raw), member).body
+
+
+def test_a_body_that_has_none_of_the_dropped_fields_is_forwarded_as_it_is():
+    raw = b'{ "model":"gpt" ,"a":[ ]}'
+
+    assert raw == sent(read(CHAT, raw), deployment(dropped=frozenset(("seed",)))).body
+
+
+def test_of_a_large_body_the_dropped_fields_are_taken_out_too_and_the_model_is_replaced_at_its_place():
+    long = json.dumps([{"role": "user", "content": "x" * 200_000}]).encode()
+    raw = b'{"seed":1,"messages":%b,"user":"u","user":"v","model":"gpt"}' % long
+    body = read(CHAT, raw).body.without({"seed", "user"})
+
+    assert b'{"messages":%b,"model":"dep"}' % long == body.replaced({"model": "dep"}, {})
+
+
+def test_the_fields_of_an_extra_body_are_added_to_any_operation_and_the_clients_own_win():
+    member = deployment(extra_body={"a": 1, "b": {"c": 2}}, operations=("embeddings",))
+    one = call(EMBEDDINGS, input="x", a=7)
+
+    assert {"a": 7, "b": {"c": 2}} == {
+        key: json.loads(sent(one, member, "embeddings").body)[key] for key in ("a", "b")
+    }
+
+
+def test_what_is_dropped_is_added_by_no_default():
+    member = deployment(defaults={"seed": 1}, extra_body={"top_k": 2}, dropped=frozenset(("seed", "top_k")))
+
+    assert not {"seed", "top_k"} & json.loads(sent(call(), member).body).keys()

@@ -302,3 +302,15 @@ def test_a_streams_time_out_is_met_when_it_has_begun():
     step = then(NO_END + chunk(results), 0.4, chunk(b'data: {"choices":[{"delta":{}}]}\n\n'), "hang")
     answer, _, _ = tried(step, one=call(stream=True), member={"stream_timeout": 0.2})
     assert isinstance(answer, StreamedAnswer)
+
+
+def test_a_deployments_headers_are_sent_beside_its_credential_also_with_a_renewed_token():
+    member = {"headers": {"x-team": "search one"}, "credential": IDENTITY}
+    _, _, server = tried(reply(401, {}), OK, tokens=Tokens("old", "new"), member=member)
+
+    sent = [head.lower().split(b"\r\n") for head, _ in server.requests]
+
+    assert [2, 1, 1] == [
+        sum(line in head for head in sent)
+        for line in (b"x-team: search one", b"authorization: bearer old", b"authorization: bearer new")
+    ]

@@ -313,3 +313,13 @@ def test_the_time_is_linear_in_the_body_and_not_the_configurations(kind):
 
     small, large = seconds(50_000), seconds(400_000)
     assert large < 24 * small, (small, large)
+
+
+def test_what_a_member_adds_to_its_requests_is_cut_out():
+    member = deployment(
+        headers={"x-key": "header-secret-value"}, extra_body={"d": {"key": "body-secret-value"}}
+    )
+
+    assert b'{"a":"***","b":"***"}' == cut(
+        b'{"a":"header-secret-value","b":"body-secret-value"}', member=member
+    )
