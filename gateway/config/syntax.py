@@ -18,7 +18,7 @@ MAX_BYTES = 1_000_000
 TOO_LARGE = f"document: is larger than {MAX_BYTES} bytes; spread the deployments over several gateways"
 
 
-class Members(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object that named some of its keys twice."""
 
     repeated: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)
     if len(plain) == len(pairs):
         return plain
-    marked = Members(plain)
+    marked = JsonObject(plain)
     counts = Counter(key for key, _ in pairs)
     marked.repeated = tuple(key for key, count in counts.items() if count > 1)
     return marked
@@ -79,7 +79,7 @@ def _report_repeated(tree: Any, path: Path, problems: Problems) -> int:
     if len(path) > MAX_DEPTH:
         return count  # what lies deeper is refused when references are resolved
     if isinstance(tree, dict):
-        for key in tree.repeated if isinstance(tree, Members) else ():
+        for key in tree.repeated if isinstance(tree, JsonObject) else ():
             problems.add((*path, key), "is given twice in one object; keep one")
         for key, value in tree.items():
             count += _report_repeated(value, (*path, key), problems)

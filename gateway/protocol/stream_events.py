@@ -34,7 +34,7 @@ class _Choice(msgspec.Struct):
     finish_reason: msgspec.Raw = _NULL
 
 
-class _Data(msgspec.Struct):
+class _EventData(msgspec.Struct):
     choices: msgspec.Raw = _NULL
     type: msgspec.Raw = _NULL
     object: msgspec.Raw = _NULL
@@ -44,7 +44,7 @@ class _Data(msgspec.Struct):
     status: msgspec.Raw = msgspec.field(default=_NULL, name="statusCode")
 
 
-_data = msgspec.json.Decoder(_Data)
+_data = msgspec.json.Decoder(_EventData)
 _choices = msgspec.json.Decoder(list[_Choice])
 
 

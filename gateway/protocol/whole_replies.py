@@ -26,7 +26,7 @@ class _Choices(msgspec.Struct):
     error: msgspec.Raw = _NULL
 
 
-class _Data(msgspec.Struct):
+class _ReplyData(msgspec.Struct):
     data: list[_Member]
     error: msgspec.Raw = _NULL
 
@@ -37,7 +37,7 @@ class _Results(msgspec.Struct):
 
 
 _choices = msgspec.json.Decoder(_Choices)
-_data = msgspec.json.Decoder(_Data)
+_data = msgspec.json.Decoder(_ReplyData)
 _results = msgspec.json.Decoder(_Results)
 
 

@@ -17,7 +17,8 @@ from gateway.limits.tokens.estimate import fine_estimate
 from gateway.limits.tokens.outcome import Outcome, Result, is_taken
 from gateway.limits.tokens.signals import Kind, RateLimits, Wait
 from gateway.protocol.calls import Call
-from gateway.sharing.replication import Replication, SharedCall
+from gateway.sharing.replication import Replication
+from gateway.sharing.shared_call import SharedCall
 from gateway.sharing.strict_caps import NO_PLACES, Grant
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.limits.balancing.balancer import Balancer
 from gateway.limits.ledger.rows import PAGE, PAGES, Row, page_of
 from gateway.sharing.freshness import Exchanges, freshness
+from gateway.sharing.shared_call import SharedCall
 from gateway.sharing.strict_caps import StrictCaps
 from gateway.sharing.unreadable_rows import UnreadableRows
 from gateway.storage.guarded import GuardedStore
@@ -85,7 +86,7 @@ class Replication:
         """A call that begins now. It must be told when it is `settled`."""
         self._enter_loop()
         self._in_flight += 1
-        return SharedCall(self)
+        return SharedCall(self, WAIT_SECONDS)
 
     @property
     def view_age(self) -> float:
@@ -155,6 +156,7 @@ class Replication:
 
     async def leave(self, allowance: float) -> None:
         """Count a call's end. The last call in flight waits for a flush, at most `allowance` seconds."""
+        allowance = min(allowance, END_WAIT_SECONDS)
         self._enter_loop()
         self._in_flight = max(0, self._in_flight - 1)
         if self._in_flight:
@@ -278,39 +280,3 @@ class Replication:
             self._loop = loop
             self._refreshing = self._flushing = self._exchanging = self._timer = None
             self._in_flight = 0
-
-
-class SharedCall:
-    """One call's use of the store, and the seconds it may still wait for it."""
-
-    __slots__ = ("_left", "_settled", "_sharing")
-
-    def __init__(self, sharing: Replication) -> None:
-        self._sharing = sharing
-        self._left = WAIT_SECONDS
-        self._settled = False
-
-    async def refreshed(self, *, capped: bool = False) -> None:
-        """Before a choice: refresh the view, within this call's wait."""
-        await self._waited(self._sharing.refresh(self._left, capped=capped))
-
-    async def exchanged(self) -> None:
-        """Before a call beyond this instance's share: exchange with the others, within this call's wait."""
-        await self._waited(self._sharing.exchange(self._left))
-
-    async def _waited(self, waiting: Awaitable[None]) -> None:
-        """Await and subtract the time from this call's wait."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await waiting
-        self._left -= loop.time() - started
-
-    def dispatched(self) -> None:
-        """After a reservation: plan a flush beside the call."""
-        self._sharing.schedule_flush()
-
-    async def settled(self) -> None:
-        """At the end of the call, before the last byte goes to the client; a second time does nothing."""
-        if not self._settled:
-            self._settled = True
-            await self._sharing.leave(min(self._left, END_WAIT_SECONDS))

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import httpx
 
-from gateway.upstream.connections import Broken, Connection, Incoming, Origin, Silent, Unanswered
+from gateway.upstream.connections import Connection, Origin
+from gateway.upstream.incoming import Broken, Incoming, Silent, Unanswered
 from gateway.upstream.pool import Pool
 from gateway.upstream.proxy import Network
 

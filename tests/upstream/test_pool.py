@@ -12,7 +12,7 @@ import pytest
 from support.loops import LOOPS, runner
 from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 
-from gateway.upstream import connections, names, pool
+from gateway.upstream import incoming, names, pool
 from gateway.upstream.client import TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.local import LocalFault
 from gateway.upstream.transport import PooledTransport
@@ -402,7 +402,7 @@ def test_silence_counts_again_once_the_loop_runs():
     assert (True, True, False) == asyncio.run(work())
 
 
-EDGE = connections.MAX_HEAD
+EDGE = incoming.MAX_HEAD
 
 
 def head_of(size):
