@@ -34,7 +34,7 @@ run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity an
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
 unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
-	@$(PYTEST) -q -m "not system and not soak"
+	@$(PYTEST) -q -m "not system and not soak" -n 2 --hypothesis-profile=quick
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python

@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How fast the machine is says nothing about a property.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
-
 _OWN = ("GATEWAY_", "AZURE_", "OPENAI_", "IDENTITY_", "MSI_")
 
 #: Folders whose tests run whole programs: they are marked `system` without saying so.
@@ -35,11 +31,23 @@ _OUTSIDE = {"socket.bind", "socket.connect", "subprocess.Popen", "os.posix_spawn
 
 _inside = False
 
+# How fast the machine is says nothing about a property.
+settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=10)
+settings.load_profile("whole")
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith(_OWN)]:
         monkeypatch.delenv(name)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Without tests marked `system`, spare the import of folders that have no others."""
+    if "not system" in config.option.markexpr and collection_path.parent == Path(__file__).parent:
+        return collection_path.name in _SYSTEM or None
+    return None
 
 
 def pytest_collection_modifyitems(items):

@@ -6,8 +6,9 @@ import tracemalloc
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from gateway.errors import BadRequest
 from gateway.protocol.json_body import parse, parse_steps, splice
@@ -52,7 +53,7 @@ def test_a_change_changes_one_member_and_nothing_else(text, value):
 
 
 @given(texts())
-@settings(max_examples=50)
+@examples(50)
 def test_the_text_around_a_changed_value_stays_as_it_was(text):
     body = parse(text.encode())
     raw = text.encode()

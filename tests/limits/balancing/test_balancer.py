@@ -3,8 +3,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.limits import NOW, Instance, deployment
 
 from gateway.config.access import ClientLimits, Limit
@@ -451,7 +452,7 @@ def serve(instance, now, tokens, script):
     return tried, choices
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(groups, requests, st.integers(0, 2**32))
 def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, seed):
     """Every rule of a choice, at every step of random requests.
@@ -504,7 +505,7 @@ def test_what_a_request_may_do_holds_whatever_upstream_answers(members, plan, se
     assert all(state.charged_tokens >= 0 for state in instance.balancer.state(now))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(groups, requests, st.integers(0, 2**32))
 def test_the_same_trace_and_seed_give_the_same_decisions(members, plan, seed):
     traces = []
@@ -527,7 +528,7 @@ def test_the_same_trace_and_seed_give_the_same_decisions(members, plan, seed):
     assert traces[0] == traces[1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(2, 4))
 def test_after_quiescence_rows_sum_up_to_what_was_sent_and_not_refused(seed, count):
     """Several balancers and a table: calls end in any order, flushes fail, instances die."""

@@ -4,8 +4,9 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.limits import NOW, Instance, deployment
 
 from gateway.limits.balancing.choice import ChoiceReason, pick
@@ -58,7 +59,7 @@ def test_of_three_all_but_the_fullest_are_drawn():
     assert counts["c"] > counts["b"]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**32), st.integers(2, 9))
 def test_scaling_limits_and_uses_changes_nothing(seed, factor):
     plain = random.Random(seed)
@@ -108,7 +109,7 @@ def test_simple_shuffle_draws_by_rpm_whatever_was_used():
     assert drawn(instance, 2000)["a"] / 2000 == pytest.approx(0.9, abs=0.03)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=6))
 def test_a_later_order_is_taken_only_when_no_earlier_one_has_room(members):
     """Each member: order, whether it is full, whether it was tried."""

@@ -7,8 +7,9 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.limits import NOW, Instance, deployment
 
 from gateway.config.access import ClientLimits, Limit
@@ -251,7 +252,7 @@ def some_configuration(chance):
     return group, Config(models={"m": group}, shuffle=chance.random() < 0.3, **flags)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 2**32))
 def test_whatever_changes_each_call_ends_by_its_own_configuration(seed):
     chance = random.Random(seed)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from gateway.limits.balancing.window import Window
 from gateway.limits.ledger.window_sums import WindowSums
@@ -55,7 +56,7 @@ def sliding():
     return count
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.floats(0, 60, exclude_max=True), st.integers(0, 2**32))
 def test_the_second_of_the_reset_is_found_after_three_minutes(phase, seed):
     window = learn(tumbling(phase), minutes=3, seed=seed)
@@ -65,13 +66,13 @@ def test_the_second_of_the_reset_is_found_after_three_minutes(phase, seed):
     assert window.bias == pytest.approx(1, abs=0.1)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 2**32))
 def test_a_sliding_minute_has_no_such_second(seed):
     assert learn(sliding(), seed=seed).phase is None
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 2**32))
 def test_noise_is_not_taken_for_a_window(seed):
     rng = random.Random(seed)

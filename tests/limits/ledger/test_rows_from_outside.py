@@ -4,8 +4,9 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.limits import NOW, Instance, deployment
 
 from gateway.limits.caps.strict_row import StrictNeed, reserve_all, settle_all
@@ -45,7 +46,7 @@ def row(contents, seq=1, page=PAGE):
 
 
 @given(notes)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_no_row_raises_whatever_it_tells(contents):
     one = instance()
     one.balancer.merge([row({"l": {}, **contents})], NOW)
@@ -58,7 +59,7 @@ def test_no_row_raises_whatever_it_tells(contents):
 
 
 @given(values, st.dictionaries(st.text(max_size=20), values, max_size=3), scalars)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_no_roll_up_raises_whatever_it_holds(ledgers, seqs, made):
     one = instance()
     one.balancer.merge([row({"l": {"q:a": [0, 5, 1]}})], NOW)
@@ -70,7 +71,7 @@ def test_no_roll_up_raises_whatever_it_holds(ledgers, seqs, made):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_row_with_changed_characters_raises_nothing_but_a_value_error(data):
     one = instance()
     one.send(NOW)
@@ -141,7 +142,7 @@ def test_what_others_counted_for_a_client_who_calls_here_later_is_not_lost():
 
 
 @given(st.one_of(st.none(), st.text(), st.lists(scalars).map(json.dumps), values.map(json.dumps)))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_strict_row_of_any_text_is_replaced_and_its_cap_holds(text):
     need = StrictNeed("cap", 2, None, 1)
     now, passed = NOW, 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from itertools import permutations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from gateway.limits.ledger.rows import Row
 from gateway.limits.ledger.view import View
@@ -158,7 +159,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(steps, st.integers(0, 9))
 def test_a_view_is_its_own_calls_exactly_and_the_others_as_last_read(plan, offset):
     """However flushes, reads, roll-ups, lost confirmations and crashes interleave.
@@ -226,7 +227,7 @@ def test_a_view_is_its_own_calls_exactly_and_the_others_as_last_read(plan, offse
         assert everything == total(view, now)[0]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(2, 6))
 def test_own_calls_count_once_while_a_rollup_is_older_or_newer_than_they_are(seed, count):
     rng = random.Random(seed)
@@ -289,7 +290,7 @@ def test_an_old_rollup_does_not_replace_a_read():
     assert reader.merge_rollup('{"t":1,"p":{"x":[]}}', START) is None
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(st.tuples(st.floats(0, 30), st.integers(1, 1000)), min_size=1, max_size=40),
     st.floats(0, 100),
