@@ -9,15 +9,18 @@ from support.upstream import gateway_config
 simulator, pool = fixtures.simulator, fixtures.pool
 pytest_generate_tests = combinations.pytest_generate_tests
 
-#: Short enough for tests, long enough for a busy machine.
-IMPATIENT = {
+#: Low limits on bodies.
+LIMITS = {
+    "GATEWAY_MAX_BODY_BYTES": "1000000",
+    "GATEWAY_MAX_HELD_BYTES": "1500000",
+}
+#: Those, and time-outs that tests can wait for.
+IMPATIENT = LIMITS | {
     "GATEWAY_REPLY_TIMEOUT": "1",
     "GATEWAY_STREAM_TIMEOUT": "1.5",
     "GATEWAY_STREAM_HOLD": "0.5",
     "GATEWAY_KEEP_ALIVE": "0.2",
     "GATEWAY_UPLOAD_TIMEOUT": "1",
-    "GATEWAY_MAX_BODY_BYTES": "1000000",
-    "GATEWAY_MAX_HELD_BYTES": "1500000",
     "GATEWAY_ARRIVAL_TIMEOUT": "1",
 }
 
@@ -40,3 +43,10 @@ def impatient(request, simulator) -> Gateway:
 def host(request) -> Combination:
     """Where a test starts its own gateway."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def narrow(request, simulator) -> Gateway:
+    """The gateway with low limits and its own time-outs, for bodies that take a busy machine a while."""
+    with start_gateway(request.param, gateway_config(simulator.url), **LIMITS) as running:
+        yield running

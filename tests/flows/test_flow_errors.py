@@ -273,12 +273,12 @@ def test_a_body_above_the_limit_is_a_413_before_it_is_read(impatient, encoding):
     assert ("request_too_large", KEYS) == (error["code"], set(error))
 
 
-def test_a_body_just_below_the_limit_passes(impatient, pool):
+def test_a_body_just_below_the_limit_passes(narrow, pool):
     model = pool.solo()
     body = json.dumps({"model": model.name, "messages": MESSAGES, "user": ""}).encode()
     padded = body.replace(b'"user": ""', b'"user": "' + b"x" * (1_000_000 - len(body)) + b'"')
 
-    answer = call(impatient.port, "POST", "/v1/chat/completions", padded)
+    answer = call(narrow.port, "POST", "/v1/chat/completions", padded)
 
     assert (1_000_000, 200) == (len(padded), answer.status)
     assert padded.decode() == pool.log(*model.deployments)[0]["body"]

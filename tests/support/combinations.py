@@ -41,7 +41,7 @@ RUNS = {
 }
 
 #: What such a test takes: a running host, or the combination to start its own on.
-FIXTURES = ("host", "gateway", "impatient", "running", "hasty")
+FIXTURES = ("host", "gateway", "impatient", "narrow", "running", "hasty")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
