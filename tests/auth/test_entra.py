@@ -276,7 +276,7 @@ def test_made_up_keys_cost_one_fetch_in_half_a_minute_and_nobody_else_waits(issu
     async def test(bench):
         await bench.enter(valid)
         bench.now += entra_keys.UNKNOWN_AFTER
-        issuer.delay = 0.5
+        issuer.delay = 1.0
         flood = asyncio.gather(*(bench.refused(forged(number)) for number in range(100)))
         await asyncio.sleep(0.1)
         began = time.monotonic()
@@ -286,7 +286,8 @@ def test_made_up_keys_cost_one_fetch_in_half_a_minute_and_nobody_else_waits(issu
 
     refusals, waited, under_way, later = run(issuer, test)
     assert ({REFUSED}, [REFUSED] * 5, True, 2) == (refusals, later, under_way, issuer.documents)
-    assert waited < 0.4
+    # Two documents take two delays; who has a known key waits for neither.
+    assert waited < 1.0
 
 
 def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(issuer):
@@ -295,13 +296,14 @@ def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(iss
         await bench.enter(old)
         issuer.rotate()
         bench.now += entra_keys.RENEW_AFTER + 1
-        issuer.delay = 0.2
+        issuer.delay = 1.0
         began = time.monotonic()
         fresh = issuer.issue(kid=next(iter(issuer.keys)), uti="x", exp=int(bench.now) + 3600)
         await bench.enter(fresh)
         waited = time.monotonic() - began
         issuer.retire()
-        await asyncio.sleep(0.8)
+        while any(tenant.fetch for tenant in bench.keys._tenants.values()):
+            await asyncio.sleep(0.05)
         gone = jwt.encode(
             issuer.claims(), rsa.generate_private_key(65537, 2048), headers={"kid": "gone"}, algorithm="RS256"
         )
@@ -309,7 +311,7 @@ def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(iss
 
     waited, gone = run(issuer, test)
     assert (2, REFUSED) == (issuer.documents, gone)
-    assert waited < 0.2
+    assert waited < 1.0
 
 
 @pytest.mark.parametrize("fault", [500, 404, HANG])

@@ -157,9 +157,7 @@ def test_until_the_vault_answers_the_gateway_says_that_it_is_not_ready_and_heals
         assert 503 == call(gateway.port, "GET", "/readyz").status
         assert 200 == call(gateway.port, "GET", "/healthz", key=None).status
         asked = len(cloud.vault.requests)
-        began = time.monotonic()
         assert {503} == {chat(gateway).status for _ in range(50)}
-        assert time.monotonic() - began < 5
         assert len(cloud.vault.requests) - asked < 50
         if fault == "stopped":
             cloud.vault.start()
