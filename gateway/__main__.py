@@ -1,4 +1,4 @@
-"""The command line, `python -m gateway`: serve, check, keys, config."""
+"""The command line, `python -m gateway`: serve, check, import-litellm, keys, config."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="read the secrets it refers to from KEY_VAULT_URL, and ask for a token with each credential",
     )
+    importing = commands.add_parser(
+        "import-litellm", help="print LiteLLM's configuration as one for this gateway, and what is lost"
+    )
+    importing.add_argument("file", metavar="FILE")
     _add_config(commands.add_parser("config", help="write, read or compare the configuration in a vault"))
     keys = commands.add_parser("keys", help="make a key for a client, or hash one")
     actions = keys.add_subparsers(dest="action", required=True)
@@ -47,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "keys":
         return _keys(options)
     try:
+        if options.command == "import-litellm":
+            from gateway.cli import import_litellm  # noqa: PLC0415  `--help` needs none of it
+
+            return import_litellm.run(options.file)
         settings = process.read(
             {**os.environ, **_overrides(options)}, reply_timeout=REPLY_TIMEOUT, reload_seconds=RELOAD_SECONDS
         )

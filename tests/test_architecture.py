@@ -162,7 +162,7 @@ def test_each_library_has_its_place(name):
 
 def test_only_the_composition_root_and_the_command_line_load_configurations():
     loaders = {name for name, tree in SOURCES.items() if "config.load" in ours(tree)}
-    assert {"app", "configuration", "cli.check", "cli.config"} == loaders
+    assert {"app", "configuration", "cli.check", "cli.config", "cli.import_litellm"} == loaders
 
 
 def test_the_core_knows_nothing_of_a_configurations_document():

@@ -318,7 +318,7 @@ def settle_other(
             unused.add(section, key, SWITCHED_OFF, path)
     elif (effect := meaning(section, key)) is not None:
         unused.add(section, key, effect, path)
-    elif (section in _LITELLM or section == WHOLE) and (owner := _harmless_owner(key)) is not None:
+    elif (section in _LITELLM or section == WHOLE) and (owner := harmless_owner(key)) is not None:
         unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
     else:
         problems.add(here, _unknown(section, key, known, problems))
@@ -333,7 +333,7 @@ def _owners(key: str) -> list[str]:
     return owners
 
 
-def _harmless_owner(key: str) -> str | None:
+def harmless_owner(key: str) -> str | None:
     """The section of a key of LiteLLM that stands elsewhere, where that takes nobody's protection away."""
     owners = _owners(key)
     if not owners or key in _NEVER_MISPLACED or any(key in REFUSED.get(name, ()) for name in owners):

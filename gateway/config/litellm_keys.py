@@ -12,13 +12,13 @@ from collections.abc import Mapping
 Row = tuple[str, str]
 
 _MONEY = "The gateway knows no prices, so no reply or log line carries a cost."
-_DATABASE = "There is no database: keys that LiteLLM made are refused, and users and teams do not exist."
+DATABASE = "There is no database: keys that LiteLLM made are refused, and users and teams do not exist."
 _PAGES = "There is no user interface to sign in to."
 _LOGS = "Log lines have a form of their own and never hold prompts or answers."
-_OBSERVERS = "The observer is not called; calls are logged as lines of JSON."
-_CACHE = "No reply is cached: each call goes upstream."
+OBSERVERS = "The observer is not called; calls are logged as lines of JSON."
+CACHE = "No reply is cached: each call goes upstream."
 _REDIS = "Limits are shared through Table Storage, not through Redis."
-_OTHER_ENDPOINTS = "These endpoints are not served: calls to them are answered with 404."
+OTHER_ENDPOINTS = "These endpoints are not served: calls to them are answered with 404."
 _HEALTH = "Models are never called to see whether they are healthy; what calls bring about tells."
 _CHOICE = "Deployments are chosen by their room, limits and failures, as routing.md says."
 _PROVIDER = "It belongs to a provider that is not served."
@@ -27,7 +27,7 @@ _MODEL_FACT = "Facts about a model (prices, abilities, texts) change neither the
 _AS_SENT = "Bodies are forwarded as they come, whatever the model."
 _TAGS = "Tags are not read."
 _ALERTS = "No alerts are sent; alert on the log lines instead."
-_VIRTUAL = "It concerns keys, users or teams of LiteLLM's database, which are refused here."
+VIRTUAL = "It concerns keys, users or teams of LiteLLM's database, which are refused here."
 _PROCESS = "The process has bounds of its own (GATEWAY_MAX_HELD_BYTES) and the platform scales it."
 _CLOSED = "It would open something that stays closed here."
 
@@ -35,17 +35,17 @@ _CLOSED = "It would open something that stays closed here."
 ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     "document": (
         (
-            _OTHER_ENDPOINTS,
+            OTHER_ENDPOINTS,
             (
                 "mcp_servers mcp_tools mcp_aliases files_settings finetune_settings assistant_settings "
                 "vector_store_registry search_tools sandbox_tools default_vertex_config agent_list agents "
                 "pass_through_endpoints prompts cost_margin_config"
             ),
         ),
-        (_OBSERVERS, "callback_settings"),
+        (OBSERVERS, "callback_settings"),
         (_PROCESS, "worker_registry"),
     ),
-    "model_list": ((_VIRTUAL, "access_groups"), (_MODEL_FACT, "description")),
+    "model_list": ((VIRTUAL, "access_groups"), (_MODEL_FACT, "description")),
     "litellm_params": (
         ("Write them as extra_headers.", "headers default_headers"),
         (
@@ -96,7 +96,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "Fallbacks are those of router_settings.",
             "fallbacks context_window_fallbacks context_window_fallback_dict",
         ),
-        (_CACHE, "caching cache ttl"),
+        (CACHE, "caching cache ttl"),
         (
             _AS_SENT,
             (
@@ -110,8 +110,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (_LOGS, "verbose logger_fn set_verbose litellm_trace_id litellm_call_id"),
         (_TRANSPORT, "ssl_verify api_type client use_litellm_proxy force_timeout provider_affinity_header"),
-        (_OTHER_ENDPOINTS, "use_in_pass_through vector_store_id vector_store_ids"),
-        (_VIRTUAL, "litellm_session_id access_groups"),
+        (OTHER_ENDPOINTS, "use_in_pass_through vector_store_id vector_store_ids"),
+        (VIRTUAL, "litellm_session_id access_groups"),
         (
             _PROVIDER,
             (
@@ -152,7 +152,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            _VIRTUAL,
+            VIRTUAL,
             "access_groups team_public_model_name created_by created_at updated_by updated_at db_model",
         ),
     ),
@@ -190,7 +190,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "redis_startup_nodes"
             ),
         ),
-        (_CACHE, "cache_responses cache_kwargs client_ttl"),
+        (CACHE, "cache_responses cache_kwargs client_ttl"),
         (_LOGS, "set_verbose debug_level"),
         (
             _HEALTH,
@@ -204,7 +204,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "Every entry is read and checked.",
             "ignore_invalid_deployments router_general_settings",
         ),
-        (_OTHER_ENDPOINTS, "assistants_config search_tools"),
+        (OTHER_ENDPOINTS, "assistants_config search_tools"),
         (
             "Write defaults into the entries' litellm_params.",
             "default_litellm_params",
@@ -212,7 +212,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
     "litellm_settings": (
         (
-            _CACHE,
+            CACHE,
             (
                 "cache cache_params caching caching_with_models "
                 "enable_caching_on_provider_specific_optional_params default_in_memory_ttl "
@@ -237,7 +237,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            _OBSERVERS,
+            OBSERVERS,
             (
                 "success_callback failure_callback service_callback service_callbacks input_callback "
                 "audit_log_callbacks callback_settings default_team_settings langfuse_default_tags "
@@ -263,7 +263,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            _VIRTUAL,
+            VIRTUAL,
             (
                 "default_internal_user_params default_team_params default_key_generate_params "
                 "upperbound_key_generate_params key_generation_settings max_internal_user_budget "
@@ -322,7 +322,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            _OTHER_ENDPOINTS,
+            OTHER_ENDPOINTS,
             (
                 "enable_loadbalancing_on_batch_endpoints require_managed_files vector_store_registry "
                 "vector_store_index_registry mcp_aliases mcp_tool_search check_provider_endpoint "
@@ -357,7 +357,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         ("A call ends when its client is gone, always.", "cancel_on_disconnect"),
         (
-            _DATABASE,
+            DATABASE,
             (
                 "database_url database_connection_pool_limit database_connection_pool_timeout "
                 "database_connection_timeout database_connect_timeout database_socket_timeout "
@@ -384,7 +384,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            _VIRTUAL,
+            VIRTUAL,
             (
                 "custom_key_generate custom_key_update custom_key_policy disable_custom_api_keys "
                 "disable_master_key_return disable_key_generate_for_org_admin default_team_disabled "
@@ -423,7 +423,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "alerting alert_types alerting_args alerting_threshold alert_to_webhook_url alert_type_config",
         ),
         (
-            _OTHER_ENDPOINTS,
+            OTHER_ENDPOINTS,
             (
                 "pass_through_endpoints pass_through_request_timeout enable_mcp_registry search_tools "
                 "max_batch_file_size_mb max_batch_file_records max_batch_file_uploads_per_day "

@@ -56,7 +56,7 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
             entry
             if isinstance(entry, LeftOut)
             else _with_credential(entry, (_ENTRIES, index), credentials, problems)
-            for index, entry in enumerate(_without_unserved(entries, environ))
+            for index, entry in enumerate(without_unserved(entries, environ, alone=False))
         ]
     return Prepared(tree, environ)
 
@@ -101,11 +101,11 @@ def _credentials(raw: Any, problems: Problems) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _without_unserved(entries: list[Any], environ: Mapping[str, str]) -> list[Any]:
-    """The entries, with those that are left out marked.
+def without_unserved(entries: list[Any], environ: Mapping[str, str], *, alone: bool) -> list[Any]:
+    """The entries, with those that are left out marked; with `alone` all that nothing here serves.
 
-    An entry of another provider stays where no other one serves its name, and any entry where none is served:
-    reading it tells what is wrong.
+    Else an entry of another provider stays where no other one serves its name, and any entry where none is
+    served: reading it tells what is wrong.
     """
     reasons = [_reason(entry, environ) for entry in entries]
     served = {
@@ -113,10 +113,12 @@ def _without_unserved(entries: list[Any], environ: Mapping[str, str]) -> list[An
         for entry, reason in zip(entries, reasons, strict=True)
         if reason is None and isinstance(entry, dict) and isinstance(entry.get("model_name"), str)
     }
+
+    def stays(entry: Any, reason: Reason) -> bool:
+        return not served or (reason is Reason.PROVIDER and entry.get("model_name") not in served)
+
     return [
-        LeftOut(reason)
-        if served and (reason is Reason.MODE or (reason is not None and entry.get("model_name") in served))
-        else entry
+        entry if reason is None or (not alone and stays(entry, reason)) else LeftOut(reason)
         for entry, reason in zip(entries, reasons, strict=True)
     ]
 

@@ -63,6 +63,16 @@ def parse(text: str, problems: Problems) -> Any:
         raise ConfigError([json_problem] if json_problem else error.problems) from None
 
 
+def write(tree: dict[str, Any]) -> str:
+    """The YAML of a document, without anchors."""
+    import yaml  # noqa: PLC0415  only who writes a document needs it
+
+    text: str = yaml.safe_dump(
+        json.loads(json.dumps(tree)), sort_keys=False, allow_unicode=True, width=10_000
+    )
+    return text
+
+
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)
     if len(plain) == len(pairs):
