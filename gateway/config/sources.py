@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.config.document import TOP_LEVEL
+from gateway.config.includes import expanded
 from gateway.config.merge import Part, parse_parts
 from gateway.config.problems import ConfigError, Problems
 from gateway.config.syntax import MAX_BYTES, TOO_LARGE
@@ -89,14 +90,21 @@ class SettingSource:
 def read_text(setting: str) -> str:
     """Get the document that `setting` is or names.
 
-    A document begins with `{` or one of its sections, or has several lines. Raises ConfigError when there is
-    no such file or it is no text; the path is not repeated, since a setting may be a document gone wrong.
+    A file may include others, by paths from its folder. A document begins with `{` or one of its sections,
+    or has several lines. Raises ConfigError when there is no such file or it is no text; the path is not
+    repeated, since a setting may be a document gone wrong.
     """
     bare = setting.strip()
     if "\n" in bare or bare.startswith("{") or _SECTION.match(bare):
         return setting
+    folder = Path(bare).parent
+    return expanded(_read_file(bare), lambda name: _read_file(str(folder / name)))
+
+
+def _read_file(path: str) -> str:
+    """The text of a file. Raises ConfigError."""
     try:
-        with Path(bare).open("rb") as file:
+        with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"document: the file cannot be read ({error.strerror}); check its path"]) from None

@@ -6,8 +6,9 @@ import itertools
 import pytest
 
 from gateway.config import sources
-from gateway.config.problems import ConfigError
-from gateway.config.sources import SettingSource
+from gateway.config.problems import ConfigError, Problems
+from gateway.config.sources import SettingSource, read_text
+from gateway.config.syntax import parse
 
 TEXT = "model_list: []\n"
 
@@ -85,3 +86,48 @@ def test_a_file_that_was_missing_is_found_when_it_is_there(tmp_path):
         read(source)
     (tmp_path / "config.yaml").write_text(TEXT)
     assert TEXT == read(source).text
+
+
+def test_a_file_includes_others_by_paths_from_its_folder(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "west.yaml").write_text(
+        "model_list: [{model_name: b}]\nrouter_settings: {num_retries: 1}\n"
+    )
+    main = tmp_path / "main.yaml"
+    main.write_text(
+        "include: [parts/west.yaml]\nmodel_list: [{model_name: a}]\nrouter_settings: {max_wait: 2}\n"
+    )
+
+    assert {
+        "model_list": [{"model_name": "a"}, {"model_name": "b"}],
+        "router_settings": {"max_wait": 2, "num_retries": 1},
+    } == parse(read_text(str(main)), Problems())
+
+
+@pytest.mark.parametrize(
+    ("included", "problem"),
+    [
+        (None, "west.yaml: document: the file cannot be read"),
+        ("a: b: c", "west.yaml: document: is not valid YAML"),
+        ("- 1", "west.yaml: document: must be a mapping"),
+        ("include: [x]", "west.yaml: include: must stand in the first file only"),
+        ("router_settings: {num_retries: 2}", "router_settings"),
+    ],
+)
+def test_what_is_wrong_with_an_included_file_is_told(tmp_path, included, problem):
+    if included is not None:
+        (tmp_path / "west.yaml").write_text(included)
+    main = tmp_path / "main.yaml"
+    main.write_text("include: [west.yaml]\nrouter_settings: {num_retries: 1}\n")
+    with pytest.raises(ConfigError) as raised:
+        read_text(str(main))
+
+    assert problem in raised.value.problems[0]
+
+
+@pytest.mark.parametrize("value", ["west.yaml", "[1]", "{a: b}"])
+def test_what_is_included_is_a_list_of_paths(tmp_path, value):
+    main = tmp_path / "main.yaml"
+    main.write_text(f"include: {value}\n")
+    with pytest.raises(ConfigError, match="must be a list"):
+        read_text(str(main))
