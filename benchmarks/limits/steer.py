@@ -17,7 +17,7 @@ from benchmarks.limits.world import World
 from gateway.config.deployment import ApiKey, Config, Deployment
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import ChoiceReason
-from gateway.limits.balancing.counting import Reservation
+from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.ledger import rows
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Outcome, Result

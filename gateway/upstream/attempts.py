@@ -17,10 +17,11 @@ from gateway.telemetry.record import Record
 from gateway.upstream import credentials
 from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
+from gateway.upstream.expected import Expected
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.replies import Answer, Expected, Refused, StreamedAnswer, UsageRefused, receive
+from gateway.upstream.replies import Answer, Refused, StreamedAnswer, UsageRefused, receive
 from gateway.upstream.verdicts import AttemptFailed
 
 

@@ -7,20 +7,19 @@ a stream, the first bytes of any other body. Does not know the client.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.config.deployment import Deployment
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol import audio
-from gateway.protocol.calls import Call
 from gateway.protocol.sse import EventSplitter, event_json, is_whole
 from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.usage import NO_USAGE, Usage
 from gateway.protocol.whole_replies import BYTE_ORDER_MARK
 from gateway.upstream.client import Exchange
+from gateway.upstream.expected import Expected
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.refusals import error_details, in_openais_shape
 from gateway.upstream.verdicts import AttemptFailed, no_answer, rejection
@@ -126,21 +125,6 @@ Answer = WholeAnswer | StreamedAnswer
 
 class UsageRefused(Exception):
     """A refusal names `stream_options`, by which we asked for a usage that the client did not ask for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What is known of a reply before it comes."""
-
-    call: Call
-    deployment: Deployment
-    #: Whether the client is not to see the usage of a stream.
-    hide_usage: bool
-    scrubber: Scrubber
-    #: Bytes of a reply that is read as a whole.
-    max_reply: int
-    #: Called when upstream has begun to answer a stream, with Azure's filter results for example.
-    begun: Callable[[], object] = lambda: None
 
 
 class Refused(AttemptFailed):

@@ -15,7 +15,7 @@ from gateway.config.access import ClientLimits, Limit
 from gateway.config.deployment import Config, Fallbacks
 from gateway.config.load import load
 from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
-from gateway.limits.balancing import counting
+from gateway.limits.balancing import learning
 from gateway.protocol.operations import EMBEDDINGS
 from gateway.routing import dispatcher as dispatch
 from gateway.telemetry.record import Record
@@ -432,7 +432,7 @@ def test_a_quota_that_is_spent_is_told_with_every_answer(step):
 
 
 def test_calls_whose_lone_deployment_rests_by_now_are_tried_again_when_it_is_back(monkeypatch):
-    monkeypatch.setattr(counting, "FIRST_COOLDOWN", 0.6)
+    monkeypatch.setattr(learning, "FIRST_COOLDOWN", 0.6)
 
     async def test(bench):
         answers = await asyncio.gather(*(bench.send() for _ in range(12)))

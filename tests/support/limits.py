@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config.deployment import ApiKey, Config, Deployment
 from gateway.limits.balancing.balancer import Balancer
-from gateway.limits.balancing.counting import Reservation
+from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.tokens.estimate import Estimate
 
 NOW = 1_000_000_000.0

@@ -12,8 +12,8 @@ from gateway.protocol.json_body import parse
 from gateway.protocol.operations import CHAT
 from gateway.settings import read
 from gateway.upstream.client import LONGEST_REPLY
+from gateway.upstream.expected import Expected
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.replies import Expected
 
 DEFAULT_BASE = "https://contoso-east.openai.azure.com"
 

@@ -11,10 +11,11 @@ from gateway.limits.balancing import notes as notes_of
 from gateway.limits.balancing import report
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.balancing.choosing import Chooser
-from gateway.limits.balancing.counting import Counting, Reservation
+from gateway.limits.balancing.counting import Counting
 from gateway.limits.balancing.member import Member
 from gateway.limits.balancing.members import Members
 from gateway.limits.balancing.report import DeploymentState, Remaining
+from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.caps.clients import Admission, Clients, Refusal, tokens_of
 from gateway.limits.ledger.rows import Row
 from gateway.limits.ledger.view import View
@@ -58,7 +59,7 @@ class Balancer:
         for name in config.models:
             self._lengths.setdefault(name, AnswerLengths())
         self._chooser.by_weights = config.shuffle
-        self._counting.config = config
+        self._counting.configure(config)
         self._shares_cooldowns = not config.disable_cooldowns
 
     @property

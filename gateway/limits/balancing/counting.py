@@ -1,74 +1,21 @@
-"""What becomes of a call: charged when it is sent, settled once when it ends, and what its end teaches."""
+"""What becomes of a call: charged when it is sent, settled once when it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gateway.config.deployment import Config
 from gateway.limits.balancing.choice import Choice, ChoiceReason
-from gateway.limits.balancing.cooldown import CircuitBreaker, CooldownReason
-from gateway.limits.balancing.health import FIRST_COOLDOWN, OPERATOR_COOLDOWN
+from gateway.limits.balancing.learning import REFUSALS, Learning
 from gateway.limits.balancing.member import Member
-from gateway.limits.caps.cap import Cap, CapEntry
-from gateway.limits.caps.strict_row import StrictNeed
+from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.ledger.view import View
 from gateway.limits.tokens.answer_lengths import AnswerLengths
 from gateway.limits.tokens.outcome import Outcome, Result, final_tokens, is_given_back, is_taken
-from gateway.limits.tokens.signals import (
-    COOLDOWN_LONGEST,
-    COOLDOWN_SHORTEST,
-    COOLDOWN_SHORTEST_PTU,
-    COOLDOWN_SHORTEST_PTU_CROWD,
-    COOLDOWN_UNKNOWN,
-    RateLimits,
-    cooldown_seconds,
-)
+from gateway.limits.tokens.signals import RateLimits
 
-#: Share of a limit from which on a call is too large by itself.
-_WHOLE = 0.9
-
-#: Instances that are known from which on provisioned throughput rests longer: they come back together.
-_CROWD = 10
 #: The generation of calls that do not go where the configuration in force says.
 _EARLIER = -1
-#: Seconds within which another request must meet the same for a doubtful refusal to count.
-_WITNESS = 60.0
-#: What single calls tell of a deployment that no request of theirs can bring about.
-_REFUSALS = frozenset({Result.LIMITED, Result.OPERATOR, Result.OPERATION})
-
-
-@dataclass(slots=True)
-class Reservation:
-    """A call that was sent, as it is counted."""
-
-    member: Member
-    reason: ChoiceReason
-    #: Tokens that the call may use, what was charged for it, and when.
-    size: int
-    tokens: int
-    at: float
-    #: Whether its end decides on a rest of the deployment, or on one from this operation.
-    probe: bool
-    operation_probe: bool
-    cap: Cap | None
-    place: CapEntry | None
-    strict: StrictNeed | None
-    operation: str
-    #: The member's when it was sent; what is of another generation teaches nothing.
-    generation: int
-    answered: bool = False
-    open: bool = True
-
-    def granted(self, times: Mapping[str, float]) -> None:
-        """The strict row counts the call at `times`, by its key."""
-        if self.strict is not None and self.strict.key in times and self.place and self.cap:
-            self.cap.granted(self.place, times[self.strict.key])
-
-    def corrections(self, outcome: Outcome) -> list[tuple[StrictNeed, int]]:
-        """The tokens by which the call's use differs from what it reserved in a strict row."""
-        need = self.strict
-        return [] if need is None else [(need, final_tokens(outcome, need.tokens) - need.tokens)]
 
 
 class Counting:
@@ -77,11 +24,20 @@ class Counting:
     def __init__(
         self, config: Config, members: Mapping[str, Member], lengths: Mapping[str, AnswerLengths], view: View
     ) -> None:
-        #: What holds for all deployments.
-        self.config = config
+        self._learning = Learning(config, members, view)
         self._members = members
         self._lengths = lengths
         self._view = view
+
+    def configure(self, config: Config) -> None:
+        """Use what another configuration says for all deployments."""
+        self._learning.config = config
+
+    def learn(
+        self, reservation: Reservation, outcome: Outcome, now: float, *, request: int | None = None
+    ) -> None:
+        """Learn from a call's end that `settle` left for later. `request` tells requests apart."""
+        self._learning.learn(reservation, outcome, now, request=request)
 
     def reserve(self, choice: Choice, operation: str, now: float) -> Reservation:
         """Count a call of `operation` that is about to be sent to the chosen deployment."""
@@ -126,7 +82,7 @@ class Counting:
             return
         member.timed(now - reservation.at)
         if member.suspicions:
-            self._cleared(member, reservation.operation)
+            self._learning.cleared(member, reservation.operation)
         if reservation.probe or reservation.reason is ChoiceReason.PANIC:
             member.breaker.succeeded(now)
             member.health.reset()
@@ -155,9 +111,9 @@ class Counting:
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
         later = not (judged or reservation.probe or reservation.operation_probe)
-        later = later and not (result in _REFUSALS and outcome.certain)
+        later = later and not (result in REFUSALS and outcome.certain)
         if not later:
-            self.learn(reservation, outcome, now)
+            self._learning.learn(reservation, outcome, now)
         if is_given_back(outcome):
             self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if outcome.completion is not None and result is Result.SUCCESS:
@@ -172,84 +128,6 @@ class Counting:
         elif result in {Result.SUCCESS, Result.ABORTED}:
             self._record(member, final_tokens(outcome, 0), now)
         return later
-
-    def learn(
-        self, reservation: Reservation, outcome: Outcome, now: float, *, request: int | None = None
-    ) -> None:
-        """What the end of a call says about the deployment.
-
-        `request` tells requests apart: what one shows again is no news.
-        """
-        member, result = reservation.member, outcome.result
-        if reservation.generation != member.generation:
-            if reservation.probe:
-                member.breaker.unknown()
-            return
-        if result in {Result.SUCCESS, Result.CALLER}:
-            member.health.succeeded()
-            return
-        if result in {Result.REQUEST, Result.LOCAL}:
-            self._undecided(reservation)
-            return
-        if outcome.error is not None:
-            member.last_error = outcome.error
-        if result in _REFUSALS:
-            self._refused(reservation, outcome, now, request)
-        elif result is not Result.ABORTED:
-            self._failed(reservation, now)
-        elif reservation.answered:
-            member.health.succeeded()
-        else:
-            self._undecided(reservation)
-
-    def _undecided(self, reservation: Reservation) -> None:
-        """A call that says nothing of the deployment was no probe."""
-        member = reservation.member
-        if reservation.probe:
-            member.breaker.unknown()
-        if breaker := member.operation_breakers.get(reservation.operation):
-            breaker.unknown()
-
-    def _refused(self, reservation: Reservation, outcome: Outcome, now: float, request: int | None) -> None:
-        """A refusal that speaks of the deployment: beyond doubt, by a probe, or by two requests."""
-        result = outcome.result
-        if not (outcome.certain or reservation.probe or reservation.operation_probe) and (
-            not self._witnessed(reservation, result, now, request) or self._is_last(reservation, now)
-        ):
-            return
-        if result is Result.LIMITED:
-            self._limited(reservation, outcome, now)
-        elif result is Result.OPERATION:
-            self._unable(reservation, now)
-        else:
-            self._operator(reservation, now)
-
-    def _witnessed(self, reservation: Reservation, result: Result, now: float, request: int | None) -> bool:
-        """Whether a different request met the same doubtful refusal a moment ago."""
-        suspicions = reservation.member.suspicions
-        what = reservation.operation if result is Result.OPERATION else result.name
-        earlier = suspicions.get(what)
-        suspicions[what] = (request, now)
-        return earlier is not None and earlier[0] != request and 0 <= now - earlier[1] <= _WITNESS
-
-    @staticmethod
-    def _cleared(member: Member, operation: str) -> None:
-        """A call was answered: what was refused before was the refused requests' own."""
-        for what in (operation, Result.OPERATOR.name, Result.LIMITED.name):
-            member.suspicions.pop(what, None)
-
-    def _is_last(self, reservation: Reservation, now: float) -> bool:
-        """Whether no other member of the group can be tried: then this one must not rest by suspicion."""
-        member = reservation.member
-        for deployment in self.config.models.get(member.deployment.model_name, ()):
-            other = self._members[deployment.id]
-            if other is member:
-                continue
-            cooldown = other.breaker.cooldown
-            rests = cooldown is not None and (cooldown.probed or now < cooldown.until)
-            if not rests and other.serves(reservation.operation, now):
-                return False
-        return True
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""
@@ -279,91 +157,3 @@ class Counting:
         ring.advance(second)
         ring.add(second, tokens, 1)
         self._view.record(member.usage_key, second, tokens, 1)
-
-    def _limited(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
-        member = reservation.member
-        if reservation.reason is ChoiceReason.OVERFLOW:
-            member.overflowed(answered=False)
-        if outcome.kind != "requests" and member.tokens_limit and reservation.size > member.tokens_limit:
-            # No room would have been enough for it: no reason to keep the others away.
-            self._undecided(reservation)
-            return
-        named = outcome.retry_after
-        size = reservation.tokens if outcome.kind == "tokens" else 0
-        reason: CooldownReason = outcome.kind or "limit"
-        floor = COOLDOWN_SHORTEST
-        if member.ptu:
-            crowd = self._view.instances > _CROWD
-            floor = COOLDOWN_SHORTEST_PTU_CROWD if crowd else COOLDOWN_SHORTEST_PTU
-        seconds = cooldown_seconds(named, self._length(member, COOLDOWN_UNKNOWN), floor=floor)
-        if named is not None and named > COOLDOWN_LONGEST:
-            if member.tokens_limit and reservation.tokens >= _WHOLE * member.tokens_limit:
-                # This call alone is above the limit: no reason to keep the others away.
-                seconds, size = COOLDOWN_SHORTEST, 0
-            else:
-                reason = "quota"
-        elif named is not None and named > 0 and reason == "tokens":
-            member.window.named(now + named)
-        self._cool_down(member, seconds, reason, size, now)
-
-    def _unable(self, reservation: Reservation, now: float) -> None:
-        member = reservation.member
-        if reservation.probe:
-            member.breaker.unknown()
-        if not self.config.disable_cooldowns:
-            breaker = member.operation_breakers.setdefault(reservation.operation, CircuitBreaker())
-            breaker.trip(self._length(member, OPERATOR_COOLDOWN), "operator", 0, now)
-            self._view.touch()
-
-    def _operator(self, reservation: Reservation, now: float) -> None:
-        """Only the operator can mend it."""
-        if self._led_to_rest(reservation):
-            return
-        breaker = reservation.member.breaker
-        seconds = self._length(reservation.member, OPERATOR_COOLDOWN)
-        if reservation.probe or breaker.cooldown is None:
-            seconds = breaker.next_seconds(seconds, now)
-        self._cool_down(reservation.member, seconds, "operator", 0, now)
-
-    def _failed(self, reservation: Reservation, now: float) -> None:
-        """Calls fail now and then; a deployment rests when too many do, or when a probe fails."""
-        member = reservation.member
-        if self._led_to_rest(reservation):
-            return
-        cooldown = member.breaker.cooldown
-        probe = reservation.probe and cooldown is not None
-        if not member.health.failed(now) and not probe:
-            return
-        if not probe and self._is_last(reservation, now):
-            return
-        seconds = self._length(member, FIRST_COOLDOWN)
-        if probe or cooldown is None:
-            seconds = member.breaker.next_seconds(seconds, now)
-        self._cool_down(member, seconds, "health", 0, now)
-        member.health.reset()
-
-    @staticmethod
-    def _led_to_rest(reservation: Reservation) -> bool:
-        """Whether it was on its way when the rest began, which others like it have brought about.
-
-        Or was sent in spite of that rest, because nobody else was left.
-        """
-        cooldown = reservation.member.breaker.cooldown
-        if cooldown is None or not cooldown.probed:
-            return False
-        return reservation.at <= cooldown.issued or reservation.reason is ChoiceReason.PANIC
-
-    def _length(self, member: Member, seconds: float) -> float:
-        """The configured length of a rest, else `seconds`."""
-        configured = member.deployment.cooldown_time
-        if configured is None:
-            configured = self.config.cooldown_time
-        return seconds if configured is None else cooldown_seconds(configured or COOLDOWN_SHORTEST)
-
-    def _cool_down(
-        self, member: Member, seconds: float, reason: CooldownReason, size: int, now: float
-    ) -> None:
-        if self.config.disable_cooldowns:
-            return
-        member.breaker.trip(seconds, reason, size, now)
-        self._view.touch()

@@ -12,7 +12,7 @@ from gateway.limits.caps.cap import Cap
 from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import CHARGE, CHARGE_SPAN, View
 from gateway.limits.ledger.window_sums import WindowSums
-from gateway.limits.tokens.signals import RateLimits
+from gateway.limits.tokens.signals import RateLimits, lower_limit
 
 #: Beginning of the keys of the ledgers of what replies reported, and of caps on deployments.
 USAGE = "u:"
@@ -182,8 +182,8 @@ class Member:
 
     def _set_limits(self) -> None:
         tokens, requests = (None, None) if self.limits is None else (self.limits.tokens, self.limits.requests)
-        self.tokens_limit = _lower(self.deployment.tpm, tokens)
-        self.requests_limit = _lower(self.deployment.rpm, requests)
+        self.tokens_limit = lower_limit(self.deployment.tpm, tokens)
+        self.requests_limit = lower_limit(self.deployment.rpm, requests)
         if self.cap is not None:
             self.size = float(self.cap.tpm or (self.cap.rpm or 0) * TOKENS_PER_REQUEST)
         else:
@@ -298,10 +298,3 @@ class Member:
         if breaker.cooldown is None:
             self.overflow = 1.0
         return True
-
-
-def _lower(configured: int | None, named: int | None) -> int:
-    """The lower of two limits; 0 where neither is known."""
-    if configured and named:
-        return min(configured, named)
-    return configured or named or 0

@@ -121,3 +121,10 @@ def _number(value: str | None) -> float | None:
     """A plain number that is not negative; None for anything else."""
     match = None if value is None else _NUMBER.fullmatch(value.strip())
     return None if match is None else float(match[0])
+
+
+def lower_limit(configured: int | None, named: int | None) -> int:
+    """The lower of two limits; 0 where neither is known."""
+    if configured and named:
+        return min(configured, named)
+    return configured or named or 0

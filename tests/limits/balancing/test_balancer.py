@@ -13,7 +13,7 @@ from gateway.errors import retry_seconds
 from gateway.limits.balancing.balancer import MAX_TRIES
 from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.balancing.cooldown import in_force
-from gateway.limits.balancing.counting import Reservation
+from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.balancing.room import room_in
 from gateway.limits.caps.clients import Admission, Refusal
 from gateway.limits.tokens.estimate import Estimate
