@@ -117,6 +117,8 @@ class Deployment:
     #: Seconds for a whole reply that is not streamed, and until a stream's first byte.
     timeout: float | None = None
     stream_timeout: float | None = None
+    #: Retries where it is alone; None for the configuration's.
+    num_retries: int | None = None
     #: Provisioned throughput (`model_info.ptu_count`): it has no quota of tokens, so none is predicted.
     ptu: bool = False
     #: Seconds of rest where upstream names none.

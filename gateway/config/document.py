@@ -82,6 +82,8 @@ class Params(Section):
     timeout: Seconds | None = None
     request_timeout: Seconds | None = None
     stream_timeout: Seconds | None = None
+    num_retries: Retries | None = None
+    max_retries: Retries | None = None
     extra_headers: dict[str, HeaderValue] | None = None
     extra_body: dict[str, Any] | None = None
     additional_drop_params: list[Name] | None = None

@@ -31,6 +31,7 @@ _NUMBER_KEYS = NUMBER_FIELDS | frozenset(
         "cooldown_time",
         "max_fallbacks",
         "max_upstream_calls",
+        "max_retries",
         "max_wait",
         "num_retries",
         "order",

@@ -75,7 +75,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (
             "Retries are those of router_settings; a group with several members tries each of them.",
-            "max_retries num_retries retry_policy",
+            "retry_policy",
         ),
         ("Every call goes upstream.", "mock_response mock_tool_calls mock_timeout"),
         ("The region is not looked at.", "region_name allowed_model_region"),

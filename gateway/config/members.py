@@ -75,6 +75,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         weight=params.weight,
         timeout=params.timeout or params.request_timeout,
         stream_timeout=params.stream_timeout,
+        num_retries=params.max_retries if params.num_retries is None else params.num_retries,
         ptu=info.ptu_count is not None,
         cooldown_time=info.cooldown_time if params.cooldown_time is None else params.cooldown_time,
         allowed_fails=info.allowed_fails,

@@ -76,6 +76,12 @@ class Dispatcher:
         self._members = balancer.members
         self._sharing = sharing
         self._random = random
+        self._own_retries = {
+            member.id: member.num_retries
+            for group in config.models.values()
+            for member in group
+            if member.num_retries is not None
+        }
 
     def account(self, call: Call, principal: Principal) -> Account:
         """The account of `call`. Enter it, and send within."""
@@ -223,7 +229,7 @@ class Dispatcher:
         if room_in is not None and room_in <= progress.waiting_left:
             pause = room_in
             progress.waiting_left -= pause
-        elif len(progress.used) == 1 and progress.failures and progress.retries < self._config.num_retries:
+        elif len(progress.used) == 1 and progress.failures and progress.retries < self._retries(progress):
             last = progress.failures[-1].error
             backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
             pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
@@ -235,6 +241,11 @@ class Dispatcher:
         else:
             return None
         return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
+
+    def _retries(self, progress: Progress) -> int:
+        """How often the only deployment that was used may be tried again."""
+        (alone,) = progress.used
+        return self._own_retries.get(alone, self._config.num_retries)
 
     async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
         """One try: its answer, or None when it failed, or was not made because a strict cap is full."""

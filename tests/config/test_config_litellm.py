@@ -309,3 +309,11 @@ def test_what_would_change_the_call_itself_is_refused(key, value):
     (problem,) = problems({key: value})
 
     assert problem.startswith(f"{AT}.{key}")
+
+
+@pytest.mark.parametrize(
+    ("params", "retries"),
+    [({}, None), ({"num_retries": 0}, 0), ({"max_retries": 3}, 3), ({"num_retries": 1, "max_retries": 3}, 1)],
+)
+def test_a_member_may_have_retries_of_its_own(params, retries):
+    assert retries == member(params).num_retries

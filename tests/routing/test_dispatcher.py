@@ -35,6 +35,8 @@ class Bench:
 
     def __init__(self, upstreams, *, random=lambda: 0.5, silence=5.0, tokens=None, **options):
         per_member = {key: options.pop(key) for key in ("timeout", "stream_timeout") if key in options}
+        if "own_retries" in options:
+            per_member["num_retries"] = options.pop("own_retries")
         self.upstreams = upstreams
         self.group = [
             deployment(letter, base=getattr(upstream, "url", upstream), order=place, **per_member)
@@ -213,6 +215,12 @@ def test_four_deployments_are_tried_and_no_more_each_once():
     error, counts, attempts = outcome(*[(FAULTS["500"],)] * 6)
     assert ([1, 1, 1, 1, 0, 0], 4) == (counts, attempts)
     assert isinstance(error, UpstreamFailed)
+
+
+@pytest.mark.parametrize("own", [0, 1, 3])
+def test_a_lone_deployments_own_retries_go_before_those_of_the_configuration(own):
+    _, counts, _ = outcome((FAULTS["500"],), num_retries=2, own_retries=own)
+    assert [own + 1] == counts
 
 
 def test_two_deployments_are_each_tried_once_whatever_the_retries():
