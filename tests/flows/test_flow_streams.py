@@ -36,7 +36,8 @@ def test_events_arrive_while_upstream_still_sends(gateway, pool):
     assert b"".join(piece for _, piece in pieces).endswith(b"data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+# The first one is Azure's verdict on the prompt, which is held until an answer follows it.
+@pytest.mark.parametrize("count", [2, 3, 5])
 def test_every_event_that_upstream_sent_arrives_while_it_is_silent(gateway, pool, count):
     model = pool.solo({"cut": STALL | {"after": count}})
 
