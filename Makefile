@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Test files run side by side, for most of them wait: more at once than a small machine has cores.
 WORKERS ?= 4
+OTHER_PYTEST = .venv-3.$*/bin/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-keyless unit test check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless unit test versions check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,7 +41,18 @@ test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
 	@$(PYTEST) -m "not soak" --ignore=tests/infra -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
-check: setup format lint types locked infra test ## Format, lint, types, lock, templates and tests: what must pass
+# The other versions of Python on which the embedded host runs; where there is no interpreter, a notice.
+.PRECIOUS: .venv-3.%/ready
+.venv-3.%/ready: requirements-dev.txt scripts/venv.sh
+	@sh scripts/venv.sh --optional .venv-3.$* requirements-dev.txt 3.$*
+
+test-on-3.%: .venv-3.%/ready
+	@if [ -e $< ]; then $(OTHER_PYTEST) --hypothesis-profile quick -m "not system and not soak"; else echo "NOT TESTED ON PYTHON 3.$*: there is none."; fi
+	@if [ -e $< ]; then $(OTHER_PYTEST) -m "not soak" -k "embedded and not asyncio" tests/flows; fi
+
+versions: test-on-3.12 test-on-3.14 ## Run what needs no processes, and the flows on the embedded host, on Python 3.12 and 3.14
+
+check: setup format lint types locked infra test versions ## Format, lint, types, lock, templates and tests: what must pass
 
 format: $(VENV)/ready
 	@$(BIN)/ruff format --check .
@@ -74,4 +86,4 @@ bench: setup .azurite/ready ## Measure; prints the tables of docs/performance.md
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(FUNCTIONS_VENV) .azurite .clients .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .azurite .clients .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

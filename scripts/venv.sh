@@ -29,11 +29,11 @@ find_python() {
     done
 }
 
-python=$(find_python "$@")
+python=$(find_python "$@" || true)
 if [ -z "$python" ]; then
     echo "No Python $* found on PATH or in pyenv." >&2
     [ "$optional" = yes ] || exit 1
-    echo "The tests that need it will be skipped." >&2
+    echo "The tests that need it are skipped." >&2
     exit 0
 fi
 echo "Creating $directory with $("$python" --version 2>&1) ..."
