@@ -92,6 +92,10 @@ class Process:
         if self._tables:
             tables.load()
 
+    def look_soon(self) -> None:
+        """Read the configuration again as soon as possible. May be called from a signal handler."""
+        self._configuration.look_soon()
+
     async def close(self) -> None:
         """Write what the other instances should know, and close all connections."""
         await self._configuration.close()

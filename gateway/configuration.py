@@ -49,7 +49,7 @@ class Configuration:
         every = settings.reload_seconds
         if settings.vault_url is not None:
             self._vault = VaultSecrets(settings.vault_url, tokens, verify=settings.ca_bundle)
-            self.renewal = SecretRenewal(self._vault, self._changed, clock=time.time)
+            self.renewal = SecretRenewal(self._vault, self.look_soon, clock=time.time)
             every = settings.refresh_seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
             if settings.config is None:
                 source = VaultSource(self._vault, settings.vault_secrets)
@@ -108,8 +108,8 @@ class Configuration:
         if self._vault is not None:
             await self._vault.close()
 
-    def _changed(self) -> None:
-        """A secret has a new value."""
+    def look_soon(self) -> None:
+        """Read the source as soon as possible, secrets included. May be called from a signal handler."""
         if self._referring is not None:
             self._referring.expire()
         self.reloader.look_soon()

@@ -35,7 +35,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     process = Process(settings)
     process.start()
     root.install(process)
-    _reload_on_hangup(process.reloader.look_soon)
+    _reload_on_hangup(process.look_soon)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
     from gateway.server import http_server  # noqa: PLC0415
