@@ -14,7 +14,7 @@ from support.scripted import Scripted, listening, reply, then
 
 from gateway.adapters.identity import RETRY_FETCH, EntraTokens
 from gateway.config.deployment import DefaultIdentity
-from gateway.errors import UpstreamFailed, error_body
+from gateway.errors import UpstreamFailed, UpstreamUnavailable, error_body
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
@@ -382,7 +382,7 @@ def dispatched(tokens, base, times=1):
             try:
                 one = call(messages=[{"role": "user", "content": "hi"}])
                 results.append((await parts.sent(one, record, 5)).status)
-            except UpstreamFailed as error:
+            except (UpstreamFailed, UpstreamUnavailable) as error:
                 results.append(error)
         await parts.sharing.close()
         await pool.close()
@@ -430,12 +430,12 @@ def test_a_refused_token_is_replaced_once_if_there_is_another_and_ends_in_a_neut
     assert error_body(UpstreamFailed()) == error_body(error)
 
 
-def test_without_a_token_nothing_is_sent_and_the_client_gets_a_neutral_502(monkeypatch):
+def test_without_a_token_nothing_is_sent_and_the_client_gets_a_neutral_503(monkeypatch):
     async def test(tokens):
         async with Scripted(reply()) as server:
             (error,), record = await dispatched(tokens, server.url)
             return error, server.count, record.attempts
 
     error, count, attempts = run(test, Issuer(failing=True), monkeypatch)
-    assert (502, 0, 1) == (error.status, count, attempts)
+    assert (503, 0, 1) == (error.status, count, attempts)
     assert b"dentity" not in error_body(error)

@@ -68,9 +68,7 @@ def test_a_bad_row_of_a_strict_cap_is_replaced_and_the_cap_holds(azurite, pool, 
         await _put(azurite, PREFIX + "caps", {"PartitionKey": name, "RowKey": "cap", **properties})
         need = StrictNeed("cap", 2, None, 1)
         stores = [GuardedStore(tables_at(azurite.port), time.time) for _ in range(2)]
-        caps = [
-            StrictCaps(store, random.Random(1).random, prefix="c" + pool, fails_open=True) for store in stores
-        ]
+        caps = [StrictCaps(store, random.Random(1).random, prefix="c" + pool) for store in stores]
         answers = await asyncio.gather(*(each.reserve([need]) for each in caps for _ in range(4)))
         for each, store in zip(caps, stores, strict=True):
             await each.close()
