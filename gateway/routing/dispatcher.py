@@ -29,11 +29,12 @@ from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import estimate, with_defaults
-from gateway.limits.tokens.outcome import Outcome, Result
+from gateway.limits.tokens.outcome import Outcome
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
 from gateway.routing.models import Models
 from gateway.routing.progress import Failure, Progress, error_of
+from gateway.routing.retries import pause_before
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
@@ -41,13 +42,6 @@ from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer, Refused, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed
 
-#: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
-BACKOFF_FIRST = 0.5
-BACKOFF_LONGEST = 8.0
-#: Shortest wait for room, in seconds.
-WAIT_SHORTEST = 0.01
-
-_RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
 #: Statuses of refusals that tell a client the truth where they are its request's own. A 401 would blame its
 #: key, a 400 for a version what it cannot choose.
 _SOUND = frozenset({403, 404, 429})
@@ -149,7 +143,7 @@ class Dispatcher:
                 answer = await self._try_group(group, progress)
                 if answer is not None:
                     return await self._reconsidered(answer, progress)
-            pause = None if progress.over else self._pause(progress)
+            pause = None if progress.over else pause_before(progress, self._retries(progress), self._random)
             if pause is None:
                 raise error_of(progress)
             await asyncio.sleep(pause)
@@ -223,27 +217,10 @@ class Dispatcher:
             choice = choose()
         return choice
 
-    def _pause(self, progress: Progress) -> float | None:
-        """Seconds after which all may be tried again; None when that is of no use, or takes too long."""
-        room_in = None if progress.room is None else max(progress.room.seconds, WAIT_SHORTEST)
-        if room_in is not None and room_in <= progress.waiting_left:
-            pause = room_in
-            progress.waiting_left -= pause
-        elif len(progress.used) == 1 and progress.failures and progress.retries < self._retries(progress):
-            last = progress.failures[-1].error
-            backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
-            pause = last.outcome.retry_after or backoff * (1 - 0.25 * self._random())
-            # This call and others may have begun its cooldown.
-            pause = max(pause, progress.healthy_in or 0.0)
-            if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
-                return None
-            progress.retries += 1
-        else:
-            return None
-        return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
-
     def _retries(self, progress: Progress) -> int:
         """How often the only deployment that was used may be tried again."""
+        if len(progress.used) != 1:
+            return 0
         (alone,) = progress.used
         return self._own_retries.get(alone, self._config.num_retries)
 

@@ -49,7 +49,7 @@ MAX_PIPELINED_BYTES = 524288
 RESET = struct.pack("ii", 1, 0)
 
 
-class HttpHandler(Protocol):
+class ServerProtocol(Protocol):
     """aiohttp's protocol, as far as a connection has to know it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,7 +98,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "transport",
     )
 
-    def __init__(self, connections: ConnectionTable, handler: HttpHandler) -> None:
+    def __init__(self, connections: ConnectionTable, handler: ServerProtocol) -> None:
         self._connections = connections
         self._handler = handler
         self.transport: asyncio.Transport

@@ -9,7 +9,7 @@ from support.samples import TOKEN_LIMIT, call, config, deployment
 from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
 
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from gateway.routing import dispatcher as dispatch
+from gateway.routing import retries
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.replies import WholeAnswer
@@ -27,7 +27,7 @@ VERSION = {"error": {"code": "404", "message": "API version not supported"}}
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch):
-    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.01)
+    monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
 class Bench:
@@ -335,7 +335,7 @@ def elapsed(work):
 
 
 def test_backoff_doubles(monkeypatch):
-    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.1)
+    monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.1)
 
     async def test(bench):
         return (await elapsed(bench.send()))[1]

@@ -13,7 +13,7 @@ from support.scripted import HANG, RESET, Scripted, reply
 
 from gateway.config.deployment import Config, Fallbacks
 from gateway.errors import GatewayError
-from gateway.routing import dispatcher as dispatch
+from gateway.routing import retries
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
@@ -57,7 +57,7 @@ DOUBTFUL = {"flex": FLEX, "parameter": PARAMETER, "file": FILE, "key": KEY, "ver
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch):
-    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.01)
+    monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
 class Bench:

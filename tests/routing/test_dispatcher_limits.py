@@ -17,7 +17,7 @@ from gateway.config.load import load
 from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
 from gateway.limits.balancing import learning
 from gateway.protocol.operations import EMBEDDINGS
-from gateway.routing import dispatcher as dispatch
+from gateway.routing import retries
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
@@ -40,7 +40,7 @@ def refused(code):
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch):
-    monkeypatch.setattr(dispatch, "BACKOFF_FIRST", 0.01)
+    monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
 class Bench:
