@@ -131,6 +131,9 @@ def test_a_strict_cap_is_exact_though_all_come_at_once(kind, model, request):
     assert {reply.retry_after for reply in replies if reply.status == 429} <= set(range(55, 61))
 
 
+# Two processes must exchange within 60 ms of a burst, which only a quiet machine shows. The order of events is tested
+# in tests/sharing/test_account.py.
+@pytest.mark.soak
 def test_a_cap_that_is_not_strict_is_not_passed_as_often_as_there_are_gateways(capped):
     found = statuses(capped.at_once("cap-burst", 80))
 
