@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
     "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON."
 )
+
+_NOT_VALID = f"{NOT_JSON})"
+_NOT_AN_OBJECT = f"{NOT_JSON} The body must be a JSON object.)"
 
 #: Bytes from which a body, or a value, is large: it is read in steps, and not built.
 LARGE = 65_536
@@ -224,10 +228,10 @@ def _large(raw: bytes) -> Steps[Body]:
     try:
         _validate(raw)
     except _INVALID:
-        raise _refusal(raw) from None
+        raise BadRequest(_NOT_VALID) from None
     yield
     if not _OBJECT.match(raw):
-        raise _refusal(raw)
+        raise BadRequest(_NOT_AN_OBJECT)
     return (yield from _walked(raw))
 
 
@@ -246,8 +250,8 @@ def _walked(raw: bytes) -> Steps[Body]:
     for key, place in last.items():
         start, end = place.value_start, place.end
         if end - start > LARGE:
-            inside = tuple(each for each in long if start <= each[0] < end)
-            members[key] = LargeValue(raw, start, end, inside)
+            first, behind = bisect_left(long, (start,)), bisect_left(long, (end,))
+            members[key] = LargeValue(raw, start, end, tuple(long[first:behind]))
         else:
             members[key] = view[start:end]
     return Body(raw, Values(members), places)
@@ -277,7 +281,7 @@ def _check_utf8(raw: bytes) -> Steps[None]:
             decoder.decode(raw[start : start + _STEP], final=start + _STEP >= len(raw))
             yield
     except UnicodeDecodeError:
-        raise _refusal(b"") from None
+        raise BadRequest(_NOT_VALID) from None
 
 
 def _refusal(raw: bytes) -> BadRequest:
@@ -285,5 +289,5 @@ def _refusal(raw: bytes) -> BadRequest:
     try:
         _validate(raw)
     except _INVALID:
-        return BadRequest(f"{NOT_JSON})")
-    return BadRequest(f"{NOT_JSON} The body must be a JSON object.)")
+        return BadRequest(_NOT_VALID)
+    return BadRequest(_NOT_AN_OBJECT)
