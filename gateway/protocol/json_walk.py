@@ -15,6 +15,8 @@ from gateway.errors import BadRequest
 
 #: Members of one object.
 MAX_MEMBERS = 10_000
+#: Bytes of a member's name, as it is written. No parameter's is longer, and a name is built.
+MAX_KEY = 65_536
 #: Bytes of a string from which on it is long.
 LONG = 4096
 #: Tokens, or bytes of a string, between two steps.
@@ -58,7 +60,7 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
     """The members of the object that `raw` is.
 
     `raw` must be valid JSON. `long` gets the places of all strings of more than LONG bytes.
-    Raises BadRequest for more than MAX_MEMBERS.
+    Raises BadRequest for more than MAX_MEMBERS, or a name longer than MAX_KEY.
     """
     long = [] if long is None else long
     members: list[JsonMember] = []
@@ -66,6 +68,8 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
     while raw[position] == _QUOTE:
         start = position
         position = yield from _string_end(raw, start, long)
+        if position - start > MAX_KEY:
+            raise BadRequest(f"The request body has a member whose name is longer than {MAX_KEY} bytes.")
         key: str = json.loads(raw[start:position])
         value_start = _skip(raw, _skip(raw, position) + 1)
         position = yield from _value_end(raw, value_start, long)

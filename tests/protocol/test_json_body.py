@@ -247,6 +247,13 @@ def test_a_large_body_takes_little_memory_beyond_its_bytes_and_is_read_in_steps(
     assert steps > len(raw) / MEGABYTE
 
 
+@pytest.mark.parametrize(("size", "taken"), [(65_534, True), (65_535, False), (5 * MEGABYTE, False)])
+def test_a_members_name_is_bounded(size, taken):
+    raw = b'{"' + b"k" * size + b'":1,"x":"' + b"a" * 70_000 + b'"}'
+    with contextlib.nullcontext() if taken else pytest.raises(BadRequest):
+        assert 2 == len(parse(raw).values)
+
+
 def test_a_number_beyond_any_computer_is_forwarded_and_not_believed():
     body = parse(b'{"model":"gpt","max_tokens":' + b"9" * 5000 + b"}")
     assert body.values["max_tokens"] is None
