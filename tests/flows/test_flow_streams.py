@@ -29,8 +29,8 @@ def test_events_arrive_while_upstream_still_sends(gateway, pool):
     with opened(gateway.port, "POST", "/v1/chat/completions", stream_of("slow")) as response:
         pieces = read_pieces(response)
 
-    entry = pool.log("deployment-slow")[before]
-    early = [moment for moment, _ in pieces if moment < entry["completed"]]
+    completed = pool.completed("deployment-slow", before)
+    early = [moment for moment, _ in pieces if moment < completed]
     # 20 tokens of 60 ms each: most of them came before upstream had sent its last.
     assert len(early) > 10
     assert b"".join(piece for _, piece in pieces).endswith(b"data: [DONE]\n\n")
@@ -129,9 +129,9 @@ def test_speech_arrives_chunk_by_chunk(gateway, pool):
     with opened(gateway.port, "POST", "/v1/audio/speech", body) as response:
         pieces = read_pieces(response)
 
-    entry = pool.log("deployment-slow-speech")[before]
+    completed = pool.completed("deployment-slow-speech", before)
     assert "audio/mpeg" == response.headers["content-type"]
-    assert len([moment for moment, _ in pieces if moment < entry["completed"]]) >= 4
+    assert len([moment for moment, _ in pieces if moment < completed]) >= 4
     assert b"\xff\xfb\x90\xc4" == pieces[0][1][:4]
 
 

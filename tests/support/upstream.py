@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.testing import Running, closed_port
-from support.calls import KEY
+from support.calls import KEY, wait_for
 
 #: Secrets and names that no client may ever see.
 AZURE_KEY = "azure-key-of-the-operator"
@@ -161,6 +161,11 @@ class Pool:
     def log(self, *deployments: str) -> list[dict[str, Any]]:
         """The requests that these deployments got, oldest first."""
         return [entry for entry in self.simulator.log if entry["deployment"] in deployments]
+
+    def completed(self, deployment: str, number: int) -> float:
+        """The moment at which a deployment had sent all of a reply. A client may have read it before that is logged."""
+        assert wait_for(lambda: self.log(deployment)[number]["completed"])
+        return self.log(deployment)[number]["completed"]
 
     def counts(self, model: Model) -> list[int]:
         """How many requests each deployment of a model got."""
