@@ -232,7 +232,9 @@ class Dispatcher:
             progress.note(Choice(None, ChoiceReason.CAPPED, choice.tokens, wait))
             return None
         try:
-            answer = await self._attempts.make(deployment, progress.call, progress.record, progress.deadline)
+            answer = await self._attempts.make(
+                deployment, progress.call, progress.record, progress.deadline, progress.most_attempts
+            )
         except AttemptFailed as failure:
             # Its traceback refers to every frame of the try, this one included: a reference cycle.
             failed = failure.with_traceback(None)

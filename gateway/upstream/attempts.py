@@ -54,10 +54,13 @@ class Attempts:
         #: Ids of the deployments that do not know `stream_options`.
         self._without_usage: set[str] = set()
 
-    async def make(self, deployment: Deployment, call: Call, record: Record, deadline: float) -> Answer:
+    async def make(
+        self, deployment: Deployment, call: Call, record: Record, deadline: float, most_calls: int
+    ) -> Answer:
         """Call `deployment` once. A refusal of the caller's own mistake is an answer, too.
 
-        `deadline` is in the loop's time. Raises AttemptFailed.
+        `deadline` is in the loop's time. A call is repeated with another credential, or without
+        `stream_options`, only while the record's attempts are fewer than `most_calls`. Raises AttemptFailed.
         """
         record.deployment = deployment.id
         record.attempts += 1
@@ -68,12 +71,15 @@ class Attempts:
             async with asyncio.timeout_at(self._limit(deployment, call, deadline)) as timer:
                 # A stream that has begun has met its time-out, though it is not an answer yet.
                 begun = partial(timer.reschedule, deadline)
+                once = partial(self._once, deployment, call, record, begun, most_calls)
                 try:
                     asks = deployment.id not in self._without_usage
-                    return await self._once(deployment, call, record, begun, ask_usage=asks)
-                except UsageRefused:
+                    return await once(ask_usage=asks)
+                except UsageRefused as refusal:
+                    if record.attempts >= most_calls:
+                        return refusal.answer
                     record.attempts += 1
-                    answer = await self._once(deployment, call, record, begun, ask_usage=False)
+                    answer = await once(ask_usage=False)
                     if answer.status < 400:
                         # It was this that upstream refused, and nothing that the client wrote.
                         self._without_usage.add(deployment.id)
@@ -100,6 +106,7 @@ class Attempts:
         call: Call,
         record: Record,
         begun: Callable[[], object],
+        most_calls: int,
         *,
         ask_usage: bool,
     ) -> Answer:
@@ -107,7 +114,7 @@ class Attempts:
         target = deployment.targets[call.operation.name]
         sent = outgoing(call, deployment, target, ask_usage=ask_usage)
         expected = Expected(call, deployment, sent.hide_usage, self._scrubber, self._max_reply, begun)
-        exchange, renewed = await self._post(deployment, target, sent.body, record)
+        exchange, renewed = await self._post(deployment, target, sent.body, record, most_calls)
         answer: Answer | None = None
         try:
             answer = await receive(exchange, expected, self._clock())
@@ -123,7 +130,7 @@ class Attempts:
         return answer
 
     async def _post(
-        self, deployment: Deployment, target: Target, body: bytes, record: Record
+        self, deployment: Deployment, target: Target, body: bytes, record: Record, most_calls: int
     ) -> tuple[Exchange, bool]:
         """Send; send once more with another credential where upstream refuses this one and there is one.
 
@@ -140,7 +147,8 @@ class Attempts:
         except BaseException:
             await exchange.close()
             raise
-        if renewed is None:
+        # Whoever calls next has the new credential, though this request may make no other call.
+        if renewed is None or record.attempts >= most_calls:
             return exchange, False
         await exchange.close()
         record.attempts += 1

@@ -126,6 +126,11 @@ Answer = WholeAnswer | StreamedAnswer
 class UsageRefused(Exception):
     """A refusal names `stream_options`, by which we asked for a usage that the client did not ask for."""
 
+    def __init__(self, answer: WholeAnswer) -> None:
+        """`answer` is the refusal, for a client whose request may cost no other call."""
+        super().__init__()
+        self.answer = answer
+
 
 class Refused(AttemptFailed):
     """A refusal of which one deployment's word is not enough: it may be the request's own fault."""
@@ -156,13 +161,13 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
 async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The refusal of the caller's mistake."""
     body = await exchange.read(LONGEST_ERROR)
-    if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
-        raise UsageRefused
     error = said(body)
     failure = rejection(exchange.status, exchange.headers, error, now)
     if failure is not None and failure.outcome.certain:
         raise failure
     answer = _refused(exchange, body, expected, status=exchange.status, code=error.code)
+    if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
+        raise UsageRefused(answer)
     if failure is not None:
         raise Refused(failure, answer, sound=not (error.no_path or error.no_entry))
     return answer

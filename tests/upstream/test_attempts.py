@@ -54,7 +54,9 @@ class Tokens:
         self.values = self.values[1:] or self.values
 
 
-def tried(*script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, member=None, **options):
+def tried(
+    *script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, member=None, most_calls=6, **options
+):
     """(what came of one try, its record, the upstream)."""
 
     async def work():
@@ -65,7 +67,7 @@ def tried(*script, one=None, tokens=None, url=None, seconds=5.0, silence=5.0, me
             record = Record("r", "chat", 0.0)
             deadline = asyncio.get_running_loop().time() + seconds
             try:
-                made = await attempts.make(target, one or call(), record, deadline)
+                made = await attempts.make(target, one or call(), record, deadline, most_calls)
                 if isinstance(made, StreamedAnswer):
                     await made.close()
             except AttemptFailed as failure:
@@ -244,6 +246,24 @@ def test_a_key_that_is_refused_is_not_tried_again():
     assert (Result.OPERATOR, 1) == (made.outcome.result, server.count)
 
 
+def test_a_token_is_renewed_though_the_request_may_make_no_other_call():
+    tokens = Tokens("old", "new")
+
+    made, _, server = tried(
+        reply(401, b"{}"), OK, tokens=tokens, member={"credential": IDENTITY}, most_calls=1
+    )
+
+    assert (401, 1, ["new"]) == (made.status, server.count, tokens.values)
+
+
+def test_a_stream_is_not_asked_again_without_usage_where_the_request_may_make_no_other_call():
+    refusal = reply(400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}})
+
+    answer, _, server = tried(refusal, EVENTS, one=call(stream=True), most_calls=1)
+
+    assert (400, 1) == (answer.status, server.count)
+
+
 REFUSALS = {
     "azure": (400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}}),
     "fastapi": (
@@ -264,7 +284,7 @@ def attempts_of(*script, one, times):
             for _ in range(times):
                 record = Record("r", "chat", 0.0)
                 deadline = asyncio.get_running_loop().time() + 5
-                answer = await attempts.make(target, one, record, deadline)
+                answer = await attempts.make(target, one, record, deadline, 6)
                 if isinstance(answer, StreamedAnswer):
                     await answer.close()
             await pool.close()
