@@ -173,6 +173,7 @@ def test_the_core_knows_nothing_of_a_configurations_document():
                 "config.access",
                 "config.deployment",
                 "config.patterns",
+                "config.wildcards",
                 "config.reload",
                 "config.vault",
             }, name

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.document import Params
 from gateway.config.problems import Path, Problems
+from gateway.config.sections import Params
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 #: Headers that authenticate, route or frame a request: the gateway writes them itself.

@@ -13,11 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from gateway.config.access import ClientKey, ClientSpec, EntraRule, EntraSpec
-from gateway.config.document import ClientEntry, EntraEntry, EntraSection, KeyEntry, read_section
+from gateway.config.document import read_section
 from gateway.config.patterns import matches
 from gateway.config.policy import read_limits
 from gateway.config.problems import Path, Problems
+from gateway.config.sections import ClientEntry, EntraEntry, EntraSection, KeyEntry
 from gateway.config.unused import Unused
+from gateway.config.wildcards import STAR, ServedNames
 
 #: Names under which other callers are counted and logged.
 RESERVED = frozenset({"master", "anonymous"})
@@ -55,14 +57,17 @@ def read_access(
     return Access(clients, _read_entra(tree.get("entra"), names, master_key, problems, unused))
 
 
-def warn_access(access: Access, models: Collection[str], warnings: list[str]) -> None:
+def warn_access(access: Access, served: ServedNames, aliases: Collection[str], warnings: list[str]) -> None:
     """Warn of clients that nobody can be, and of names of models that match none."""
+    models = [*served, *aliases]
     mapped = {rule.client for rule in access.entra.rules} if access.entra is not None else set()
     for index, client in enumerate(access.clients):
         if not client.keys and client.name not in mapped:
             warnings.append(f"clients[{index}]: has no keys, and no entry of entra.clients names it")
         for number, pattern in enumerate(client.models or ()):
-            if not any(matches(pattern, model) for model in models):
+            # What a glob has in common with a wildcard is not asked.
+            known = pattern in served or (STAR in pattern and served.wildcards)
+            if not known and not any(matches(pattern, model) for model in models):
                 warnings.append(f"clients[{index}].models[{number}]: matches no model of model_list")
 
 
@@ -79,34 +84,20 @@ def _read_clients(
         problems.add(("clients",), "must be a list of clients")
         return ()
     found: list[ClientSpec] = []
-    names: dict[str, Path] = {}
-    digests: dict[bytes, Path] = {}
-    master = None if master_key is None else hashlib.sha256(master_key.encode()).digest()
+    taken = _Taken(master_key, problems)
     for index, entry in enumerate(raw):
         path: Path = ("clients", index)
         if not isinstance(entry, dict):
             problems.add(path, "must be a mapping of keys to values")
             continue
         section, _ = read_section(ClientEntry, entry, path, problems, unused)
-        name = section.name or ""
-        if section.name is None:
-            problems.add((*path, "name"), "is missing; the client's calls are counted and logged under it")
-        elif name in RESERVED:
-            problems.add((*path, "name"), "is reserved for other callers; choose another name")
-        elif name in names:
-            problems.add((*path, "name"), f"is given twice, also at {problems.where(names[name])}")
-        names.setdefault(name, (*path, "name"))
+        taken.check_name(section.name, (*path, "name"))
         keys = _read_keys(section.keys, (*path, "keys"), problems, unused)
         for number, key in keys.items():
-            here = (*path, "keys", number)
-            if key.digest == master:
-                problems.add(here, "is the hash of the master key; give the client a key of its own")
-            elif key.digest in digests:
-                problems.add(here, f"is given twice, also at {problems.where(digests[key.digest])}")
-            digests.setdefault(key.digest, here)
+            taken.check_key(key, (*path, "keys", number))
         found.append(
             ClientSpec(
-                name,
+                section.name or "",
                 tuple(keys.values()),
                 None if section.models is None else tuple(section.models),
                 read_limits(section.limits, (*path, "limits"), models, problems, unused),
@@ -115,6 +106,36 @@ def _read_clients(
             )
         )
     return tuple(found)
+
+
+class _Taken:
+    """The names and keys of the clients so far, and where they stand: each may be given once."""
+
+    def __init__(self, master_key: str | None, problems: Problems) -> None:
+        self._problems = problems
+        self._master = None if master_key is None else hashlib.sha256(master_key.encode()).digest()
+        self._names: dict[str, Path] = {}
+        self._digests: dict[bytes, Path] = {}
+
+    def check_name(self, name: str | None, path: Path) -> None:
+        """The client at `path` is called `name`."""
+        if name is None:
+            self._problems.add(path, "is missing; the client's calls are counted and logged under it")
+            return
+        if name in RESERVED:
+            self._problems.add(path, "is reserved for other callers; choose another name")
+        elif name in self._names:
+            self._problems.add(path, f"is given twice, also at {self._problems.where(self._names[name])}")
+        self._names.setdefault(name, path)
+
+    def check_key(self, key: ClientKey, path: Path) -> None:
+        """The client at `path` has `key`."""
+        if key.digest == self._master:
+            self._problems.add(path, "is the hash of the master key; give the client a key of its own")
+        elif key.digest in self._digests:
+            where = self._problems.where(self._digests[key.digest])
+            self._problems.add(path, f"is given twice, also at {where}")
+        self._digests.setdefault(key.digest, path)
 
 
 def _read_keys(raw: list[Any] | None, path: Path, problems: Problems, unused: Unused) -> dict[int, ClientKey]:

@@ -18,9 +18,9 @@ from gateway.config.deployment import (
     ManagedIdentity,
     StaticToken,
 )
-from gateway.config.document import Params
-from gateway.config.problems import Path, Problems, render
+from gateway.config.problems import Path, Problems
 from gateway.config.reading import Reading
+from gateway.config.sections import Params
 from gateway.config.values import OIDC_FILE, is_header_safe
 
 _APPLICATION = ("tenant_id", "client_id", "client_secret")
@@ -44,9 +44,7 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
         given.append(application)
     if len(given) > 1:
         names = ", ".join(name for name, _ in given)
-        reading.warnings.append(
-            f"{render(path)}: several credentials are given ({names}); only {given[0][0]} is used"
-        )
+        reading.remark(path, f"several credentials are given ({names}); only {given[0][0]} is used")
     return given[0][1] if given else _from_environment(path, reading) or DefaultIdentity(scope)
 
 

@@ -97,7 +97,7 @@ class Deployment:
 
     #: Unique; `model_info.id` or derived from the position in the list.
     id: str
-    #: The name clients ask for.
+    #: The name clients ask for; a wildcard with `*`.
     model_name: str
     #: The deployment's name at Azure, the model's at OpenAI.
     name: str
@@ -108,10 +108,14 @@ class Deployment:
     #: Where an Azure member's api-version comes from, in words.
     version_from: str = "default"
     organization: str | None = None
+    #: Where it is, in the operator's words.
+    region: str | None = None
     #: Requests and tokens per minute.
     rpm: int | None = None
     tpm: int | None = None
     weight: float | None = None
+    #: Calls of it that one process has in flight at a time.
+    max_parallel_requests: int | None = None
     #: Lower is tried first.
     order: int = 0
     #: Seconds for a whole reply that is not streamed, and until a stream's first byte.
@@ -134,6 +138,8 @@ class Deployment:
     dropped: frozenset[str] = frozenset()
     #: Body fields added when the request does not have them; dataSources may hold keys.
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: What of the requested model stands for each `*` of `model_name`, where `name` is made of it.
+    parts: tuple[str, ...] | None = None
 
     @property
     def upstream(self) -> tuple[str, str, frozenset[str]]:
@@ -157,6 +163,19 @@ class Fallbacks:
     most: int = 5
 
 
+#: Kind of failure, as LiteLLM calls them (`RateLimitError`) -> how often the call is made again after it.
+RetryPolicy = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicies:
+    """How often calls are made again, by kind of failure."""
+
+    general: RetryPolicy = field(default_factory=dict)
+    #: By `model_name`: for its deployments, instead of the general one.
+    groups: Mapping[str, RetryPolicy] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
     """Another name of a model."""
@@ -170,15 +189,16 @@ class Alias:
 class Config:
     """A whole, valid configuration."""
 
-    #: Requested model -> its deployments, in document order.
+    #: `model_name` -> its deployments, in document order. `wildcards.ServedNames` looks models up.
     models: Mapping[str, tuple[Deployment, ...]]
     #: Other names of models.
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     #: The key of the operator; None when `allow_anonymous`, or where others may call.
     master_key: str | None = field(default=None, repr=False)
     allow_anonymous: bool = False
-    #: Retries of a lone deployment.
+    #: Retries of a lone deployment, and of any after failures of certain kinds.
     num_retries: int = 2
+    retry_policies: RetryPolicies = field(default_factory=RetryPolicies)
     #: Seconds for one try when the deployment says nothing.
     timeout: float | None = None
     #: Seconds until a stream's first byte when the deployment does not say.
@@ -189,11 +209,15 @@ class Config:
     disable_cooldowns: bool = False
     #: `simple-shuffle`: drawn by weights alone, whatever was used.
     shuffle: bool = False
+    #: Calls of one deployment in flight in one process, where it does not say.
+    max_parallel_requests: int | None = None
     #: The deployments' `rpm` and `tpm` are caps (`enforce_model_rate_limits`, `usage-based-routing`).
     capped: bool = False
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
-    #: Seconds that a call may wait for room where every deployment is at its limit.
+    #: Seconds that a call may wait for room where every deployment is at its limit, and for a place where
+    #: every one has as many calls in flight as it may.
     max_wait: float = 0.0
+    place_wait: float = 20.0
     #: Calls of deployments that one request may bring about in all.
     max_upstream_calls: int = 6
     #: Limits of the client that the master key is.

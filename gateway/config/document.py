@@ -1,210 +1,22 @@
-"""The shape of LiteLLM's config.yaml, section by section: names, types and ranges of single values.
+"""One section of a document as its model: unknown keys refused, those without an effect noted.
 
-Rules of this file: models stay few and flat, since building them is paid at every cold start; they hold only
-keys with an effect (the others are in `keys`); what needs two values at once is checked where they meet.
 Zero and negative limits, booleans as numbers and NaN are refused, unknown keys with the nearest known name.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.keys import REFUSED, SWITCHED_OFF, WITHOUT_EFFECT, meaning, weakens
 from gateway.config.problems import WHOLE, Path, Problems
+from gateway.config.sections import SECTIONS, Params, Section
 from gateway.config.unused import Unused
-from gateway.config.values import (
-    Base,
-    Filled,
-    HeaderValue,
-    LimitValue,
-    ModelName,
-    Name,
-    Pause,
-    Retries,
-    Seconds,
-    Secret,
-    Tenant,
-    Token,
-    Version,
-    Weight,
-)
 from gateway.protocol.body_fields import ALL_FIELDS, NUMBER_FIELDS
-
-
-class Section(BaseModel):
-    """Base of all: strict types, no unknown key, every key optional (the loader asks for what it needs)."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, protected_namespaces=(), defer_build=True
-    )
-
-
-class ModelEntry(Section):
-    """One member of `model_list`."""
-
-    model_name: ModelName | None = None
-    litellm_params: dict[str, Any] | None = None
-    model_info: dict[str, Any] | None = None
-    rpm: LimitValue | None = None
-    tpm: LimitValue | None = None
-    strict: bool | None = None
-
-
-class Params(Section):
-    """`litellm_params` without the request defaults."""
-
-    model: Name | None = None
-    custom_llm_provider: Name | None = None
-    api_base: Base | None = None
-    base_url: Base | None = None
-    allow_insecure: bool | None = None
-    api_version: Version | None = None
-    api_key: Secret | None = None
-    azure_ad_token: Token | None = None
-    tenant_id: Tenant | None = None
-    client_id: Secret | None = None
-    client_secret: Filled | None = None
-    federated_token_file: Filled | None = None
-    azure_scope: Secret | None = None
-    organization: Secret | None = None
-    rpm: LimitValue | None = None
-    tpm: LimitValue | None = None
-    strict: bool | None = None
-    cooldown_time: Pause | None = None
-    weight: Weight | None = None
-    order: LimitValue | None = None
-    timeout: Seconds | None = None
-    request_timeout: Seconds | None = None
-    stream_timeout: Seconds | None = None
-    num_retries: Retries | None = None
-    max_retries: Retries | None = None
-    extra_headers: dict[str, HeaderValue] | None = None
-    extra_body: dict[str, Any] | None = None
-    additional_drop_params: list[Name] | None = None
-
-
-class Info(Section):
-    """`model_info`."""
-
-    id: Secret | None = None
-    mode: str | None = None
-    rpm: LimitValue | None = None
-    tpm: LimitValue | None = None
-    strict: bool | None = None
-    ptu_count: LimitValue | None = None
-    allowed_fails: Retries | None = None
-    cooldown_time: Pause | None = None
-    order: LimitValue | None = None
-
-
-class FallbackKeys(Section):
-    """What `router_settings` and `litellm_settings` both say of other models, and of rests."""
-
-    fallbacks: list[dict[str, list[str]]] | None = None
-    default_fallbacks: list[str] | None = None
-    context_window_fallbacks: list[dict[str, list[str]]] | None = None
-    content_policy_fallbacks: list[dict[str, list[str]]] | None = None
-    allowed_fails: Retries | None = None
-    cooldown_time: Pause | None = None
-
-
-class RouterSettings(FallbackKeys):
-    """`router_settings`."""
-
-    routing_strategy: str | None = None
-    optional_pre_call_checks: list[str] | None = None
-    disable_cooldowns: bool | None = None
-    max_fallbacks: Retries | None = None
-    model_group_alias: dict[str, Any] | None = None
-    max_upstream_calls: LimitValue | None = None
-    max_wait: Pause | None = None
-    num_retries: Retries | None = None
-    timeout: Seconds | None = None
-    stream_timeout: Seconds | None = None
-
-
-class Library(FallbackKeys):
-    """`litellm_settings`."""
-
-    num_retries: Retries | None = None
-    request_timeout: Seconds | None = None
-
-
-class General(Section):
-    """`general_settings`."""
-
-    master_key: Secret | None = None
-    allow_anonymous: bool | None = None
-    client_limits: dict[str, Any] | None = None
-    strict_fails_open: bool | None = None
-
-
-class ClientLimit(Section):
-    """`general_settings.client_limits`: in all, and under `models` of single models."""
-
-    rpm: LimitValue | None = None
-    tpm: LimitValue | None = None
-    strict: bool | None = None
-    models: dict[str, Any] | None = None
-
-
-class ClientEntry(Section):
-    """One entry of `clients`."""
-
-    name: Name | None = None
-    keys: list[Any] | None = None
-    models: list[Name] | None = None
-    limits: dict[str, Any] | None = None
-    shadow: bool | None = None
-    admin: bool | None = None
-
-
-class KeyEntry(Section):
-    """One entry of a client's `keys` that is more than a hash."""
-
-    hash: str | None = None
-    expires: str | None = None
-
-
-class EntraSection(Section):
-    """`entra`."""
-
-    tenant_id: str | None = None
-    audience: Any = None
-    clients: list[Any] | None = None
-    pseudonym_key: Filled | None = None
-
-
-class EntraEntry(Section):
-    """One entry of `entra.clients`."""
-
-    client: Name | None = None
-    app_ids: list[str] | None = None
-    roles: list[str] | None = None
-    groups: list[str] | None = None
-    admin: bool | None = None
-    per_user: bool | None = None
-
-
-_SECTIONS: Mapping[type[Section], str] = {
-    ModelEntry: "model_list",
-    RouterSettings: "router_settings",
-    Library: "litellm_settings",
-    General: "general_settings",
-    ClientLimit: "client_limits",
-    Params: "litellm_params",
-    Info: "model_info",
-    ClientEntry: "clients",
-    KeyEntry: "clients.keys",
-    EntraSection: "entra",
-    EntraEntry: "entra.clients",
-}
 
 #: The sections that LiteLLM has, too.
 _LITELLM = (
@@ -263,7 +75,7 @@ S = TypeVar("S", bound=Section)
 
 def known_names(model: type[Section]) -> set[str]:
     """List every key that a section accepts or refuses by name."""
-    section = _SECTIONS[model]
+    section = SECTIONS[model]
     defaults = ALL_FIELDS if model is Params else frozenset()
     return {*model.model_fields, *WITHOUT_EFFECT.get(section, ()), *REFUSED.get(section, {}), *defaults}
 
@@ -275,7 +87,7 @@ def top_names() -> set[str]:
 
 def effective_names(section: str) -> set[str]:
     """List the keys of a section that do something here, without the request defaults."""
-    return {key for model, name in _SECTIONS.items() if name == section for key in model.model_fields}
+    return {key for model, name in SECTIONS.items() if name == section for key in model.model_fields}
 
 
 def read_section(
@@ -291,7 +103,7 @@ def read_section(
     if not isinstance(raw, dict):
         problems.add(path, "must be a mapping of keys to values")
         return model(), {}
-    section = _SECTIONS[model]
+    section = SECTIONS[model]
     kept: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     for key, value in raw.items():
@@ -328,9 +140,9 @@ def settle_other(
 
 def _owners(key: str) -> list[str]:
     """The sections that have a key, those where it has an effect first."""
-    owners = [name for model, name in _SECTIONS.items() if key in model.model_fields]
+    owners = [name for model, name in SECTIONS.items() if key in model.model_fields]
     if key in ALL_FIELDS:
-        owners.append(_SECTIONS[Params])
+        owners.append(SECTIONS[Params])
     owners += [name for name in _LITELLM if key in WITHOUT_EFFECT[name] or key in REFUSED[name]]
     return owners
 

@@ -70,15 +70,11 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "itpm otpm daily_reset_time",
         ),
         (
-            "Calls in flight are not counted for a deployment; rpm and tpm bound it.",
-            "max_parallel_requests",
-        ),
-        (
             "Retries are those of router_settings; a group with several members tries each of them.",
             "retry_policy",
         ),
         ("Every call goes upstream.", "mock_response mock_tool_calls mock_timeout"),
-        ("The region is not looked at.", "region_name allowed_model_region"),
+        ("The region is not looked at.", "allowed_model_region"),
         (
             "Whether a reply is streamed is the client's choice.",
             "stream stream_format stream_options keepalive_seconds allow_client_keepalive_override",
@@ -162,10 +158,6 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "allowed_fails_policy",
         ),
         (
-            "Calls in flight are not counted for a deployment; rpm and tpm bound it.",
-            "default_max_parallel_requests",
-        ),
-        (
             "Upstream judges a prompt's length; context_window_fallbacks hold for what it refuses.",
             "enable_pre_call_checks",
         ),
@@ -181,7 +173,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         (_TAGS, "tag_filtering_match_any tag_routing_prefix"),
         (
             "Retries are num_retries for a lone deployment; a group tries each of its members.",
-            "retry_policy model_group_retry_policy retry_after max_retries",
+            "retry_after max_retries",
         ),
         (
             _REDIS,

@@ -7,45 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from gateway.config.clients import read_access, warn_access
 from gateway.config.deployment import Config, Deployment
-from gateway.config.document import (
-    TOP_LEVEL,
-    General,
-    Library,
-    RouterSettings,
-    read_section,
-    settle_other,
-    top_names,
-)
+from gateway.config.document import TOP_LEVEL, read_section, settle_other, top_names
 from gateway.config.environment import resolve
 from gateway.config.members import DraftMember, read_member
 from gateway.config.merge import Part, merge, parse_parts
-from gateway.config.policy import (
-    read_aliases,
-    read_fallbacks,
-    read_limits,
-    read_strategy,
-    warn_rests,
-    warn_strict,
-)
+from gateway.config.policy import read_limits, read_rules
 from gateway.config.preparation import LeftOut, Reason, prepare
-from gateway.config.problems import MAX_PROBLEMS, WHOLE, ConfigError, Path, Problems, places
+from gateway.config.problems import MAX_PROBLEMS, WHOLE, ConfigError, Path, Problems, grouped, places, render
 from gateway.config.reading import Reading
+from gateway.config.sections import General, Library, RouterSettings
 from gateway.config.unused import Unused
 from gateway.config.values import header_safe
 from gateway.config.vault import SecretValues
-
-#: Calls of deployments for one request: four of its model, and two of fallbacks.
-DEFAULT_UPSTREAM_CALLS = 6
-#: LiteLLM's default for `num_retries`.
-DEFAULT_RETRIES = 2
+from gateway.config.wildcards import ServedNames
 
 _MASTER_KEY_VARIABLES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY")
-_MASTER_KEY = ("general_settings", "master_key")
+_MASTER_KEY: Path = ("general_settings", "master_key")
 _CLIENT_LIMITS = ("general_settings", "client_limits")
 _ALLOW_ANONYMOUS = ("general_settings", "allow_anonymous")
 
@@ -93,6 +74,7 @@ def check(
 def _assemble(
     text: str | Sequence[Part], environ: Mapping[str, str], opened: bool, secrets: SecretValues | None
 ) -> tuple[Config | None, list[str], list[str]]:
+    """The configuration, or None; the problems; the warnings."""
     problems = Problems()
     try:
         trees = parse_parts([Part("", text)] if isinstance(text, str) else text, problems)
@@ -103,70 +85,62 @@ def _assemble(
         problems.add((), "must be a mapping with model_list in it")
         return None, problems.sentences(), []
     prepared = prepare(raw, environ, problems)
-    environ = prepared.environ
-    tree, references = resolve(prepared.tree, environ, problems, secrets)
+    tree, references = resolve(prepared.tree, prepared.environ, problems, secrets)
     unused = Unused()
+    reading = Reading(prepared.environ, problems, warnings=[], unused=unused, references=references)
     for key, value in tree.items():
         if key not in TOP_LEVEL:
             settle_other(WHOLE, (key,), value, top_names(), problems=problems, unused=unused)
-    reading = Reading(environ, problems, warnings=[], unused=unused, references=references)
+    config = _read(tree, opened, reading)
+    remarks = grouped(reading.remarks, render)
+    warnings = [*remarks, *reading.warnings, *_borrowed(reading), *unused.warnings()]
+    if problems:
+        return None, problems.sentences(), warnings
+    return replace(config, warnings=tuple(warnings)), [], warnings
+
+
+def _read(tree: dict[str, Any], opened: bool, reading: Reading) -> Config:
+    """Read all sections; where `reading.problems` has any then, the result has no use."""
+    problems, unused = reading.problems, reading.unused
     models = _read_models(tree.get("model_list"), reading)
     router, _ = read_section(
         RouterSettings, tree.get("router_settings"), ("router_settings",), problems, unused
     )
     library, _ = read_section(Library, tree.get("litellm_settings"), ("litellm_settings",), problems, unused)
     general, _ = read_section(General, tree.get("general_settings"), ("general_settings",), problems, unused)
-    shuffle, capped = read_strategy(router, problems, reading.warnings)
-    deployments = [each for group in models.values() for each in group]
-    warn_strict(deployments, reading.warnings, capped=capped)
-    warn_rests(deployments, router, library, reading.warnings)
-    aliases = read_aliases(router, models, problems)
-    fallbacks = read_fallbacks(router, library, models, aliases, reading)
-    client_limits = read_limits(general.client_limits, _CLIENT_LIMITS, models, problems, unused)
-    at_master_key: Path = _MASTER_KEY
-    master_key = general.master_key
+    served = ServedNames(models)
+    rules = read_rules(router, library, models, served, reading)
+    client_limits = read_limits(general.client_limits, _CLIENT_LIMITS, served, problems, unused)
+    master_key, at_master_key = general.master_key, _MASTER_KEY
     if master_key is None:
         master_key, at_master_key = _master_key_of_environment(reading)
-    access = read_access(tree, models, master_key, problems, unused)
-    warn_access(access, [*models, *aliases], reading.warnings)
+    access = read_access(tree, served, master_key, problems, unused)
+    warn_access(access, served, rules.aliases, reading.warnings)
     anonymous = opened or general.allow_anonymous is True
     keyed = {
         at_master_key: master_key is not None,
         ("clients",): tree.get("clients") is not None,
         ("entra",): tree.get("entra") is not None,
     }
+    _check_closed(keyed, problems, anonymous=anonymous)
+    return replace(
+        rules,
+        master_key=master_key,
+        allow_anonymous=anonymous,
+        client_limits=client_limits,
+        clients=access.clients,
+        entra=access.entra,
+        strict_fails_open=general.strict_fails_open is not False,
+    )
+
+
+def _check_closed(keyed: Mapping[Path, bool], problems: Problems, *, anonymous: bool) -> None:
+    """Either somebody has a key, or the gateway is open to all: neither of them by mistake."""
     if not any(keyed.values()) and not anonymous and not problems.has(_ALLOW_ANONYMOUS):
         problems.add(_MASTER_KEY, _CLOSED)
     for path, given in keyed.items():
         if given and anonymous:
             problems.add(path, _BOTH)
-    warnings = [*reading.warnings, *_borrowed(reading), *unused.warnings()]
-    if problems:
-        return None, problems.sentences(), warnings
-    retries = library.num_retries if router.num_retries is None else router.num_retries
-    config = Config(
-        models=MappingProxyType(models),
-        aliases=MappingProxyType(aliases),
-        master_key=master_key,
-        allow_anonymous=anonymous,
-        num_retries=DEFAULT_RETRIES if retries is None else retries,
-        timeout=library.request_timeout or router.timeout,
-        stream_timeout=router.stream_timeout,
-        allowed_fails=library.allowed_fails if router.allowed_fails is None else router.allowed_fails,
-        cooldown_time=library.cooldown_time if router.cooldown_time is None else router.cooldown_time,
-        disable_cooldowns=router.disable_cooldowns is True,
-        shuffle=shuffle,
-        capped=capped,
-        fallbacks=fallbacks,
-        max_wait=router.max_wait or 0.0,
-        max_upstream_calls=router.max_upstream_calls or DEFAULT_UPSTREAM_CALLS,
-        client_limits=client_limits,
-        clients=access.clients,
-        entra=access.entra,
-        strict_fails_open=general.strict_fails_open is not False,
-        warnings=tuple(warnings),
-    )
-    return config, [], warnings
 
 
 def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]]:

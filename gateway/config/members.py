@@ -5,18 +5,21 @@ Knows how the keys of an entry work together; single values were checked in `doc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import urls
 from gateway.config.additions import read_body, read_dropped, read_headers
 from gateway.config.credentials import azure_credential, openai_credential
-from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Target
-from gateway.config.document import Info, ModelEntry, Params, read_section
-from gateway.config.problems import Path, Problems, render
+from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
+from gateway.config.document import read_section
+from gateway.config.problems import Path, Problems
 from gateway.config.providers import qualified, served, split_model
 from gateway.config.reading import Reading
+from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.values import is_version
+from gateway.config.wildcards import STAR
 from gateway.protocol.operation import Operation
 
 
@@ -31,48 +34,40 @@ class DraftMember:
     order: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """What an entry calls, and how."""
+
+    provider: Provider
+    name: str
+    targets: Mapping[str, Target]
+    credential: Credential
+    version_from: str
+
+
 def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     """Read the member at `path`; what is wrong goes to `reading.problems`, and then the result has no use."""
-    problems, unused = reading.problems, reading.unused
-    entry, _ = read_section(ModelEntry, raw, path, problems, unused)
-    at_params, at_info = (*path, "litellm_params"), (*path, "model_info")
-    if entry.model_name is None:
-        problems.add((*path, "model_name"), "is missing; it is the name clients ask for")
-    if entry.litellm_params is None:
-        problems.add(at_params, "is missing; it needs at least model and, for Azure, api_base")
-        # Nothing inside of it is missing on its own.
-        problems.settle((*at_params, "model"))
-    params, defaults = read_section(Params, entry.litellm_params, at_params, problems, unused)
-    info, _ = read_section(Info, entry.model_info, at_info, problems, unused)
-    model = params.model if params.model is None else qualified(params.model, params.custom_llm_provider)
-    provider, name = split_model(model, (*at_params, "model"), problems)
-    operations = served(provider, info.mode, (*at_info, "mode"), problems)
-    targets: dict[str, Target] = {}
-    version_from = "default"
-    credential: Credential = DefaultIdentity()
-    if problems.has((*at_params, "model")):
-        pass  # whose URL and credential rules hold is not known
-    elif provider == "openai":
-        targets = _openai_targets(params, operations, at_params, reading)
-        credential = openai_credential(params, at_params, reading)
-    else:
-        targets, version_from = _azure_targets(params, name, operations, at_params, reading)
-        credential = azure_credential(params, at_params, reading)
+    problems = reading.problems
+    entry, params, info, defaults = _sections(raw, path, reading)
+    at_params = (*path, "litellm_params")
+    called = _called(entry, params, info, path, reading)
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
         problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
     deployment = Deployment(
         id="",
         model_name=entry.model_name or "",
-        name=name,
-        provider=provider,
-        targets=targets,
-        credential=credential,
-        version_from=version_from,
-        organization=params.organization if provider == "openai" else None,
+        name=called.name,
+        provider=called.provider,
+        targets=called.targets,
+        credential=called.credential,
+        version_from=called.version_from,
+        organization=params.organization if called.provider == "openai" else None,
+        region=params.region_name,
         # LiteLLM's order: the entry itself, then litellm_params, then model_info.
         rpm=entry.rpm or params.rpm or info.rpm,
         tpm=entry.tpm or params.tpm or info.tpm,
         weight=params.weight,
+        max_parallel_requests=params.max_parallel_requests,
         timeout=params.timeout or params.request_timeout,
         stream_timeout=params.stream_timeout,
         num_retries=params.max_retries if params.num_retries is None else params.num_retries,
@@ -86,6 +81,40 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         defaults=defaults,
     )
     return DraftMember(deployment, path, info.id, params.order or info.order)
+
+
+def _sections(raw: Any, path: Path, reading: Reading) -> tuple[ModelEntry, Params, Info, dict[str, Any]]:
+    """The entry, its two sections, and its request defaults."""
+    problems, unused = reading.problems, reading.unused
+    entry, _ = read_section(ModelEntry, raw, path, problems, unused)
+    at_params, at_info = (*path, "litellm_params"), (*path, "model_info")
+    if entry.model_name is None:
+        problems.add((*path, "model_name"), "is missing; it is the name clients ask for")
+    if entry.litellm_params is None:
+        problems.add(at_params, "is missing; it needs at least model and, for Azure, api_base")
+        # Nothing inside of it is missing on its own.
+        problems.settle((*at_params, "model"))
+    params, defaults = read_section(Params, entry.litellm_params, at_params, problems, unused)
+    info, _ = read_section(Info, entry.model_info, at_info, problems, unused)
+    return entry, params, info, defaults
+
+
+def _called(entry: ModelEntry, params: Params, info: Info, path: Path, reading: Reading) -> _Called:
+    """Provider, name, addresses and credential."""
+    problems = reading.problems
+    at_params = (*path, "litellm_params")
+    model = params.model if params.model is None else qualified(params.model, params.custom_llm_provider)
+    stars = (entry.model_name or "").count(STAR)
+    provider, name = split_model(model, (*at_params, "model"), problems, stars=stars)
+    operations = served(provider, info.mode, (*path, "model_info", "mode"), problems)
+    if problems.has((*at_params, "model")):
+        # Whose rules for addresses and credentials hold is not known.
+        return _Called(provider, name, {}, DefaultIdentity(), "default")
+    if provider == "openai":
+        targets = _openai_targets(params, operations, at_params, reading)
+        return _Called(provider, name, targets, openai_credential(params, at_params, reading), "default")
+    targets, version_from = _azure_targets(params, name, operations, at_params, reading)
+    return _Called(provider, name, targets, azure_credential(params, at_params, reading), version_from)
 
 
 def _base(params: Params, path: Path, problems: Problems) -> str | None:
@@ -118,7 +147,7 @@ def _openai_targets(
     params: Params, operations: tuple[Operation, ...], path: Path, reading: Reading
 ) -> dict[str, Target]:
     if params.api_version is not None:
-        reading.warnings.append(f"{render(path)}.api_version: has no effect for an OpenAI member")
+        reading.remark((*path, "api_version"), "has no effect for an OpenAI member")
     base = _base(params, path, reading.problems) or urls.OPENAI_BASE
     try:
         base = urls.openai_base(base)
@@ -132,7 +161,7 @@ def _azure_targets(
 ) -> tuple[dict[str, Target], str]:
     """The targets, and where the api-version comes from."""
     if params.organization is not None:
-        reading.warnings.append(f"{render(path)}.organization: has no effect for an Azure member")
+        reading.remark((*path, "organization"), "has no effect for an Azure member")
     base = _base(params, path, reading.problems) or _base_of_environment(reading)
     at_fault = ((*path, "base_url"), ("AZURE_API_BASE",))
     if base is None and not any(map(reading.problems.has, at_fault)):

@@ -1,4 +1,4 @@
-"""What holds for all deployments: strategy, rests, other models to fall back to, limits of clients.
+"""What holds for all deployments: strategy, rests, limits of clients.
 
 Knows how `router_settings`, `litellm_settings` and `general_settings` work together.
 """
@@ -6,15 +6,26 @@ Knows how `router_settings`, `litellm_settings` and `general_settings` work toge
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.config.access import ClientLimits, Limit
-from gateway.config.deployment import Alias, Deployment, Fallbacks
-from gateway.config.document import ClientLimit, Library, RouterSettings, read_section
-from gateway.config.problems import Path, Problems, render
+from gateway.config.deployment import Alias, Config, Deployment
+from gateway.config.document import read_section
+from gateway.config.fallbacks import read_fallbacks
+from gateway.config.problems import Path, Problems
 from gateway.config.reading import Reading
+from gateway.config.retry_policies import read_retry_policies
+from gateway.config.sections import ClientLimit, Library, RouterSettings
 from gateway.config.unused import Unused
+from gateway.config.wildcards import ServedNames
 
+#: Calls of deployments for one request: four of its model, and two of fallbacks.
+DEFAULT_UPSTREAM_CALLS = 6
+#: Seconds that a call waits for a place where nothing else is said.
+DEFAULT_PLACE_WAIT = 20.0
+#: LiteLLM's default for `num_retries`.
+DEFAULT_RETRIES = 2
 #: LiteLLM's strategies that choose by usage below the limits: here the default choice, with caps.
 _CAPPED = ("usage-based-routing", "usage-based-routing-v2")
 _SHUFFLE = "simple-shuffle"
@@ -24,12 +35,45 @@ _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
 _NOT_A_MODEL = "names a model that is not in model_list"
 
 _ENFORCE = "enforce_model_rate_limits"
-#: LiteLLM's default for `max_fallbacks`.
-_MAX_FALLBACKS = 5
-#: Among fallbacks of each kind, every model that has no entry of its own.
-_ANY = "*"
 #: Seconds after which every rest ends, however long the configured one.
 _LONGEST_REST = 60
+
+
+def read_rules(
+    router: RouterSettings,
+    library: Library,
+    models: Mapping[str, tuple[Deployment, ...]],
+    served: ServedNames,
+    reading: Reading,
+) -> Config:
+    """A configuration of `models`, and of what the two sections say for all of them.
+
+    `served` are their names. `router_settings` wins over `litellm_settings`, key by key.
+    """
+    shuffle, capped = read_strategy(router, reading.problems, reading.warnings)
+    deployments = [each for group in models.values() for each in group]
+    warn_strict(deployments, reading.warnings, capped=capped)
+    warn_rests(deployments, router, library, reading.warnings)
+    aliases = read_aliases(router, served, reading.problems)
+    retries = library.num_retries if router.num_retries is None else router.num_retries
+    return Config(
+        models=MappingProxyType(models),
+        aliases=MappingProxyType(aliases),
+        num_retries=DEFAULT_RETRIES if retries is None else retries,
+        retry_policies=read_retry_policies(router, served, reading),
+        timeout=library.request_timeout or router.timeout,
+        stream_timeout=router.stream_timeout,
+        allowed_fails=library.allowed_fails if router.allowed_fails is None else router.allowed_fails,
+        cooldown_time=library.cooldown_time if router.cooldown_time is None else router.cooldown_time,
+        disable_cooldowns=router.disable_cooldowns is True,
+        shuffle=shuffle,
+        max_parallel_requests=router.default_max_parallel_requests,
+        capped=capped,
+        fallbacks=read_fallbacks(router, library, served, aliases, reading),
+        max_wait=router.max_wait or 0.0,
+        place_wait=DEFAULT_PLACE_WAIT if router.max_wait is None else router.max_wait,
+        max_upstream_calls=router.max_upstream_calls or DEFAULT_UPSTREAM_CALLS,
+    )
 
 
 def read_strategy(router: RouterSettings, problems: Problems, warnings: list[str]) -> tuple[bool, bool]:
@@ -77,63 +121,6 @@ def warn_rests(
         warnings.append(
             f"cooldown_time: a rest ends after {_LONGEST_REST} seconds at the latest (in {', '.join(cut)})"
         )
-
-
-def read_fallbacks(
-    router: RouterSettings,
-    library: Library,
-    models: Collection[str],
-    aliases: Mapping[str, Alias],
-    reading: Reading,
-) -> Fallbacks:
-    """Other models to try. `router_settings` wins over `litellm_settings`, kind by kind.
-
-    Names that nothing serves are left out with a warning: without them a call fails where it failed before.
-    """
-
-    def known(name: Any, path: Path) -> str | None:
-        if name in models:
-            return str(name)
-        if name in aliases:
-            return aliases[name].model
-        reading.warnings.append(f"{render(path)}: {_NOT_A_MODEL}; it is left out")
-        return None
-
-    def all_known(names: Iterable[str], path: Path) -> tuple[str, ...]:
-        return tuple(found for name in names if (found := known(name, path)) is not None)
-
-    def mapping(key: str) -> dict[str, tuple[str, ...]]:
-        section, settings = (
-            ("router_settings", router) if getattr(router, key) else ("litellm_settings", library)
-        )
-        found: dict[str, tuple[str, ...]] = {}
-        for index, entry in enumerate(getattr(settings, key) or ()):
-            for model, others in entry.items():
-                path = (section, key, index, model)
-                name = model if model == _ANY else known(model, path)
-                if name is not None:
-                    found[name] = all_known(others, path)
-        return found
-
-    general = mapping("fallbacks")
-    section = "router_settings" if router.default_fallbacks else "litellm_settings"
-    default = router.default_fallbacks or library.default_fallbacks
-    default = list(all_known(default or (), (section, "default_fallbacks")))
-    return Fallbacks(
-        general={model: others for model, others in general.items() if model != _ANY},
-        default=tuple(default or general.get(_ANY, ())),
-        context_window=_spread(mapping("context_window_fallbacks"), models),
-        content_policy=_spread(mapping("content_policy_fallbacks"), models),
-        most=_MAX_FALLBACKS if router.max_fallbacks is None else router.max_fallbacks,
-    )
-
-
-def _spread(fallbacks: dict[str, tuple[str, ...]], models: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """`fallbacks` with the star's written out: for every model without an entry, except to itself."""
-    star = fallbacks.pop(_ANY, None)
-    if star is None:
-        return fallbacks
-    return {model: tuple(other for other in star if other != model) for model in models} | fallbacks
 
 
 def read_limits(

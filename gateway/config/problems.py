@@ -7,6 +7,7 @@ Key names are quoted only when they look like names.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,16 +76,7 @@ class Problems:
 
     def sentences(self) -> list[str]:
         """Return all problems as `path: text`, in the order found; what many entries share is one of them."""
-        alike: dict[tuple[Path, str], list[Path]] = {}
-        for path, text in self._found.items():
-            alike.setdefault((_in_entries(path), text), []).append(path)
-        sentences: list[str] = []
-        for (key, text), paths in alike.items():
-            if len(paths) < _ALIKE:
-                sentences += [f"{self.where(path)}: {text}" for path in paths]
-            else:
-                name = render(key[2:]) if len(key) > ENTRY else render(key[:1])
-                sentences.append(f"{name}: {text}{places(paths)}")
+        sentences = grouped(self._found.items(), self.where)
         if len(sentences) > SCREEN:
             more = len(sentences) - SCREEN + 1
             sentences[SCREEN - 1 :] = [f"document: {more} more problems; mend these first"]
@@ -97,6 +89,21 @@ class Problems:
 
     def __bool__(self) -> bool:
         return bool(self._found)
+
+
+def grouped(found: Iterable[tuple[Path, str]], where: Callable[[Path], str]) -> list[str]:
+    """Sentences of paths and texts, in their order; what many entries share is one of them."""
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for path, text in found:
+        alike.setdefault((_in_entries(path), text), []).append(path)
+    sentences: list[str] = []
+    for (key, text), paths in alike.items():
+        if len(paths) < _ALIKE:
+            sentences += [f"{where(path)}: {text}" for path in paths]
+        else:
+            name = render(key[2:]) if len(key) > ENTRY else render(key[:1])
+            sentences.append(f"{name}: {text}{places(paths)}")
+    return sentences
 
 
 def _in_entries(path: Path) -> Path:

@@ -8,13 +8,12 @@ from typing import Any
 
 from gateway.config.deployment import Provider
 from gateway.config.problems import Path, Problems
+from gateway.config.wildcards import STAR, is_deployment
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import OPERATIONS
 
 PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
 
-#: Azure's rule for the name of a deployment.
-_DEPLOYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 #: What LiteLLM writes between the provider and the deployment to choose how parameters are mapped.
 _MAPPINGS = ("o_series/", "gpt5_series/")
 #: What it writes there to choose another API.
@@ -68,6 +67,7 @@ _OTHER_PROVIDER = (
     "names a provider that is not served; only azure/, azure_text/, openai/ and bare OpenAI names "
     "are (a server that speaks OpenAI's protocol: openai/<model> with its api_base)"
 )
+_NO_PROVIDER = "names no provider; write azure/* or openai/*, whichever of the two is meant"
 _NOT_OPENAI = (
     "is no OpenAI model that is known here; write openai/<model> if it is one, azure/<deployment> "
     "for Azure (a server that speaks OpenAI's protocol: openai/<model> with its api_base)"
@@ -88,6 +88,8 @@ def unserved_provider(model: str) -> str | None:
         return None
     if slash:
         return _OTHER_PROVIDER
+    if model.startswith(STAR):
+        return _NO_PROVIDER
     return None if not model or _OPENAI_MODEL.match(model) else _NOT_OPENAI
 
 
@@ -105,8 +107,11 @@ def is_unserved_mode(mode: Any) -> bool:
     return mode_of(mode) in _UNSERVED_MODES
 
 
-def split_model(model: str | None, path: Path, problems: Problems) -> tuple[Provider, str]:
-    """Split `azure/x`, `azure_text/x`, `openai/x` or a bare OpenAI model name into provider and name."""
+def split_model(model: str | None, path: Path, problems: Problems, *, stars: int = 0) -> tuple[Provider, str]:
+    """Split `azure/x`, `azure_text/x`, `openai/x` or a bare OpenAI model name into provider and name.
+
+    `stars` is how many `*` the name may have.
+    """
     if model is None:
         problems.add(path, "is missing; write azure/<deployment>, azure_text/<deployment> or openai/<model>")
         return "azure", "unset"
@@ -120,7 +125,9 @@ def split_model(model: str | None, path: Path, problems: Problems) -> tuple[Prov
         problems.add(path, reason)
     elif prefix in PROVIDERS and (not slash or name in ("", ".", "..")):
         problems.add(path, f"names no deployment or model after {prefix}/")
-    elif provider != "openai" and not _DEPLOYMENT.fullmatch(name):
+    elif name.count(STAR) > stars:
+        problems.add(path, "holds a * that model_name does not; write model_name: azure/* beside azure/*")
+    elif provider != "openai" and not is_deployment(name.replace(STAR, "x")):
         problems.add(path, _not_a_deployment(name))
     return provider, name
 
@@ -130,8 +137,6 @@ def _not_a_deployment(name: str) -> str:
     route, slash, _ = name.partition("/")
     if slash and route in _ROUTES:
         return f"is of another API ({route}/), which is not served; write the deployment's name alone"
-    if "*" in name:
-        return "wildcards are not supported yet; write one entry for each deployment"
     return "must name a deployment in letters, digits, -, _ and . only"
 
 

@@ -22,3 +22,9 @@ class Reading:
     borrowed: dict[str, list[Path]] = field(default_factory=dict)
     #: The vault's secrets that values were taken from, by the values' paths.
     references: Mapping[Path, str] = field(default_factory=dict)
+    #: Warnings of single values, and where these stand.
+    remarks: list[tuple[Path, str]] = field(default_factory=list)
+
+    def remark(self, path: Path, text: str) -> None:
+        """Warn of the value at `path`."""
+        self.remarks.append((path, text))

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config import urls
 from gateway.config.references import is_unresolved
@@ -82,12 +82,6 @@ def _named(text: str) -> str:
     return text
 
 
-def _model_name(text: str) -> str:
-    if "*" in text:
-        raise ValueError("wildcards are not supported yet; write one entry for each model")
-    return _named(text)
-
-
 def _version(text: str) -> str:
     if not is_version(text):
         raise ValueError("must be v1, latest, preview or a date such as 2024-10-21 or 2025-04-01-preview")
@@ -115,17 +109,33 @@ def _header_value(text: str) -> str:
     return text
 
 
+def as_fallbacks(value: object) -> object:
+    """Fallbacks as LiteLLM has them, a list of `{model: [models]}`, of what people also write.
+
+    That is one mapping in place of the list, and one name in place of a list of them.
+    """
+    entries = [{model: others} for model, others in value.items()] if isinstance(value, dict) else value
+    if not isinstance(entries, list):
+        return value
+    return [
+        {model: [others] if isinstance(others, str) else others for model, others in entry.items()}
+        if isinstance(entry, dict)
+        else entry
+        for entry in entries
+    ]
+
+
 Secret = Annotated[str, AfterValidator(header_safe)]
 Name = Annotated[str, AfterValidator(_named)]
 LimitValue = Annotated[int, Field(gt=0, le=_MOST)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
 Pause = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
 Retries = Annotated[int, Field(ge=0, le=100)]
-ModelName = Annotated[str, AfterValidator(_model_name)]
 Base = Annotated[str, AfterValidator(urls.check_base)]
 Version = Annotated[str, AfterValidator(_version)]
 Token = Annotated[str, AfterValidator(_token)]
 Tenant = Annotated[str, AfterValidator(_tenant)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Filled = Annotated[str, AfterValidator(_resolved)]
+FallbackLists = Annotated[list[dict[str, list[str]]], BeforeValidator(as_fallbacks)]
 Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]

@@ -11,7 +11,9 @@ Knows which failures move on and how often. Knows neither the client nor how rep
 * When no deployment of a model can answer, its fallbacks are tried at once, in their order. A prompt that is
   too long or blocked goes to the fallbacks for that.
 * A lone deployment is tried again after a connection error, 408 or 5xx, up to `num_retries` times, with
-  backoff. Where the configuration lets calls wait for room, all are tried again when there is some.
+  backoff. A `retry_policy` says for kinds of failures how often a model is called again, whoever failed.
+  Where the configuration lets calls wait for room, all are tried again when there is some.
+* Where all have as many calls in flight as they may, the request waits for a place, first come, first served.
 * Nothing is tried after the first byte of an answer, nor after the caller's own mistake.
 Whose fault a failure was is judged when the request has got an answer, or none (`upstream/verdicts.py`). A
 request that failed on two deployments is held against neither.
@@ -29,18 +31,19 @@ from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.tokens.estimate import estimate, with_defaults
-from gateway.limits.tokens.outcome import Outcome
+from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
 from gateway.routing.models import Models
+from gateway.routing.places import wait_for_place
 from gateway.routing.progress import Failure, Progress, error_of
-from gateway.routing.retries import pause_before
+from gateway.routing.retries import Group, pause_before, refused_again, timeouts_allowed
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer, Refused, WholeAnswer
-from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed
+from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed, says_absent
 
 #: Statuses of refusals that tell a client the truth where they are its request's own. A 401 would blame its
 #: key, a 400 for a version what it cannot choose.
@@ -70,12 +73,6 @@ class Dispatcher:
         self._members = balancer.members
         self._sharing = sharing
         self._random = random
-        self._own_retries = {
-            member.id: member.num_retries
-            for group in config.models.values()
-            for member in group
-            if member.num_retries is not None
-        }
 
     def account(self, call: Call, principal: Principal) -> Account:
         """The account of `call`. Enter it, and send within."""
@@ -103,6 +100,7 @@ class Dispatcher:
             record,
             deadline,
             waiting_left=config.max_wait,
+            place_wait_left=config.place_wait,
             most_attempts=record.attempts + config.max_upstream_calls,
         )
         try:
@@ -111,6 +109,7 @@ class Dispatcher:
             try:
                 answer = await self._answer(progress)
             finally:
+                progress.end_wait()
                 if progress.failures:
                     _judge(progress)
         except GatewayError as error:
@@ -137,27 +136,44 @@ class Dispatcher:
 
     async def _answer(self, progress: Progress) -> Answer:
         groups = self._groups(progress.call)
-        progress.members = sum(map(len, groups))
+        progress.members = sum(len(group.members) for group in groups)
+        progress.most_timeouts = max((timeouts_allowed(group.policy) for group in groups), default=0)
         while True:
             for group in groups:
                 answer = await self._try_group(group, progress)
+                while answer is not None and refused_again(answer, group, progress):
+                    progress.account.settle(answer.outcome())
+                    progress.begin_anew()
+                    answer = await self._try_group(group, progress)
                 if answer is not None:
                     return await self._reconsidered(answer, progress)
-            pause = None if progress.over else pause_before(progress, self._retries(progress), self._random)
+            retries = self._retries(progress)
+            pause = None if progress.over else pause_before(progress, groups, retries, self._random)
             if pause is None:
                 raise error_of(progress)
             await asyncio.sleep(pause)
             progress.record.waited += pause
             progress.begin_anew()
 
-    def _groups(self, call: Call) -> list[Sequence[Deployment]]:
+    def _groups(self, call: Call) -> list[Group]:
         """The deployments of the requested model, and of its fallbacks in their order."""
         fallbacks = self._config.fallbacks
         model = call.requested_model
-        others = fallbacks.general.get(model, fallbacks.default)[: fallbacks.most]
+        own = self._models.of(fallbacks.general, model)
+        others = (fallbacks.default if own is None else own)[: fallbacks.most]
         # A default fallback may be the requested model itself.
-        groups = (self._models.able(name, call.operation) for name in dict.fromkeys((model, *others)))
-        return [group for group in groups if group]
+        groups = (self._group(name, call) for name in dict.fromkeys((model, *others)))
+        return [group for group in groups if group.members]
+
+    def _group(self, model: str, call: Call) -> Group:
+        """The deployments of one model."""
+        policies = self._config.retry_policies
+        policy = self._models.of(policies.groups, model)
+        return Group(
+            self._models.model_name(model),
+            self._models.able(model, call.operation),
+            policies.general if policy is None else policy,
+        )
 
     async def _reconsidered(self, answer: Answer, progress: Progress) -> Answer:
         """`answer`, unless it refuses a prompt for which there are fallbacks and one of them answers."""
@@ -169,25 +185,30 @@ class Dispatcher:
         if not isinstance(answer, WholeAnswer) or answer.status != 400 or answer.code not in special:
             return answer
         progress.account.settle(answer.outcome())
-        for name in special[answer.code].get(call.requested_model, ())[: fallbacks.most]:
-            other = await self._try_group(self._models.able(name, call.operation), progress)
+        names = self._models.of(special[answer.code], call.requested_model) or ()
+        for name in names[: fallbacks.most]:
+            other = await self._try_group(self._group(name, call), progress)
             if other is not None and other.status < 400:
                 return other
             if other is not None:
                 progress.account.settle(other.outcome())
         return answer
 
-    async def _try_group(self, group: Sequence[Deployment], progress: Progress) -> Answer | None:
+    async def _try_group(self, group: Group, progress: Progress) -> Answer | None:
         """An answer of one of a model's deployments; None when none of them can."""
         tries = 0
-        while not progress.over:
-            choice = await self._choose(group, progress)
+        while not progress.over and group.allows(progress):
+            choice = await self._choose(group.members, progress)
+            if choice.reason is ChoiceReason.BUSY and await wait_for_place(
+                self._balancer, group.members, progress
+            ):
+                continue
             if choice.deployment is None or tries == MAX_TRIES:
+                progress.end_wait()
                 progress.note(choice)
                 break
             tries += 1
-            progress.tried.add(choice.deployment.id)
-            progress.used.add(choice.deployment.id)
+            progress.called(choice.deployment)
             answer = await self._try(choice, choice.deployment, progress)
             if answer is not None:
                 return answer
@@ -208,6 +229,7 @@ class Dispatcher:
                 now,
                 operation=call.operation.name,
                 last_resorts=progress.last_resorts,
+                waiter=progress.waiter,
             )
 
         await progress.account.refreshed()
@@ -221,8 +243,8 @@ class Dispatcher:
         """How often the only deployment that was used may be tried again."""
         if len(progress.used) != 1:
             return 0
-        (alone,) = progress.used
-        return self._own_retries.get(alone, self._config.num_retries)
+        (alone,) = progress.used.values()
+        return self._config.num_retries if alone.num_retries is None else alone.num_retries
 
     async def _try(self, choice: Choice, deployment: Deployment, progress: Progress) -> Answer | None:
         """One try: its answer, or None when it failed, or was not made because a strict cap is full."""
@@ -241,6 +263,12 @@ class Dispatcher:
         else:
             progress.refused = answer.status >= 400
             return answer
+        if deployment.parts is not None and says_absent(failed):
+            # A caller has made the name up.
+            progress.absent = True
+            progress.account.settle(Outcome(Result.CALLER))
+            self._balancer.forget(deployment)
+            return None
         reservation = progress.account.failed(failed.outcome)
         progress.failures.append(Failure(deployment.id, failed, reservation))
         _log.warning(

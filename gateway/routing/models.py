@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment
+from gateway.config.wildcards import ServedNames
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
 from gateway.protocol.operation import Operation
@@ -16,18 +17,20 @@ from gateway.protocol.operation import Operation
 #: Characters of a model's name that an error repeats.
 LONGEST_SHOWN = 200
 
+T = TypeVar("T")
+
 
 class Models:
     """Looks models up by the name that a client asked for."""
 
-    __slots__ = ("_aliases", "_created", "_listed", "_models")
+    __slots__ = ("_aliases", "_created", "_listed", "_served")
 
     def __init__(self, config: Config, created: int) -> None:
         """`created` (seconds since 1970) is reported for every model: when the configuration was loaded."""
-        self._models = config.models
+        self._served = ServedNames(config.models)
         self._aliases = {name: alias.model for name, alias in config.aliases.items()}
         shown = (name for name, alias in config.aliases.items() if not alias.hidden)
-        self._listed = (*config.models, *shown)
+        self._listed = (*self._served, *shown)
         self._created = created
 
     def check(self, call: Call, principal: Principal, *, azure_path: bool = False) -> Call:
@@ -49,12 +52,26 @@ class Models:
 
     def able(self, name: str, operation: Operation) -> Sequence[Deployment]:
         """The deployments of a model that serve `operation`, if any."""
-        name = self._aliases.get(name, name)
-        return [each for each in self._models.get(name, ()) if operation.name in each.targets]
+        deployments = self._served.deployments(self._aliases.get(name, name))
+        return [each for each in deployments if operation.name in each.targets]
+
+    def model_name(self, name: str) -> str:
+        """The `model_name` of the entries that serve a model: a wildcard, or the model's own name."""
+        return self._served.entry(self._aliases.get(name, name)) or name
+
+    def of(self, settings: Mapping[str, T], name: str) -> T | None:
+        """What `settings` say of a model, or of the wildcard that serves it; None where they do not."""
+        found = settings.get(name)
+        return settings.get(self.model_name(name)) if found is None else found
 
     def names(self, principal: Principal) -> list[str]:
-        """The models that `principal` may use, in the configuration's order."""
-        return [name for name in self._listed if self._knows(name, principal)]
+        """The models that `principal` may use, in the configuration's order; wildcards are no models.
+
+        Those that wildcards serve are listed for clients whose configuration names them.
+        """
+        named = () if principal.models is None else principal.models.patterns
+        known = dict.fromkeys((*self._listed, *(name for name in named if name in self._served)))
+        return [name for name in known if self._knows(name, principal)]
 
     def listing(self, principal: Principal) -> bytes:
         """The list of the models for `principal`, as the API returns it (JSON)."""
@@ -68,7 +85,7 @@ class Models:
 
     def _knows(self, name: str, principal: Principal) -> bool:
         model = self._aliases.get(name, name)
-        return model in self._models and (principal.may_use(name) or principal.may_use(model))
+        return model in self._served and (principal.may_use(name) or principal.may_use(model))
 
     def _entry(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": "gateway"}

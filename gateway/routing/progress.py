@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from gateway.config.deployment import Deployment
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from gateway.limits.balancing.balancer import Reservation
 from gateway.limits.balancing.choice import Choice, ChoiceReason
+from gateway.limits.balancing.places import Waiter
 from gateway.limits.tokens.estimate import Estimate
 from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST, COOLDOWN_UNKNOWN, Wait
 from gateway.protocol.calls import Call
+from gateway.routing.models import not_found
 from gateway.sharing.account import Account, limited
 from gateway.telemetry.record import Record
 from gateway.upstream.verdicts import AttemptFailed
 
-_ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED})
+_ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED, ChoiceReason.BUSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,19 @@ class Progress:
     retries: int = 0
     #: Deployments of the requested model and its fallbacks.
     members: int = 0
-    #: Ids of the deployments tried since the last pause, and of all that were tried.
+    #: Seconds that it may still wait for a place.
+    place_wait_left: float = 0.0
+    #: Time-outs after which no other try follows.
+    most_timeouts: int = 2
+    #: Calls so far by the `model_name` of their deployments.
+    calls: dict[str, int] = field(default_factory=dict)
+    #: Ids of the deployments tried since the last pause, and all that were tried, by their ids.
     tried: set[str] = field(default_factory=set)
-    used: set[str] = field(default_factory=set)
+    used: dict[str, Deployment] = field(default_factory=dict)
+    #: What holds a place for it, once it has waited for one.
+    waiter: Waiter | None = None
+    #: Whether a caller's name led to a deployment of a wildcard that is not there.
+    absent: bool = False
     failures: list[Failure] = field(default_factory=list)
     #: Whether a deployment refused the request as such.
     refused: bool = False
@@ -70,7 +83,7 @@ class Progress:
     @property
     def over(self) -> bool:
         """Whether no other try may follow."""
-        if self._timeouts > 1 or self.record.attempts >= self.most_attempts:
+        if self._timeouts >= self.most_timeouts or self.record.attempts >= self.most_attempts:
             return True
         return asyncio.get_running_loop().time() >= self.deadline
 
@@ -93,6 +106,18 @@ class Progress:
                 self.room = room
         elif wait is not None and (self.healthy_in is None or wait.seconds < self.healthy_in):
             self.healthy_in = wait.seconds
+
+    def called(self, deployment: Deployment) -> None:
+        """A deployment is tried."""
+        self.tried.add(deployment.id)
+        self.used[deployment.id] = deployment
+        self.calls[deployment.model_name] = self.calls.get(deployment.model_name, 0) + 1
+
+    def end_wait(self) -> None:
+        """Give back a place that is kept for it and was not taken."""
+        if self.waiter is not None:
+            self.waiter.close()
+            self.waiter = None
 
     def begin_anew(self) -> None:
         """After a pause all may be tried again."""
@@ -119,6 +144,8 @@ def error_of(progress: Progress) -> GatewayError:
             retryable=not (all_said_so and min(waits) > COOLDOWN_LONGEST)
             and (room is None or progress.retryable),
         )
+    if progress.absent and not progress.failures:
+        return not_found(progress.call.requested_model)
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
     last = progress.failures[-1].error

@@ -1,12 +1,17 @@
-"""When a request's deployments may all be tried again: a lone one after a backoff, any when there is room."""
+"""When a call is made again after a failure, and when all deployments may be tried again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from gateway.config.deployment import Deployment, RetryPolicy
 from gateway.limits.tokens.outcome import Result
+from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 from gateway.routing.progress import Progress
+from gateway.upstream.replies import Answer, WholeAnswer
+from gateway.upstream.verdicts import AttemptFailed
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.
 BACKOFF_FIRST = 0.5
@@ -17,24 +22,90 @@ WAIT_SHORTEST = 0.01
 _RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
 
 
-def pause_before(progress: Progress, num_retries: int, random: Callable[[], float]) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A model's deployments that can answer a call."""
+
+    #: Their `model_name`.
+    name: str
+    members: Sequence[Deployment]
+    #: How often the call is made again after a failure of each kind, whichever of them failed.
+    policy: RetryPolicy = field(default_factory=dict)
+
+    def allows(self, progress: Progress) -> bool:
+        """Whether its policy lets another of its deployments be tried after the last failure."""
+        left = self.left(progress)
+        return left is None or left > 0
+
+    def left(self, progress: Progress) -> int | None:
+        """How many calls its policy still lets follow the last failure; None where it does not say."""
+        calls = progress.calls.get(self.name, 0)
+        if not calls or not progress.failures:
+            return None
+        allowed = self.policy.get(_kind_of_failure(progress.failures[-1].error))
+        return None if allowed is None else allowed + 1 - calls
+
+
+def timeouts_allowed(policy: RetryPolicy) -> int:
+    """How many time-outs a request may meet. After the first, upstream may have answered, and billed it."""
+    return max(2, policy.get("TimeoutError", 0) + 1)
+
+
+def refused_again(answer: Answer, group: Group, progress: Progress) -> bool:
+    """Whether the policy lets a call be made again that upstream has refused with 400."""
+    if not isinstance(answer, WholeAnswer) or answer.status != 400 or progress.over:
+        return False
+    if answer.code == "context_length_exceeded":
+        # It is as long the next time.
+        return False
+    kind = "ContentPolicyViolationError" if answer.code == "content_filter" else "BadRequestError"
+    return progress.calls.get(group.name, 0) <= group.policy.get(kind, 0)
+
+
+def _kind_of_failure(failed: AttemptFailed) -> str:
+    """LiteLLM's word for a failure; empty where it has none that retries are counted by."""
+    if failed.result is Result.LIMITED:
+        return "RateLimitError"
+    if failed.status == 401:
+        return "AuthenticationError"
+    if failed.result is Result.TIMEOUT or failed.status in {408, 504}:
+        return "TimeoutError"
+    return "InternalServerError" if failed.result is Result.FAILED else ""
+
+
+def pause_before(
+    progress: Progress, groups: Sequence[Group], num_retries: int, random: Callable[[], float]
+) -> float | None:
     """Seconds after which all may be tried again; None when that is of no use, or takes too long.
 
-    `num_retries` is how often a lone deployment may be tried again; `random` gives [0, 1).
+    `num_retries` is how often a lone deployment may be tried again where no policy says it. `random` gives
+    [0, 1).
     """
     room_in = None if progress.room is None else max(progress.room.seconds, WAIT_SHORTEST)
     if room_in is not None and room_in <= progress.waiting_left:
         pause = room_in
         progress.waiting_left -= pause
-    elif progress.failures and progress.retries < num_retries:
+    elif progress.failures and (longest := _longest_pause(progress, groups, num_retries)):
         last = progress.failures[-1].error
         backoff = min(BACKOFF_FIRST * 2**progress.retries, BACKOFF_LONGEST)
         pause = last.outcome.retry_after or backoff * (1 - 0.25 * random())
         # This call and others may have begun its cooldown.
         pause = max(pause, progress.healthy_in or 0.0)
-        if last.result not in _RETRIED or pause > BACKOFF_LONGEST:
+        if last.result is Result.LIMITED:
+            pause = max(pause, room_in or 0.0)
+        if pause > longest:
             return None
         progress.retries += 1
     else:
         return None
     return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
+
+
+def _longest_pause(progress: Progress, groups: Sequence[Group], num_retries: int) -> float | None:
+    """Seconds for which a retry is waited for; None where there is none."""
+    left = [each for group in groups if (each := group.left(progress)) is not None]
+    if left:
+        # Asked for by kind: then the time that upstream names is waited for, too.
+        return COOLDOWN_LONGEST if max(left) > 0 else None
+    retried = progress.failures[-1].result in _RETRIED
+    return BACKOFF_LONGEST if retried and progress.retries < num_retries else None

@@ -166,6 +166,11 @@ def rejection(status: int, headers: Mapping[str, str], error: Said, now: float) 
     return AttemptFailed(outcome, status, error.code, error.message)
 
 
+def says_absent(failed: AttemptFailed) -> bool:
+    """Whether upstream said beyond doubt that there is no deployment of that name."""
+    return failed.result is Result.OPERATOR and failed.status in {400, 404}
+
+
 def no_answer(status: int, code: str | None, message: str | None = None) -> AttemptFailed:
     """The failure of a reply with status 2xx that does not answer; `code` says why, for the log."""
     return AttemptFailed(Outcome(Result.FAILED, error="no answer"), status, code, message)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from support.documents import document, entry, member, problems, warnings
 
-from gateway.config.document import General, Info, Library, ModelEntry, Params, RouterSettings, known_names
+from gateway.config.document import known_names
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT
 from gateway.config.load import check, load
+from gateway.config.sections import General, Info, Library, ModelEntry, Params, RouterSettings
 from gateway.protocol.body_fields import ALL_FIELDS
 from gateway.protocol.operations import OPERATIONS
 

@@ -186,12 +186,25 @@ def test_an_unknown_default_is_left_out_with_a_warning(section):
 
 @pytest.mark.parametrize(
     ("value", "place"),
-    [("big", ""), ([["big"]], "[0]"), ([{"gpt": "big"}], "[0].gpt"), ([{"gpt": [1]}], "[0].gpt[0]")],
+    [("big", ""), ([["big"]], "[0]"), ([{"gpt": {}}], "[0].gpt"), ([{"gpt": [1]}], "[0].gpt[0]")],
 )
 def test_fallbacks_of_another_shape_are_problems(value, place):
     (problem,) = problems(router_settings={"fallbacks": value})
 
     assert problem.startswith(f"router_settings.fallbacks{place}: ")
+
+
+@pytest.mark.parametrize("value", [{"gpt": ["big"]}, [{"gpt": "big"}], {"gpt": "big"}])
+def test_fallbacks_in_other_shapes_that_people_write_are_taken(value):
+    assert {"gpt": ("big",)} == loaded(router_settings={"fallbacks": value}).fallbacks.general
+
+
+def test_many_names_that_nothing_serves_are_one_warning():
+    fallbacks = [{"gpt": [f"gone-{number}" for number in range(20)]}]
+
+    assert [
+        "router_settings.fallbacks: names models that are not in model_list, 20 times; they are left out"
+    ] == warnings(router_settings={"fallbacks": fallbacks})
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def simulator_config() -> dict[str, Any]:
     slow = {"first_ms": [300, 300], "token_ms": [60, 60]}
     azure.append({"name": "deployment-slow", "model": "gpt-4o", "latency": slow, "answer_tokens": 20})
     azure.append({"name": "deployment-long", "model": "gpt-4o", "answer_tokens": 400})
+    drops = {"token_ms": [250, 250]}
+    azure.append({"name": "deployment-dripping", "model": "gpt-4o", "latency": drops, "answer_tokens": 60})
     speech = {"name": "deployment-slow-speech", "model": "tts-1", "kind": "speech"}
     azure.append(speech | {"latency": {"token_ms": [100, 100]}})
     azure.append(
@@ -111,6 +113,8 @@ def gateway_config(base: str, **more: Any) -> dict[str, Any]:
         member("defaults", "deployment-defaults", base, temperature=0.25, user="configured"),
         member("slow", "deployment-slow", base),
         member("long", "deployment-long", base),
+        member("any/*", "deployment-*", base),
+        member("one-at-a-time", "deployment-dripping", base, max_parallel_requests=1),
         member("filtered", "deployment-filtered", base),
         member("weighted", "deployment-weighted-a", base, weight=3),
         member("weighted", "deployment-weighted-b", base, rpm=1000),

@@ -14,6 +14,7 @@ from gateway.limits.balancing.choosing import Chooser
 from gateway.limits.balancing.counting import Counting
 from gateway.limits.balancing.member import Member
 from gateway.limits.balancing.members import Members
+from gateway.limits.balancing.places import Waiter
 from gateway.limits.balancing.report import DeploymentState, Remaining
 from gateway.limits.balancing.reservation import Reservation
 from gateway.limits.caps.clients import Admission, Clients, Refusal, tokens_of
@@ -36,12 +37,13 @@ class Balancer:
     def __init__(self, config: Config, instance: str, random: Callable[[], float]) -> None:
         """`instance` is 6 to 16 of 0-9a-z, another one for every process; `random` gives [0, 1)."""
         self._view = View(instance)
-        self._members = Members()
+        self._members = Members(self._view)
         self._lengths: dict[str, AnswerLengths] = {}
         self._chooser = Chooser(self._members, random)
         self._counting = Counting(config, self._members, self._lengths, self._view)
         self._clients = Clients(self._view)
         self._second = 0
+        self._config = config
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -55,7 +57,8 @@ class Balancer:
         Members keep their state by id. One that is left out belongs to the calls that began before, as long
         as they hold `members`.
         """
-        yield from self._members.configuring(config, self._view)
+        yield from self._members.configuring(config)
+        self._config = config
         for name in config.models:
             self._lengths.setdefault(name, AnswerLengths())
         self._chooser.by_weights = config.shuffle
@@ -78,10 +81,11 @@ class Balancer:
         *,
         operation: str = "chat",
         last_resorts: int = 0,
+        waiter: Waiter | None = None,
     ) -> Choice:
         """The next deployment of `group` for a call of `operation`; ids in `tried` are left out.
 
-        `last_resorts` is how many of this request's choices had that reason.
+        `last_resorts` is how many of this request's choices had that reason. `waiter` is what `wait` gave it.
         """
         if int(now) != self._second:
             self._tick(now)
@@ -90,16 +94,34 @@ class Balancer:
             tokens += estimate.completion
         elif group:
             tokens += self._lengths[group[0].model_name].p90
+        if any(each.parts is not None for each in group):
+            group = self._made(group, tried)
         able = [each for each in group if self._members[each.id].serves(operation, now)]
         if group and not able:
             back = min(self._members[each.id].back_at(operation) for each in group)
             return Choice(None, ChoiceReason.UNHEALTHY, tokens, Wait(max(0.0, back - now)))
-        choice = self._chooser.choose(able, tokens, tried, now, last_resorts)
+        choice = self._chooser.choose(able, tokens, tried, now, last_resorts=last_resorts, waiter=waiter)
         for each in able:
             if choice.deployment is not None and each.id == choice.deployment.id:
                 # The request's own, which a later configuration may have changed.
-                return choice if each is choice.deployment else replace(choice, deployment=each)
+                own = each is choice.deployment and waiter is None
+                return choice if own else replace(choice, deployment=each, waiter=waiter)
         return choice
+
+    def _made(self, group: Sequence[Deployment], tried: Collection[str]) -> Sequence[Deployment]:
+        """`group` without what was found not to be there; what else wildcards made of it has members."""
+        for each in group:
+            if each.parts is not None and each.id not in tried:
+                self._members.ensure(each, self._config)
+        return [each for each in group if self._members.find(each.id) is not None]
+
+    def wait(self, group: Sequence[Deployment], tried: Collection[str], wake: Callable[[], None]) -> Waiter:
+        """Wait for a place at one of `group` that is not in `tried`: then `wake` is called.
+
+        The place is kept until the call is sent, or the waiter closed.
+        """
+        members = (self._members.find(each.id) for each in group if each.id not in tried)
+        return Waiter(wake, [member.places for member in members if member is not None])
 
     def reserve(self, choice: Choice, now: float, *, operation: str = "chat") -> Reservation:
         """Count a call of `operation` that is about to be sent to the chosen deployment."""
@@ -119,6 +141,10 @@ class Balancer:
     def learn(self, reservation: Reservation, outcome: Outcome, now: float, *, request: int) -> None:
         """What a call that was settled says about its deployment. `request` tells requests apart."""
         self._counting.learn(reservation, outcome, now, request=request)
+
+    def forget(self, deployment: Deployment) -> None:
+        """A caller's name made a deployment of a wildcard that is not there."""
+        self._members.forget(deployment.id)
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""
@@ -169,7 +195,13 @@ class Balancer:
 
     def remaining(self, group: Sequence[Deployment], now: float) -> Remaining:
         """What is left of a model's limits, all its deployments together."""
-        return report.of_members([self._members[each.id] for each in group], now)
+        members = [member for each in group if (member := self._members.find(each.id)) is not None]
+        # Of a wildcard's deployment nothing may be known yet.
+        return (
+            report.of_members(members, now)
+            if len(members) == len(group)
+            else Remaining(None, None, None, None)
+        )
 
     def state(self, now: float) -> list[DeploymentState]:
         """All deployments, in the configuration's order."""

@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from gateway.config.deployment import Deployment
 from gateway.limits.balancing.member import Member
+from gateway.limits.balancing.places import Waiter
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait
 
@@ -28,6 +29,8 @@ class ChoiceReason(Enum):
     LIMITED = auto()
     #: None: the operator's caps.
     CAPPED = auto()
+    #: None: as many calls are in flight as may be.
+    BUSY = auto()
     #: None: all that were not tried are out of order.
     UNHEALTHY = auto()
     #: None: all were tried.
@@ -48,6 +51,8 @@ class Choice:
     strict: StrictNeed | None = None
     #: This instance has sent its share of the limit: it should look first what the others did meanwhile.
     sync_first: bool = False
+    #: Whose place the call takes.
+    waiter: Waiter | None = None
 
 
 def draw(members: Sequence[Member], random: Callable[[], float]) -> Member:

@@ -1,7 +1,8 @@
 """Which deployment gets a call.
 
 The rule, in one place:
-* members that rest or were tried are left out, and so are those whose cap (if they have one) is full;
+* members that rest or were tried are left out, and so are those whose cap (if they have one) is full, or that
+  have as many calls in flight as they may;
 * of the lowest `order` in which any has room, one is drawn (`choice.draw`);
 * where none has room as far as the ledger knows, the roomiest of the lowest order is tried nevertheless,
   unless replies have just confirmed that it is full: what refuses a client is what upstream said;
@@ -19,6 +20,7 @@ from gateway.limits.balancing import room
 from gateway.limits.balancing.choice import Choice, ChoiceReason, draw, shuffle
 from gateway.limits.balancing.cooldown import LIMITS
 from gateway.limits.balancing.member import Member
+from gateway.limits.balancing.places import Waiter
 from gateway.limits.caps.strict_row import StrictNeed, short
 from gateway.limits.tokens.signals import Wait
 
@@ -42,20 +44,32 @@ class Chooser:
         self.by_weights = False
 
     def choose(
-        self, group: Sequence[Deployment], tokens: int, tried: Collection[str], now: float, last_resorts: int
+        self,
+        group: Sequence[Deployment],
+        tokens: int,
+        tried: Collection[str],
+        now: float,
+        *,
+        last_resorts: int,
+        waiter: Waiter | None = None,
     ) -> Choice:
-        """The deployment for a call of `tokens`, or none. `last_resorts` went to members that rest."""
+        """The deployment for a call of `tokens`, or none. `last_resorts` went to members that rest.
+
+        `waiter` is the call's own, where it has waited for a place.
+        """
         second = int(now)
         ready: list[Member] = []
         resting: list[Member] = []
+        busy = False
         for deployment in group:
             if deployment.id in tried:
                 continue
             member = self._members[deployment.id]
-            if member.breaker.cooldown is None or member.allows(now):
-                ready.append(member)
-            else:
-                resting.append(member)
+            rests = member.breaker.cooldown is not None and not member.allows(now)
+            if member.places.free(waiter):
+                (resting if rests else ready).append(member)
+            elif not rests:
+                busy = True
         fitting: list[Member] = []
         lowest = 0
         for member in ready:
@@ -82,6 +96,8 @@ class Chooser:
         failing = self._failing(group, resting, tokens, now)
         if failing:
             return _chosen(draw(failing, self._random), ChoiceReason.PANIC, tokens, now)
+        if busy:
+            return Choice(None, ChoiceReason.BUSY, tokens)
         return self._none(group, tried, tokens, now)
 
     def _failing(

@@ -44,6 +44,9 @@ class Counting:
         if choice.deployment is None:
             raise ValueError("nothing was chosen")
         member = self._members[choice.deployment.id]
+        member.places.take()
+        if choice.waiter is not None:
+            choice.waiter.close()
         tokens, limit = choice.tokens, member.tokens_limit
         if limit and tokens > limit:
             # Upstream will not take it, and charges no more than there is.
@@ -108,6 +111,7 @@ class Counting:
             return False
         reservation.open = False
         member, result = reservation.member, outcome.result
+        member.places.leave()
         if result in {Result.SUCCESS, Result.CALLER}:
             self.answered(reservation, outcome.limits, now)
         later = not (judged or reservation.probe or reservation.operation_probe)
@@ -135,6 +139,7 @@ class Counting:
             return
         reservation.open = False
         member = reservation.member
+        member.places.leave()
         member.charge.advance(int(now))
         self._charge(member, int(reservation.at), -reservation.tokens, -1)
         if reservation.probe:

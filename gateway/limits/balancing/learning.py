@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from gateway.config.deployment import Config
+from gateway.config.deployment import Config, Deployment
+from gateway.config.wildcards import again
 from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.balancing.cooldown import CircuitBreaker, CooldownReason
 from gateway.limits.balancing.health import FIRST_COOLDOWN, OPERATOR_COOLDOWN
@@ -108,8 +109,11 @@ class Learning:
     def _is_last(self, reservation: Reservation, now: float) -> bool:
         """Whether no other member of the group can be tried: then this one must not rest by suspicion."""
         member = reservation.member
-        for deployment in self.config.models.get(member.deployment.model_name, ()):
-            other = self._members[deployment.id]
+        for deployment in self._siblings(member.deployment):
+            other = self._members.get(deployment.id)
+            if other is None:
+                # One of a wildcard's that was not called yet.
+                return False
             if other is member:
                 continue
             cooldown = other.breaker.cooldown
@@ -117,6 +121,13 @@ class Learning:
             if not rests and other.serves(reservation.operation, now):
                 return False
         return True
+
+    def _siblings(self, deployment: Deployment) -> Sequence[Deployment]:
+        """The group of a deployment, as it is called for the same name."""
+        group = self.config.models.get(deployment.model_name, ())
+        if deployment.parts is None:
+            return group
+        return [sibling for each in group if (sibling := again(deployment, each)) is not None]
 
     def _limited(self, reservation: Reservation, outcome: Outcome, now: float) -> None:
         member = reservation.member

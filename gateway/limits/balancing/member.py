@@ -7,6 +7,7 @@ import math
 from gateway.config.deployment import Config, Deployment
 from gateway.limits.balancing.cooldown import LIMITS, CircuitBreaker
 from gateway.limits.balancing.health import Health
+from gateway.limits.balancing.places import Places
 from gateway.limits.balancing.window import MINUTE, Window, reset_before
 from gateway.limits.caps.cap import Cap
 from gateway.limits.ledger.share import Share
@@ -55,6 +56,7 @@ class Member:
         "order",
         "overflow",
         "own",
+        "places",
         "ptu",
         "renews",
         "requests_limit",
@@ -86,6 +88,7 @@ class Member:
         self.spending = Share(view)
         #: Tokens that others are likely to have charged since their last rows.
         self.unseen = 0.0
+        self.places = Places()
         self.cap: Cap | None = None
         #: Remembers what was used, should there be a cap again.
         self._last_cap: Cap | None = None
@@ -139,6 +142,7 @@ class Member:
         self.health.allowed_fails = (
             config.allowed_fails if deployment.allowed_fails is None else deployment.allowed_fails
         )
+        self.places.change(deployment.max_parallel_requests or config.max_parallel_requests)
         rpm, tpm = deployment.rpm or None, deployment.tpm or None
         self.cap = None
         if config.capped and (rpm or tpm):

@@ -63,6 +63,11 @@ class View:
         ring = self._rings[key] = WindowSums(CHARGE_SPAN if key.startswith(CHARGE) else CAP_SPAN)
         return ring
 
+    def release(self, key: str) -> None:
+        """Nobody here asks for a key any more: it is kept as long as rows name it."""
+        if key in self._rings:
+            self._strangers.add(key)
+
     def note(self, key: str, second: int, tokens: int, requests: int) -> None:
         """Remember a change of our own for the next row, which others should see soon."""
         self._own.touch()

@@ -1,0 +1,41 @@
+"""Wildcards, and deployments with few places, as clients meet them."""
+
+from __future__ import annotations
+
+from support.calls import MESSAGES, call, chat, opened
+
+
+def test_the_name_behind_a_wildcard_is_the_deployments(gateway, pool):
+    before = len(pool.log("deployment-default"))
+
+    answer = chat(gateway.port, "any/default")
+
+    assert (200, 1) == (answer.status, len(pool.log("deployment-default")) - before)
+    line = gateway.lines(answer.headers["x-request-id"])[0]
+    assert ("any/*#1:deployment-default", "any/default") == (line["deployment"], line["gen_ai.request.model"])
+
+
+def test_names_that_no_deployment_has_are_the_callers_mistake(gateway):
+    for name in ("any/gone", "any/a%20b", "any/../x", "any/*", "any/"):
+        answer = chat(gateway.port, name)
+
+        assert (404, "model_not_found") == (answer.status, answer.error["code"]), name
+        assert "deployment-" not in answer.body.decode()
+    assert 200 == chat(gateway.port, "any/default").status
+
+
+def test_a_wildcard_is_not_listed_and_what_it_serves_can_be_asked_for(gateway):
+    listed = [entry["id"] for entry in call(gateway.port, "GET", "/v1/models").json()["data"]]
+
+    assert [] == [name for name in listed if "*" in name]
+    assert "any/default" == call(gateway.port, "GET", "/v1/models/any/default").json()["id"]
+
+
+def test_a_stream_holds_its_place_and_others_are_told_to_come_back(impatient):
+    stream = {"model": "one-at-a-time", "messages": MESSAGES, "stream": True}
+    with opened(impatient.port, "POST", "/v1/chat/completions", stream) as response:
+        response.readline()
+        full = chat(impatient.port, "one-at-a-time")
+
+    assert (429, "rate_limit_exceeded") == (full.status, full.error["code"])
+    assert 1 == int(full.headers["retry-after"])

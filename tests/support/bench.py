@@ -1,0 +1,74 @@
+"""A dispatcher in front of scripted upstreams, by a configuration as operators write it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from gateway.config.load import load
+from gateway.errors import GatewayError
+from gateway.telemetry.record import Record
+from gateway.upstream.client import Upstream
+from gateway.upstream.transport import PooledTransport
+from support.assembled import Assembled
+from support.documents import document, entry
+from support.samples import call
+from support.scripted import Scripted
+
+
+class Bench:
+    """One dispatcher, and the upstreams behind it in the order of the entries."""
+
+    def __init__(self, config, upstreams):
+        self.upstreams = upstreams
+        self.pool = Upstream(PooledTransport())
+        self.parts = Assembled(config, self.pool, clock=time.time)
+        self.record = Record("r", "chat", 0.0)
+
+    async def send(self, model="gpt", seconds=5.0, **members):
+        """The answer, or the error that the client would get."""
+        self.record = record = Record("r", "chat", 0.0)
+        try:
+            one = self.parts.models.check(call(path_model=model, **members), self.parts.master)
+            return await self.parts.sent(one, record, seconds)
+        except GatewayError as error:
+            return error
+
+    @property
+    def counts(self):
+        return [upstream.count for upstream in self.upstreams]
+
+    def called(self, place=0):
+        """The paths that the upstream at `place` was called at."""
+        return [head.split(b" ")[1].partition(b"?")[0].decode() for head, _ in self.upstreams[place].requests]
+
+
+def run(scripts, test, **sections):
+    """Run `test(bench)` with an entry for each script: a tuple of steps, or (steps, params, fields of the entry)."""
+
+    async def work():
+        async with AsyncExitStack() as stack:
+            entries, upstreams = [], []
+            for place, script in enumerate(scripts, 1):
+                steps, params, fields = script if isinstance(script[-1], dict) else (script, {}, {})
+                upstream = await stack.enter_async_context(Scripted(*steps))
+                upstreams.append(upstream)
+                entries.append(entry({"api_base": upstream.url, "order": place} | params, **fields))
+            bench = Bench(load(document(*entries, **sections), {}), upstreams)
+            try:
+                return await test(bench)
+            finally:
+                await bench.parts.sharing.close()
+                await bench.pool.close()
+
+    return asyncio.run(work())
+
+
+def outcome(scripts, **sections):
+    """(answer or error, requests by upstream) of one call."""
+
+    async def test(bench):
+        return await bench.send(), bench.counts
+
+    return run(scripts, test, **sections)
