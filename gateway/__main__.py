@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="read the secrets it refers to from KEY_VAULT_URL, and ask for a token with each credential",
     )
+    checking.add_argument("--all", action="store_true", help="print all warnings, however many there are")
     importing = commands.add_parser(
         "import-litellm", help="print LiteLLM's configuration as one for this gateway, and what is lost"
     )
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "check":
             from gateway.cli import check  # noqa: PLC0415  `--help` needs none of it
 
-            return check.run(settings, resolve=options.resolve)
+            return check.run(settings, resolve=options.resolve, everything=options.all)
         from gateway.cli import serve  # noqa: PLC0415  as above
 
         return serve.run(settings, options.host, options.port)

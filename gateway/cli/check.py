@@ -12,7 +12,7 @@ from gateway.cli.table import table
 from gateway.config.deployment import ApiKey, Config, StaticToken, TokenIdentity
 from gateway.config.differences import describe_credential
 from gateway.config.load import load
-from gateway.config.problems import ConfigError
+from gateway.config.problems import SCREEN, ConfigError
 from gateway.config.sources import ReferringSource, SettingSource, read_text
 from gateway.config.vault import MAX_SECRET_BYTES, UNREAD
 from gateway.settings import Settings
@@ -22,33 +22,35 @@ from gateway.upstream.credentials import IdentityFailed
 RESOLVE_SECONDS = 50.0
 
 
-def run(settings: Settings, *, resolve: bool) -> int:
+def run(settings: Settings, *, resolve: bool, everything: bool = False) -> int:
     """Print warnings, and what will be called; returns 0. Raises ConfigError with every problem.
 
     `resolve`: read what `keyvault/NAME` refers to, and ask for a token with each distinct credential.
+    `everything`: print all warnings, not only as many as fit on a screen.
     """
     if resolve:
-        return asyncio.run(_resolved(settings))
+        return asyncio.run(_resolved(settings, everything=everything))
     text = read_text(settings.config or "")
     config = load(text, settings.environ, allow_anonymous=settings.allow_anonymous, secrets=UNREAD)
-    _print(config, text)
+    _print(config, text, everything=everything)
     print("The configuration is valid.")
     return 0
 
 
-def _print(config: Config, text: str) -> None:
+def _print(config: Config, text: str, *, everything: bool) -> None:
     size = len(text.encode())
+    warnings = list(config.warnings)
     if size > MAX_SECRET_BYTES:
-        print(
-            f"warning: document: has {size} bytes, and a secret of a vault holds {MAX_SECRET_BYTES}",
-            file=sys.stderr,
-        )
-    for warning in config.warnings:
+        warnings.insert(0, f"document: has {size} bytes, and a secret of a vault holds {MAX_SECRET_BYTES}")
+    shown = warnings if everything or len(warnings) <= SCREEN else warnings[: SCREEN - 1]
+    for warning in shown:
         print(f"warning: {warning}", file=sys.stderr)
+    if len(shown) < len(warnings):
+        print(f"and {len(warnings) - len(shown)} more warnings; --all shows them", file=sys.stderr)
     print(*table(config), sep="\n")
 
 
-async def _resolved(settings: Settings) -> int:
+async def _resolved(settings: Settings, *, everything: bool) -> int:
     if settings.vault_url is None:
         raise ConfigError(["KEY_VAULT_URL: is not set; it is the vault that --resolve reads"])
     tokens = EntraTokens(time.time, verify=settings.ca_bundle)
@@ -63,7 +65,7 @@ async def _resolved(settings: Settings) -> int:
                 allow_anonymous=settings.allow_anonymous,
                 secrets=document.secrets,
             )
-            _print(config, document.text)
+            _print(config, document.text, everything=everything)
             failed = await _sign_in(config, tokens)
     except TimeoutError:
         raise ConfigError(["--resolve: vault or identities did not answer in time"]) from None

@@ -20,7 +20,6 @@ SAMPLES = sorted((Path(__file__).parents[1] / "data" / "litellm").glob("*.yaml")
 #: Nothing of these can be served.
 NOTHING = {
     "other-provider-without-prefix",
-    "proxy-in-clear-without-a-word",
     "named-credential-missing",
     "other-apis",
 }
@@ -113,6 +112,13 @@ def test_references_stay_references_whether_they_are_set_or_not():
 
     assert "api_key: os.environ/NOT_SET" in result.document
     assert "api_base: os.environ/BASE" in result.document
+
+
+def test_an_address_in_clear_stays_with_the_word_that_it_needs_and_is_said():
+    result = migrate(document(entry({"api_base": "http://egress.internal:8080"})))
+
+    assert "allow_insecure: true" in result.document
+    assert ([], 1) == (result.lost, len([note for note in result.dropped if "allow_insecure" in note]))
 
 
 def test_a_missing_master_key_is_said():
