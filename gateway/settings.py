@@ -264,6 +264,11 @@ def read(
     return values
 
 
+def process_environment() -> Mapping[str, str]:
+    """The environment variables of this process as they are now, for callers that read some by name."""
+    return os.environ
+
+
 def arrival_timeout(environ: Mapping[str, str] | None = None) -> float:
     """Seconds an invocation on Functions waits for its HTTP request. A bad value counts as the default.
 

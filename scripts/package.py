@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 FILES = ("LICENSE", "function_app.py", "host.json", "requirements.txt")
 FOLDERS = ("gateway",)
 #: Of those folders; a backup or a note beside the code stays where it is.
-SUFFIXES = {".py", ".html", ".json", ".yaml"}
+SUFFIXES = {".py", ".html", ".json", ".typed", ".yaml"}
 
 #: The first moment that a zip can name.
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -65,7 +65,7 @@ class EntraTokens:
             # Shielded: a caller that leaves must not end the fetch that others wait for.
             await asyncio.shield(entry.fetch)
         if self._clock() >= entry.usable_until:
-            raise IdentityFailed
+            raise IdentityFailed(entry.failure)
         return entry.value
 
     def discard(self, identity: TokenIdentity, value: str) -> None:
@@ -114,9 +114,8 @@ class EntraTokens:
             good = self._clock() < entry.usable_until
             entry.retry_at = self._clock() + (RETRY_RENEWAL if good else RETRY_FETCH)
             # The message of azure-identity tells which credentials were tried and why they failed.
-            _log.warning(
-                "no Entra token: %s: %s", type(error).__name__, _without_secret(error, entry.identity)
-            )
+            entry.failure = f"{type(error).__name__}: {_without_secret(error, entry.identity)}"
+            _log.warning("no Entra token: %s", entry.failure)
         finally:
             entry.fetch = None
 
@@ -129,7 +128,9 @@ class EntraTokens:
 class _Entry:
     """One identity's token and the fetch under way, if any."""
 
-    __slots__ = ("fetch", "identity", "renew_at", "retry_at", "source", "usable_until", "value")
+    __slots__ = (
+        "failure", "fetch", "identity", "renew_at", "retry_at", "source", "usable_until", "value",
+    )  # fmt: skip
 
     def __init__(self, identity: TokenIdentity) -> None:
         self.identity = identity
@@ -138,6 +139,8 @@ class _Entry:
         self.usable_until = 0.0
         self.renew_at = 0.0
         self.retry_at = 0.0
+        #: Why the last fetch failed.
+        self.failure = ""
         self.fetch: asyncio.Task[None] | None = None
 
     def take(self, value: str, expires: float, now: float) -> None:

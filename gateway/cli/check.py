@@ -9,14 +9,14 @@ import time
 from gateway.adapters.identity import EntraTokens
 from gateway.adapters.keyvault import VaultSecrets
 from gateway.cli.table import table
-from gateway.config.deployment import ApiKey, Config, StaticToken, TokenIdentity
+from gateway.config.deployment import Config, TokenIdentity
 from gateway.config.differences import describe_credential
 from gateway.config.load import load
 from gateway.config.problems import SCREEN, ConfigError
 from gateway.config.sources import ReferringSource, SettingSource, read_text
 from gateway.config.vault import MAX_SECRET_BYTES, UNREAD
 from gateway.settings import Settings
-from gateway.upstream.credentials import IdentityFailed
+from gateway.upstream.credentials import IdentityFailed, renewable
 
 #: Seconds for all that `--resolve` asks.
 RESOLVE_SECONDS = 50.0
@@ -83,8 +83,8 @@ async def _sign_in(config: Config, tokens: EntraTokens) -> list[str]:
     identities: dict[TokenIdentity, str] = {}
     for group in config.models.values():
         for member in group:
-            if not isinstance(member.credential, ApiKey | StaticToken):
-                identities.setdefault(member.credential, describe_credential(member.credential))
+            if (identity := renewable(member)) is not None:
+                identities.setdefault(identity, describe_credential(identity))
     failed = []
     for identity, name in identities.items():
         try:

@@ -40,9 +40,14 @@ _OWN_FIELDS = frozenset(("model", "stream", "stream_options", "stream_format", "
 
 def read_headers(params: Params, path: Path, problems: Problems) -> Mapping[str, str]:
     """`extra_headers`, names in lower case; those that are the gateway's own are problems."""
+    return checked_headers(params.extra_headers or {}, (*path, "extra_headers"), problems)
+
+
+def checked_headers(headers: Mapping[str, str], path: Path, problems: Problems) -> Mapping[str, str]:
+    """Headers to add to requests, names in lower case; those that are the gateway's own are problems."""
     found: dict[str, str] = {}
-    for name, value in (params.extra_headers or {}).items():
-        here, lower = (*path, "extra_headers", name), name.lower()
+    for name, value in headers.items():
+        here, lower = (*path, name), name.lower()
         if not _TOKEN.fullmatch(name):
             problems.add(here, "is no name of a header")
         elif lower in _OWN_HEADERS:

@@ -5,7 +5,7 @@ Nothing here knows the shape of the document it came from, the environment or th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -74,10 +74,18 @@ class DefaultIdentity:
     scope: str = COGNITIVE_SERVICES_SCOPE
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenFunction:
+    """A Python caller's own source of tokens, asked for each call."""
+
+    #: Raises IdentityFailed.
+    ask: Callable[[], Awaitable[str]] = field(repr=False)
+
+
 #: What fetches tokens of Entra ID.
 TokenIdentity = ClientSecret | FederatedToken | ManagedIdentity | DefaultIdentity
 
-Credential = ApiKey | StaticToken | TokenIdentity
+Credential = ApiKey | StaticToken | TokenFunction | TokenIdentity
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from gateway.config.deployment import (
     FederatedToken,
     ManagedIdentity,
     StaticToken,
+    TokenFunction,
 )
 
 #: What of a member is told by its value.
@@ -38,6 +39,8 @@ def describe_credential(credential: Credential) -> str:
     match credential:
         case ApiKey() | StaticToken():
             return credential.origin + (f" from keyvault/{credential.secret}" if credential.secret else "")
+        case TokenFunction():
+            return "azure_ad_token_provider"
         case ClientSecret():
             return f"tenant_id, client_id and client_secret (application {credential.client_id})"
         case FederatedToken():

@@ -59,6 +59,17 @@ def load(
     return config
 
 
+def load_tree(tree: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
+    """Load a document that a Python caller made: its values as they are, for nobody else to call.
+
+    Raises ConfigError with every problem.
+    """
+    config, problems, _ = _read_tree(dict(tree), environ, Problems(), opened=True, secrets=None)
+    if config is None:
+        raise ConfigError(problems)
+    return config
+
+
 def check(
     text: str | Sequence[Part],
     environ: Mapping[str, str],
@@ -84,6 +95,17 @@ def _assemble(
     if not isinstance(raw, dict):
         problems.add((), "must be a mapping with model_list in it")
         return None, problems.sentences(), []
+    return _read_tree(raw, environ, problems, opened=opened, secrets=secrets)
+
+
+def _read_tree(
+    raw: dict[str, Any],
+    environ: Mapping[str, str],
+    problems: Problems,
+    *,
+    opened: bool,
+    secrets: SecretValues | None,
+) -> tuple[Config | None, list[str], list[str]]:
     prepared = prepare(raw, environ, problems)
     tree, references = resolve(prepared.tree, prepared.environ, problems, secrets)
     unused = Unused()

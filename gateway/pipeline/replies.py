@@ -27,7 +27,8 @@ def error_reply(error: GatewayError) -> Reply:
 
 def whole_reply(answer: WholeAnswer, limits: Headers) -> Reply:
     """Upstream's reply as it came."""
-    return Reply(answer.status, [*_content_type(answer.content_type), *limits], answer.body)
+    headers = [*_content_type(answer.content_type), *limits]
+    return Reply(answer.status, headers, answer.body, upstream_headers=answer.headers)
 
 
 def bytes_reply(answer: BytesAnswer, body: Stream, limits: Headers) -> Reply:

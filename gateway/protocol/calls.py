@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import BadRequest, UnsupportedMediaType
@@ -13,6 +13,21 @@ from gateway.protocol.operation import Operation, Streaming
 #: Characters of a model's name.
 MAX_MODEL = 256
 MISSING_MODEL = "you must provide a model parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a caller of the Python API says of one call. Over HTTP the configuration alone says it."""
+
+    #: Seconds for one try; None for the deployment's.
+    timeout: float | None = None
+    #: Retries of a lone deployment; None for its own.
+    num_retries: int | None = None
+    #: Headers for upstream, names in lower case.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+NO_OPTIONS = CallOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,7 @@ class Call:
     streaming: Streaming | None
     #: Whether the client asked for a stream's usage itself.
     wants_usage: bool
+    options: CallOptions = NO_OPTIONS
 
     @property
     def stream(self) -> bool:

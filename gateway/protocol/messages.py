@@ -68,6 +68,8 @@ class Reply:
     headers: Headers
     body: bytes | Stream
     keep_alive_after: float = 0.0
+    #: Upstream's headers, names in lower case. Hosts do not send them: they tell what no client may learn.
+    upstream_headers: Mapping[str, str] | None = None
 
 
 class Truncated(Exception):

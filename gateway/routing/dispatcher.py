@@ -36,7 +36,7 @@ from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
 from gateway.routing.models import Models
 from gateway.routing.places import wait_for_place
-from gateway.routing.progress import Failure, Progress, error_of
+from gateway.routing.progress import Failure, Progress, error_of, last_failure
 from gateway.routing.retries import Group, pause_before, refused_again, timeouts_allowed
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
@@ -150,7 +150,7 @@ class Dispatcher:
             retries = self._retries(progress)
             pause = None if progress.over else pause_before(progress, groups, retries, self._random)
             if pause is None:
-                raise error_of(progress)
+                raise error_of(progress) from last_failure(progress)
             await asyncio.sleep(pause)
             progress.record.waited += pause
             progress.begin_anew()
@@ -243,6 +243,8 @@ class Dispatcher:
         """How often the only deployment that was used may be tried again."""
         if len(progress.used) != 1:
             return 0
+        if progress.call.options.num_retries is not None:
+            return progress.call.options.num_retries
         (alone,) = progress.used.values()
         return self._config.num_retries if alone.num_retries is None else alone.num_retries
 
@@ -292,7 +294,7 @@ def _requests_own(failed: Refused, deployment: Deployment, progress: Progress) -
     progress.refused = True
     if failed.status in _SOUND and failed.sound:
         return failed.answer
-    raise UpstreamFailed
+    raise UpstreamFailed from failed
 
 
 def _judge(progress: Progress) -> None:

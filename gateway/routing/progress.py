@@ -126,6 +126,15 @@ class Progress:
         self.retryable = False
 
 
+def last_failure(progress: Progress) -> AttemptFailed | None:
+    """The failure that `error_of` tells: one of a limit where that is the error, else the last."""
+    failures = progress.failures
+    limits = [failed for failed in failures if failed.result is Result.LIMITED]
+    if limits or progress.room is not None:
+        failures = limits
+    return failures[-1].error if failures else None
+
+
 def error_of(progress: Progress) -> GatewayError:
     """The client's error when no deployment answered. A limit comes first, for then waiting helps."""
     limits = [failed.error.outcome for failed in progress.failures if failed.result is Result.LIMITED]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gateway.config.deployment import ApiKey, Config, Deployment, StaticToken, Target
+from gateway.config.deployment import ApiKey, Config, Deployment, StaticToken, TokenFunction
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
@@ -38,10 +38,12 @@ class Attempts:
         clock: Callable[[], float],
         silence: float,
         max_reply: int = LONGEST_REPLY,
+        scrubber: Scrubber | None = None,
     ) -> None:
         """`clock` gives seconds since 1970. `silence` is the longest pause within a reply, in seconds.
 
-        `max_reply` is the length of a reply that is read as a whole, in bytes.
+        `max_reply` is the length of a reply that is read as a whole, in bytes. `scrubber` None removes what
+        no client may learn.
         """
         self._config = config
         self._upstream = upstream
@@ -50,7 +52,7 @@ class Attempts:
         self._clock = clock
         self._silence = silence
         self._max_reply = max_reply
-        self._scrubber = Scrubber(config)
+        self._scrubber = scrubber or Scrubber(config)
         #: Ids of the deployments that do not know `stream_options`.
         self._without_usage: set[str] = set()
 
@@ -114,7 +116,7 @@ class Attempts:
         target = deployment.targets[call.operation.name]
         sent = outgoing(call, deployment, target, ask_usage=ask_usage)
         expected = Expected(call, deployment, sent.hide_usage, self._scrubber, self._max_reply, begun)
-        exchange, renewed = await self._post(deployment, target, sent.body, record, most_calls)
+        exchange, renewed = await self._post(deployment, call, sent.body, record, most_calls)
         answer: Answer | None = None
         try:
             answer = await receive(exchange, expected, self._clock())
@@ -122,7 +124,9 @@ class Attempts:
             if renewed and failure.status == 401:
                 # A new credential was refused, too: that is no fault of the request's.
                 certain = replace(failure.outcome, certain=True)
-                raise AttemptFailed(certain, failure.status, failure.code) from failure
+                again = AttemptFailed(certain, failure.status, failure.code)
+                again.reply = failure.reply
+                raise again from failure
             raise
         finally:
             if not isinstance(answer, StreamedAnswer):
@@ -130,16 +134,18 @@ class Attempts:
         return answer
 
     async def _post(
-        self, deployment: Deployment, target: Target, body: bytes, record: Record, most_calls: int
+        self, deployment: Deployment, call: Call, body: bytes, record: Record, most_calls: int
     ) -> tuple[Exchange, bool]:
         """Send; send once more with another credential where upstream refuses this one and there is one.
 
         Returns the reply, and whether it is one to another credential.
         """
+        url = deployment.targets[call.operation.name].url
         headers = await credentials.headers(deployment, self._tokens)
-        # The credential wins over a header that the configuration adds.
-        sent = {**deployment.headers, **headers}
-        exchange = await self._upstream.post(target.url, sent, body, silence=self._silence)
+        # The credential wins over a header that the configuration or the call adds.
+        added = {**deployment.headers, **call.options.headers}
+        sent = {**added, **headers}
+        exchange = await self._upstream.post(url, sent, body, silence=self._silence)
         if exchange.status != 401:
             return exchange, False
         try:
@@ -152,12 +158,14 @@ class Attempts:
             return exchange, False
         await exchange.close()
         record.attempts += 1
-        sent = {**deployment.headers, **renewed}
-        return await self._upstream.post(target.url, sent, body, silence=self._silence), True
+        sent = {**added, **renewed}
+        return await self._upstream.post(url, sent, body, silence=self._silence), True
 
     async def _renewed(self, deployment: Deployment, refused: dict[str, str]) -> dict[str, str] | None:
         """Other headers than those that were refused: a token may have been revoked, a key rotated."""
         credential = deployment.credential
+        if isinstance(credential, TokenFunction):
+            return None
         if isinstance(credential, ApiKey | StaticToken):
             if credential.secret is None or self._secrets is None:
                 return None
@@ -181,6 +189,7 @@ class Attempts:
         seconds = deployment.timeout or config.timeout
         if call.stream:
             seconds = deployment.stream_timeout or config.stream_timeout or seconds
+        seconds = call.options.timeout or seconds
         if seconds is None:
             return deadline
         return min(deadline, asyncio.get_running_loop().time() + seconds)

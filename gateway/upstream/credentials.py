@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.config.deployment import ApiKey, Deployment, StaticToken, TokenIdentity
+from gateway.config.deployment import ApiKey, Deployment, StaticToken, TokenFunction, TokenIdentity
 
 
 class IdentityFailed(Exception):
     """No token could be fetched for an identity."""
+
+    def __init__(self, reason: str = "") -> None:
+        """`reason` is for the operator alone; it is no part of the text."""
+        super().__init__()
+        self.reason = reason
 
 
 class TokenProvider(Protocol):
@@ -40,6 +45,8 @@ async def headers(deployment: Deployment, tokens: TokenProvider) -> dict[str, st
         bearer = credential.key
     elif isinstance(credential, StaticToken):
         bearer = credential.token
+    elif isinstance(credential, TokenFunction):
+        bearer = await credential.ask()
     else:
         bearer = await tokens.token(credential)
     authorization = {"authorization": f"Bearer {bearer}"}
@@ -51,4 +58,4 @@ async def headers(deployment: Deployment, tokens: TokenProvider) -> dict[str, st
 def renewable(deployment: Deployment) -> TokenIdentity | None:
     """The identity whose tokens a deployment is called with; None for keys and given tokens."""
     credential = deployment.credential
-    return None if isinstance(credential, ApiKey | StaticToken) else credential
+    return None if isinstance(credential, ApiKey | StaticToken | TokenFunction) else credential

@@ -7,7 +7,8 @@ a stream, the first bytes of any other body. Does not know the client.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.config.deployment import Deployment
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -22,7 +23,7 @@ from gateway.upstream.client import Exchange
 from gateway.upstream.expected import Expected
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.refusals import error_details, in_openais_shape
-from gateway.upstream.verdicts import AttemptFailed, no_answer, rejection
+from gateway.upstream.verdicts import AttemptFailed, UpstreamReply, no_answer, rejection
 from gateway.upstream.words import said, said_by
 
 #: Bytes of a refusal's body.
@@ -46,6 +47,8 @@ class WholeAnswer:
     usage: Usage = NO_USAGE
     #: What upstream says of its limits.
     limits: RateLimits | None = None
+    #: Upstream's headers, names in lower case.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def outcome(self) -> Outcome:
         """What the ledgers learn of it."""
@@ -138,6 +141,7 @@ class Refused(AttemptFailed):
     def __init__(self, failure: AttemptFailed, answer: WholeAnswer, *, sound: bool) -> None:
         """`answer` is what the client gets if it is. `sound`: what it says is not about the gateway."""
         super().__init__(failure.outcome, failure.status, failure.code, said(answer.body).message)
+        self.reply = failure.reply
         self.answer = answer
         self.sound = sound
 
@@ -163,6 +167,8 @@ async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeA
     body = await exchange.read(LONGEST_ERROR)
     error = said(body)
     failure = rejection(exchange.status, exchange.headers, error, now)
+    if failure is not None:
+        failure.reply = UpstreamReply(exchange.status, exchange.headers, body)
     if failure is not None and failure.outcome.certain:
         raise failure
     answer = _refused(exchange, body, expected, status=exchange.status, code=error.code)
@@ -186,6 +192,7 @@ async def _whole(exchange: Exchange, expected: Expected) -> WholeAnswer:
         deployment,
         usage=operation.usage(body),
         limits=read_limits(exchange.headers),
+        headers=exchange.headers,
     )
 
 
@@ -273,7 +280,9 @@ def _refused(
     passed = in_openais_shape(clean)
     content_type = (content_type or _content_type(exchange)) if passed is clean else "application/json"
     limits = read_limits(exchange.headers)
-    return WholeAnswer(status, passed, content_type, expected.deployment, code=code, limits=limits)
+    return WholeAnswer(
+        status, passed, content_type, expected.deployment, code=code, limits=limits, headers=exchange.headers
+    )
 
 
 def _result(status: int) -> Result:

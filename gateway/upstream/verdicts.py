@@ -74,8 +74,20 @@ _BLAME = {
 _SERVICE = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.TIMEOUT})
 
 
+class UpstreamReply(NamedTuple):
+    """What upstream replied to a call that it did not answer. For callers who are the operator only."""
+
+    status: int
+    #: Names in lower case.
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class AttemptFailed(Exception):
     """One call of a deployment brought no answer: what the ledgers learn, and upstream's status and code."""
+
+    #: What upstream replied, if it did.
+    reply: UpstreamReply | None = None
 
     def __init__(
         self,

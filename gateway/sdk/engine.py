@@ -1,0 +1,182 @@
+"""The event loop behind the Python API: one daemon thread, started by the first call.
+
+All calls run on it, whatever loop or thread they come from, so that connections, tokens and limits are one
+for the process: from any number of threads, within a running loop, from one `asyncio.run` to the next. A
+forked child gets an engine of its own with its first call, and touches nothing of its parent's. At the
+process's end the engine writes what other processes should know, closes its connections and says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
+
+from gateway import settings as environment
+from gateway.adapters.identity import EntraTokens
+from gateway.exceptions import ConfigurationError
+from gateway.settings import Settings, SettingsError
+from gateway.upstream.client import Upstream
+from gateway.upstream.proxy import Network
+from gateway.upstream.transport import PooledTransport
+
+#: Seconds for a call in all, as at LiteLLM, and for a silence in it, as at openai-python.
+LONGEST_CALL = 6000.0
+LONGEST_SILENCE = 600.0
+#: Seconds for a silence that nothing fills: a caller in the same process needs no keep-alive.
+_NEVER = 86_400.0
+#: Seconds at the process's end for what is still to be written.
+_END_SECONDS = 2.0
+
+T = TypeVar("T")
+
+
+class Closing(Protocol):
+    """What has something to do at the process's end."""
+
+    async def close(self) -> None:
+        """Write what others should know, and release connections."""
+
+
+class Engine:
+    """The loop, and what lives as long as it: connections and tokens."""
+
+    def __init__(self) -> None:
+        """Start the thread. Raises ConfigurationError where the environment's settings cannot be used."""
+        # The calling program configures logging; without it a library is silent.
+        logging.getLogger("gateway").addHandler(logging.NullHandler())
+        logging.getLogger("azure.core").setLevel(logging.WARNING)
+        self.settings = _settings()
+        network = Network(self.settings.https_proxy, self.settings.no_proxy, self.settings.ca_bundle)
+        self.upstream = Upstream(PooledTransport(network))
+        self.tokens = EntraTokens(time.time, verify=self.settings.ca_bundle)
+        #: For what is made once on each engine: after a fork it is another one, which nobody holds.
+        self.lock = threading.Lock()
+        self._closing: WeakSet[Closing] = WeakSet()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, name="gateway", daemon=True)
+        self._thread.start()
+
+    def keep(self, closing: Closing) -> None:
+        """Close `closing` at the process's end, if it is still there."""
+        self._closing.add(closing)
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run `work` on the engine's loop."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            work.close()
+            raise
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, for a thread that may wait. What interrupts the wait ends the work."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a synchronous call from within the API's own thread would wait for itself")
+        future = self.submit(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def reach(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, for a caller on another loop. Cancelling the caller cancels the work."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_END_SECONDS + 1)
+
+    def _work(self) -> None:
+        """The thread's work."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._end())
+            self._loop.close()
+
+    async def _end(self) -> None:
+        calls = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in calls:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await asyncio.gather(*(each.close() for each in self._closing), return_exceptions=True)
+                await self.upstream.close()
+                await self.tokens.close()
+        await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+class _Engines:
+    """The process's engine, and those of its ancestors, which it must not touch."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.current: Engine | None = None
+        #: Kept, for their end would close what the parent still uses.
+        self.inherited: list[Engine] = []
+        self._watching = False
+
+    def engine(self) -> Engine:
+        current = self.current
+        if current is not None:
+            return current
+        with self.lock:
+            if self.current is None:
+                self._watch()
+                self.current = Engine()
+            return self.current
+
+    def _watch(self) -> None:
+        """Learn of forks, and of the process's end."""
+        if not self._watching:
+            self._watching = True
+            atexit.register(self.close)
+            if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+                os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """After a fork, in the child: the thread is not there, and the lock may be held by nobody."""
+        self.lock = threading.Lock()
+        if self.current is not None:
+            self.inherited.append(self.current)
+            self.current = None
+
+    def close(self) -> None:
+        with self.lock:
+            current, self.current = self.current, None
+        if current is not None:
+            current.close()
+
+
+_engines = _Engines()
+
+
+def engine() -> Engine:
+    """The process's engine, started by the first call."""
+    return _engines.engine()
+
+
+def _settings() -> Settings:
+    """The environment's settings, with the patience of a library in place of a host's."""
+    try:
+        settings = environment.read(reply_timeout=LONGEST_CALL)
+    except SettingsError as error:
+        raise ConfigurationError("\n".join(error.problems)) from error
+    return replace(settings, stream_timeout=LONGEST_SILENCE, stream_hold=_NEVER, keep_alive=_NEVER)

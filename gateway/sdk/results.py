@@ -1,0 +1,265 @@
+"""Answers as Python objects: dictionaries whose keys are attributes, too. Pure.
+
+Nothing is left out and nothing invented: fields that the API may leave out (`tool_calls`) read as None, all
+others as they came, Azure's own and unknown ones included. Being dictionaries, they can be copied, pickled,
+compared, and sent back as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+#: Characters of a text, and entries of a list, that a `repr` shows.
+_SHOWN_TEXT = 200
+_SHOWN_ENTRIES = 3
+_LONG_LIST = 20
+
+
+#: Classes by the key that their objects stand under.
+Parts: TypeAlias = "Mapping[str, type[Result]]"
+
+
+class Result(dict[str, Any]):
+    """One object of an answer."""
+
+    #: The classes of the objects within, by key; all others are Results.
+    parts: ClassVar[Parts] = {}
+    #: Fields that read as None where they are absent.
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:
+        super().__init__()
+        for key, value in dict(values, **more).items():
+            self[key] = value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if isinstance(value, dict | list):
+            value = _wrapped(value, self.parts.get(key, Result))
+        super().__setitem__(key, value)
+
+    def __missing__(self, key: str) -> Any:
+        if key in self.optional:
+            return None
+        raise KeyError(key)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted({*super().__dir__(), *self, *self.optional})
+
+    def __or__(self, other: Any) -> Any:
+        return type(self)({**self, **other}) if isinstance(other, Mapping) else NotImplemented
+
+    def copy(self) -> Any:
+        """A shallow copy, of the same class."""
+        return type(self)(self)
+
+    def model_dump(
+        self,
+        *,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        exclude_none: bool = False,
+        **_options: Any,
+    ) -> dict[str, Any]:
+        """Plain dictionaries and lists. Further options of pydantic's are taken and change nothing."""
+        names = set(self) if include is None else set(include)
+        names -= set(exclude or ())
+        chosen = {key: value for key, value in self.items() if key in names}
+        return {
+            key: _plain(value, exclude_none=exclude_none)
+            for key, value in chosen.items()
+            if not (exclude_none and value is None)
+        }
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """The same as JSON."""
+        separators = (",", ":") if indent is None else None
+        plain = self.model_dump(**options)
+        return json.dumps(plain, indent=indent, separators=separators, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        return _written(self, _full)
+
+    def __repr__(self) -> str:
+        return _written(self, _short)
+
+
+class FunctionCall(Result):
+    """The function that a model wants called; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+    optional = frozenset(("name", "arguments"))
+
+
+class ToolCall(Result):
+    """One call of a tool."""
+
+    id: str
+    type: str
+    index: int
+    function: FunctionCall
+    parts: ClassVar[Parts] = {"function": FunctionCall}
+    optional = frozenset(("id", "type", "index", "function"))
+
+
+class ChatMessage(Result):
+    """A message of the model's; it may go back into `messages` as it is."""
+
+    role: str
+    content: str | None
+    tool_calls: list[ToolCall] | None
+    function_call: FunctionCall | None
+    refusal: str | None
+    parts: ClassVar[Parts] = {"tool_calls": ToolCall, "function_call": FunctionCall}
+    optional = frozenset(("role", "content", "tool_calls", "function_call", "refusal", "audio"))
+
+
+class ChatChoice(Result):
+    """One of the answers of a chat."""
+
+    index: int
+    finish_reason: str | None
+    message: ChatMessage
+    parts: ClassVar[Parts] = {"message": ChatMessage}
+    optional = frozenset(("finish_reason", "logprobs"))
+
+
+class TokenUsage(Result):
+    """What a call used, in tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    optional = frozenset(
+        ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details",
+         "completion_tokens_details")
+    )  # fmt: skip
+
+
+class Completion(Result):
+    """What chats, completions and their chunks have in common."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    usage: TokenUsage | None
+    parts: ClassVar[Parts] = {"usage": TokenUsage}
+    optional = frozenset(("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier"))
+
+
+class ChatCompletion(Completion):
+    """The answer of a chat."""
+
+    choices: list[ChatChoice]
+    parts: ClassVar[Parts] = {**Completion.parts, "choices": ChatChoice}
+
+
+class ChunkChoice(Result):
+    """A piece of one of the answers of a chat; `delta` is what it adds."""
+
+    index: int
+    finish_reason: str | None
+    delta: ChatMessage
+    parts: ClassVar[Parts] = {"delta": ChatMessage}
+    optional = frozenset(("finish_reason", "logprobs"))
+
+
+class ChatCompletionChunk(Completion):
+    """A piece of a chat's stream."""
+
+    choices: list[ChunkChoice]
+    parts: ClassVar[Parts] = {**Completion.parts, "choices": ChunkChoice}
+
+
+class TextChoice(Result):
+    """One of the answers of a completion, or a piece of it."""
+
+    index: int
+    text: str
+    finish_reason: str | None
+    optional = frozenset(("finish_reason", "logprobs"))
+
+
+class TextCompletion(Completion):
+    """The answer of a completion, or a piece of its stream."""
+
+    choices: list[TextChoice]
+    parts: ClassVar[Parts] = {**Completion.parts, "choices": TextChoice}
+
+
+class EmbeddingVector(Result):
+    """One embedding: `embedding` is a list of floats."""
+
+    index: int
+    embedding: list[float]
+
+
+class EmbeddingList(Result):
+    """The embeddings of the inputs, in their order."""
+
+    data: list[EmbeddingVector]
+    model: str
+    usage: TokenUsage | None
+    parts: ClassVar[Parts] = {"data": EmbeddingVector, "usage": TokenUsage}
+    optional = frozenset(("object", "model", "usage"))
+
+
+def _wrapped(value: Any, kind: type[Result]) -> Any:
+    """`value` with its dictionaries as objects. A list of plain values is kept as it is."""
+    if isinstance(value, dict):
+        return value if isinstance(value, Result) else kind(value)
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return [_wrapped(entry, kind) for entry in value]
+    return value
+
+
+def _plain(value: Any, *, exclude_none: bool) -> Any:
+    if isinstance(value, Result):
+        return value.model_dump(exclude_none=exclude_none)
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return [_plain(entry, exclude_none=exclude_none) for entry in value]
+    return value
+
+
+def _written(result: Result, written: Any) -> str:
+    fields = ", ".join(f"{key}={written(value)}" for key, value in result.items())
+    return f"{type(result).__name__}({fields})"
+
+
+def _full(value: Any) -> str:
+    if isinstance(value, Result):
+        return str(value)
+    if isinstance(value, list) and value and isinstance(value[0], Result):
+        return f"[{', '.join(map(_full, value))}]"
+    return repr(value)
+
+
+def _short(value: Any) -> str:
+    """As a notebook can show it: filter results and other details are only named."""
+    if type(value) is Result:
+        return f"{{{', '.join(value)}}}"
+    if isinstance(value, str) and len(value) > _SHOWN_TEXT:
+        return f"{value[:_SHOWN_TEXT]!r}... ({len(value)} characters)"
+    if isinstance(value, list):
+        shown = value if len(value) <= _LONG_LIST else value[:_SHOWN_ENTRIES]
+        more = "" if shown is value else f", ... ({len(value)} in all)"
+        return f"[{', '.join(map(_short, shown))}{more}]"
+    return repr(value)

@@ -1,0 +1,162 @@
+"""Streams of chunks for Python callers, synchronous and asynchronous.
+
+A stream ends its call upstream when it is closed, left by its `with` block, or held by nobody any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Generic, Self, TypeVar
+
+from gateway.protocol.messages import Stream
+from gateway.protocol.sse import EventSplitter, event_json, is_done
+from gateway.sdk.engine import Engine
+from gateway.sdk.failures import event_error
+from gateway.sdk.results import Completion
+
+C = TypeVar("C", bound=Completion)
+
+
+class ChunkReader(Generic[C]):
+    """Chunks out of a stream's bytes. Pure."""
+
+    def __init__(self, kind: type[C], *, empty: bool) -> None:
+        """`empty` keeps chunks without choices, for callers who asked for the usage that one of them has."""
+        self._kind = kind
+        self._empty = empty
+        self._splitter = EventSplitter()
+
+    def read(self, piece: bytes) -> list[C | Exception]:
+        """The chunks in `piece`; the last one may be the error in which the stream ends."""
+        chunks: list[C | Exception] = []
+        for event in self._splitter.feed(piece):
+            values = event_json(event)
+            if not values or is_done(event):
+                continue
+            if values.get("error") is not None:
+                chunks.append(event_error(values))
+            elif self._empty or values.get("choices"):
+                chunks.append(self._kind(values))
+        return chunks
+
+
+class Source:
+    """A stream's body on the engine's loop."""
+
+    def __init__(self, engine: Engine, body: Stream) -> None:
+        self.engine = engine
+        self._body = body
+        self._over = False
+
+    async def piece(self) -> bytes | None:
+        """The next bytes, None at the end. Runs on the engine's loop."""
+        try:
+            return await anext(aiter(self._body))
+        except StopAsyncIteration:
+            self._over = True
+            return None
+
+    async def end(self) -> None:
+        """End the call. Runs on the engine's loop; more than once does no harm."""
+        self._over = True
+        # A piece that is being waited for in another thread ends with it.
+        with contextlib.suppress(RuntimeError):
+            await self._body.aclose()
+
+    def __del__(self) -> None:
+        if not self._over:
+            # At the interpreter's end the loop may be gone, and with it the call.
+            with contextlib.suppress(Exception):
+                self.engine.submit(_ended(self._body))
+
+
+async def _ended(body: Stream) -> None:
+    with contextlib.suppress(RuntimeError):
+        await body.aclose()
+
+
+class ChunkStream(Generic[C]):
+    """A synchronous stream."""
+
+    def __init__(self, source: Source, reader: ChunkReader[C]) -> None:
+        self._source = source
+        self._reader = reader
+        self._chunks: deque[C | Exception] = deque()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[C]:
+        return self
+
+    def __next__(self) -> C:
+        while not self._chunks:
+            if self._closed:
+                raise StopIteration
+            piece = self._source.engine.wait(self._source.piece())
+            if piece is None:
+                self._closed = True
+            elif not self._closed:  # by another who holds it, while this one waited
+                self._chunks.extend(self._reader.read(piece))
+        chunk = self._chunks.popleft()
+        if isinstance(chunk, Exception):
+            self.close()
+            raise chunk
+        return chunk
+
+    def close(self) -> None:
+        """End the call upstream."""
+        self._chunks.clear()
+        if not self._closed:
+            self._closed = True
+            self._source.engine.wait(self._source.end())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncChunkStream(Generic[C]):
+    """An asynchronous stream."""
+
+    def __init__(self, source: Source, reader: ChunkReader[C]) -> None:
+        self._source = source
+        self._reader = reader
+        self._chunks: deque[C | Exception] = deque()
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[C]:
+        return self
+
+    async def __anext__(self) -> C:
+        while not self._chunks:
+            if self._closed:
+                raise StopAsyncIteration
+            piece = await self._source.engine.reach(self._source.piece())
+            if piece is None:
+                self._closed = True
+            elif not self._closed:  # by another who holds it, while this one waited
+                self._chunks.extend(self._reader.read(piece))
+        chunk = self._chunks.popleft()
+        if isinstance(chunk, Exception):
+            await self.aclose()
+            raise chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        """End the call upstream."""
+        self._chunks.clear()
+        if not self._closed:
+            self._closed = True
+            await self._source.engine.reach(self._source.end())
+
+    #: openai-python's name.
+    close = aclose
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

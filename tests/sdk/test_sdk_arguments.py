@@ -1,0 +1,144 @@
+"""What arguments, the module and the environment mean together, without a call."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.exceptions import ConfigurationError
+from gateway.sdk.arguments import Defaults, completed, read_arguments
+from gateway.sdk.bodies import body_of, strict_schema
+
+ADDRESS = "https://x.openai.azure.com"
+APPLICATION = {"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": "s"}
+
+
+def params(model="azure/x", environ=None, defaults=None, **given):
+    found = completed({"model": model, **given}, defaults or Defaults(), environ or {})
+    return {name: value for name, value in found.items() if name != "model"}
+
+
+def test_arguments_are_told_apart_and_unknown_ones_are_fields():
+    found = read_arguments(
+        {
+            "api_key": "k",
+            "api_base": "",
+            "timeout": 5,
+            "max_retries": 1,
+            "top_k": 3,
+            "stop": None,
+            "caching": True,
+        }
+    )
+
+    assert ({"api_key": "k"}, {"top_k": 3}) == (found.addressing, found.fields)
+    assert (5.0, 1) == (found.options.timeout, found.options.num_retries)
+
+
+def test_num_retries_goes_before_max_retries():
+    assert 3 == read_arguments({"num_retries": 3, "max_retries": 1}).options.num_retries
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"timeout": "5"}, "timeout"),
+        ({"timeout": True}, "timeout"),
+        ({"num_retries": 1.5}, "num_retries"),
+        ({"max_retries": -1}, "num_retries"),
+        ({"extra_headers": ["x"]}, "extra_headers"),
+        ({"extra_headers": {"x": "a\nb"}}, "extra_headers.x"),
+        ({"extra_headers": {"Host": "x"}}, "extra_headers.Host"),
+        ({"extra_body": [1]}, "extra_body"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(given, said):
+    with pytest.raises(ConfigurationError, match=said):
+        read_arguments(given)
+
+
+def test_a_word_that_would_be_no_key_is_a_header_all_the_same():
+    assert {"x-flag": "true"} == read_arguments({"extra_headers": {"X-Flag": "true"}}).options.headers
+
+
+def test_argument_then_module_then_environment():
+    environ = {"AZURE_API_BASE": "https://env", "AZURE_OPENAI_ENDPOINT": "https://late"}
+    module = Defaults(api_base="https://module", api_key="module", api_version="2024-06-01")
+
+    assert {"api_base": "https://env"} == params(environ=environ)
+    assert "https://module" == params(environ=environ, defaults=module)["api_base"]
+    assert {"api_base": "https://arg", "api_key": "arg", "api_version": "v1"} == params(
+        environ=environ, defaults=module, api_base="https://arg", api_key="arg", api_version="v1"
+    )
+
+
+def test_a_credential_that_is_an_argument_keeps_the_modules_key_out():
+    module = Defaults(api_key="module")
+
+    assert {"azure_ad_token": "t"} == params(defaults=module, azure_ad_token="t")
+    assert {"tenant_id": "t", "client_id": "c", "client_secret": "s"} == params(
+        defaults=module, tenant_id="t", client_id="c", client_secret="s"
+    )
+
+
+def test_an_application_of_the_environment_comes_after_its_keys_and_only_whole():
+    whole = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
+
+    assert whole == params(environ=APPLICATION)
+    assert whole == params(environ=APPLICATION | {"AZURE_API_KEY": " "})
+    assert {} == params(environ=APPLICATION | {"AZURE_API_KEY": "k"})
+    assert {} == params(environ={"AZURE_CLIENT_ID": "c"})
+    assert {} == params("openai/gpt-4o", environ=APPLICATION)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "openai/gpt-4o"])
+def test_openais_address_is_openais_variable(model):
+    environ = {"AZURE_API_BASE": ADDRESS, "OPENAI_API_BASE": "https://o/v1"}
+
+    assert {"api_base": "https://o/v1"} == params(model, environ=environ)
+
+
+def test_extra_body_wins_and_none_is_left_out_but_within_it():
+    body = body_of({"a": 1, "b": None, "extra_body": {"a": 2, "c": None}})
+
+    assert {"a": 2, "c": None} == dict(body.values)
+
+
+class Model:
+    def model_dump(self, **_):
+        return {"role": "user"}
+
+
+def test_objects_that_can_be_written_are():
+    assert [{"role": "user"}] == body_of({"messages": (Model(),)}).values["messages"]
+    assert ["a", "b"] == body_of({"stop": {"b", "a"}}).values["stop"]
+
+
+@pytest.mark.parametrize("value", [object(), float("inf"), "\ud800", int])
+def test_what_is_no_json_is_refused(value):
+    with pytest.raises(ConfigurationError, match="cannot be written as JSON"):
+        body_of({"user": value})
+
+
+def test_a_strict_schema_requires_all_and_allows_nothing_else():
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {
+                "anyOf": [{"type": "object", "properties": {"b": {"type": "string"}}}, {"type": "null"}],
+                "default": None,
+            },
+            "c": {"$ref": "#/$defs/C", "description": "x"},
+            "default": {"type": "array", "items": {"type": "object", "properties": {}}},
+        },
+    }
+    made = strict_schema(schema)
+
+    assert (["a", "c", "default"], False) == (made["required"], made["additionalProperties"])
+    assert {
+        "type": "object",
+        "properties": {"b": {"type": "string"}},
+        "additionalProperties": False,
+        "required": ["b"],
+    } == (made["properties"]["a"]["anyOf"][0])
+    assert ("default" in made["properties"]["a"], {"$ref": "#/$defs/C"}) == (False, made["properties"]["c"])
+    assert False is made["properties"]["default"]["items"]["additionalProperties"]

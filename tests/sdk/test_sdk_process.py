@@ -1,0 +1,155 @@
+"""The API as a guest in somebody's process: threads, loops, forks, its end, and what importing it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.python_api import KEY, MESSAGES
+
+import gateway as litellm
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.system
+
+
+def test_fifty_threads_call_at_once(chat):
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: litellm.completion(messages=MESSAGES, **chat.arguments), range(50)))
+
+    assert 50 == len(chat.log) == sum(bool(each.choices[0].message.content) for each in answers)
+
+
+def test_calls_of_threads_and_of_two_loops_keep_their_connections(chat):
+    async def calls():
+        for _ in range(4):
+            await litellm.acompletion(messages=MESSAGES, **chat.arguments)
+
+    for _ in range(4):
+        litellm.completion(messages=MESSAGES, **chat.arguments)
+    asyncio.run(calls())
+    asyncio.run(calls())
+
+    assert (12, True) == (len(chat.log), len({entry["peer_port"] for entry in chat.log}) <= 3)
+
+
+def test_a_synchronous_call_works_within_a_running_loop(chat):
+    async def notebook():
+        return litellm.completion(messages=MESSAGES, **chat.arguments)
+
+    assert asyncio.run(notebook()).choices
+
+
+def program(source, *arguments, options=("-W", "error")):
+    """What a program prints, which must end by itself and say nothing else."""
+    command = [sys.executable, "-B", *options, "-c", source, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    return json.loads(done.stdout)
+
+
+CALLS = """
+import asyncio, json, os, sys
+import gateway as litellm
+
+url, key, deployment = sys.argv[1:]
+arguments = {"model": deployment, "messages": [{"role": "user", "content": "Hi"}], "api_base": url, "api_key": key}
+"""
+
+EVERY_KIND = (
+    CALLS
+    + """
+async def work():
+    stream = await litellm.acompletion(stream=True, **arguments)
+    async for chunk in stream:
+        break
+    left = await litellm.acompletion(stream=True, **arguments)
+    return (await litellm.acompletion(**arguments)).object
+
+found = [litellm.completion(**arguments).object, asyncio.run(work())]
+unread = litellm.completion(stream=True, **arguments)
+next(unread)
+print(json.dumps(found))
+"""
+)
+
+
+def test_a_program_ends_by_itself_and_in_silence_even_with_unread_streams(chat):
+    found = program(EVERY_KIND, chat.url, KEY, chat.model, options=("-X", "dev", "-W", "error"))
+
+    assert ["chat.completion"] * 2 == found
+
+
+FORK = (
+    CALLS
+    + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks beside threads
+router = litellm.Router([{"model_name": "m", "litellm_params": {k: v for k, v in arguments.items() if k != "messages"}}])
+first = [litellm.completion(**arguments).object, router.completion("m", arguments["messages"]).object]
+reader, writer = os.pipe()
+child = os.fork()
+calls = [litellm.completion(**arguments).object, router.completion("m", arguments["messages"]).object,
+         asyncio.run(litellm.acompletion(**arguments)).object]
+if not child:
+    os.write(writer, json.dumps(calls).encode())
+    sys.exit(0)
+os.close(writer)
+_, status = os.waitpid(child, 0)
+calls.append(litellm.completion(**arguments).object)
+with os.fdopen(reader) as pipe:
+    print(json.dumps([status, first + calls, json.loads(pipe.read())]))
+"""
+)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no forks")
+def test_both_processes_go_on_calling_after_a_fork(chat):
+    status, parent, child = program(FORK, chat.url, KEY, chat.model, options=())
+
+    assert (0, {"chat.completion"}, {"chat.completion"}) == (status, set(parent), set(child))
+
+
+IMPORT = """
+import json, os, sys, threading, time
+began = time.process_time()
+at_start = set(sys.modules)
+descriptors = set(os.listdir("/dev/fd"))
+from gateway import completion, acompletion, speech, Router
+opened = set(os.listdir("/dev/fd")) - descriptors
+print(json.dumps([threading.active_count(), sorted(opened), sorted(set(sys.modules) - at_start)]))
+"""
+
+#: What a chat with a gateway's server needs, or LiteLLM does, and a call from Python does not.
+SERVER = ("starlette", "uvicorn", "aiohttp", "azure.functions", "azurefunctions", "openai", "gateway.server")
+
+
+def test_importing_the_api_loads_little_and_starts_nothing():
+    threads, opened, modules = program(IMPORT)
+
+    assert (1, []) == (threads, opened)
+    heavy = ("pydantic", "httpx", "msgspec", "yaml", "asyncio", *SERVER)
+    assert [] == [name for name in modules if name.split(".")[0] in heavy or name.startswith(SERVER)]
+
+
+CALLED = CALLS + "litellm.completion(**arguments)\nprint(json.dumps(sorted(sys.modules)))\n"
+
+
+def test_a_call_loads_nothing_of_the_server(chat):
+    modules = program(CALLED, chat.url, KEY, chat.model)
+
+    assert [] == [name for name in modules if name.startswith(SERVER)]
+
+
+def test_what_is_said_to_be_there_is_there():
+    names = [getattr(litellm, name) for name in litellm.__all__]
+
+    assert (True, True) == (all(names), set(litellm.__all__) <= set(dir(litellm)))
+    with pytest.raises(AttributeError):
+        _ = litellm.no_such_name
