@@ -125,6 +125,8 @@ class Deployment(Strict):
     api_versions: tuple[str, ...] = DATED_VERSIONS
     #: A reasoning model, which refuses max_tokens, temperature and the like.
     reasoning: bool = False
+    #: False for o1-mini and the like, which take no messages of the system or the developer.
+    system_messages: bool = True
     #: False for o1 and the like, which cannot stream.
     streams: bool = True
     context_tokens: int = Field(default=128_000, ge=1)

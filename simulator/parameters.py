@@ -223,5 +223,17 @@ def check_reasoning(body: dict[str, Any], deployment: Deployment) -> None:
             raise model_errors.unsupported_value(
                 name, f"{value}", f"Only the default ({default}) value is supported."
             )
+    if deployment.model.startswith("o") and body.get("parallel_tool_calls") is not None:
+        raise model_errors.model_error(
+            "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
+            code="unsupported_parameter",
+            param="parallel_tool_calls",
+        )
+    for index, message in enumerate(() if deployment.system_messages else body["messages"]):
+        if message["role"] in ("system", "developer"):
+            name = f"messages[{index}].role"
+            raise model_errors.unsupported_value(
+                name, f"'{message['role']}'", "Supported values are: 'user', 'assistant'."
+            )
     if body.get("stream") and not deployment.streams:
         raise model_errors.unsupported_value("stream", "true", "Supported values are: false.")

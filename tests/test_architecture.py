@@ -67,6 +67,7 @@ PURE = {
     "server.routes",
     "storage.clock",
     "telemetry.record",
+    "upstream.adaptation",
     "upstream.coding",
     "upstream.credentials",
     "upstream.outgoing",

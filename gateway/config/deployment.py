@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.config.access import ClientLimits, ClientSpec, EntraSpec
+from gateway.protocol.capabilities import Capabilities
 
 Provider = Literal["azure", "azure_text", "openai"]
 
@@ -144,6 +145,10 @@ class Deployment:
     #: Body fields added to every request that lacks them, and those that no request has.
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     dropped: frozenset[str] = frozenset()
+    #: What its model takes, where that is known and differs from what most models take.
+    capabilities: Capabilities | None = None
+    #: Whether fields that its model refuses are left out; else the client is told of them.
+    drop_params: bool = False
     #: Body fields added when the request does not have them; dataSources may hold keys.
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: What of the requested model stands for each `*` of `model_name`, where `name` is made of it.

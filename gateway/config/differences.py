@@ -96,6 +96,8 @@ def _member(member: Deployment) -> dict[str, Any]:
         "extra_headers": " ".join(sorted(member.headers)),
         "extra_body": " ".join(sorted(member.extra_body)),
         "additional_drop_params": " ".join(sorted(member.dropped)),
+        "drop_params": member.drop_params,
+        "model": str(member.capabilities or ""),
     }
 
 

@@ -50,6 +50,7 @@ _BOOLEAN_KEYS = BOOLEAN_FIELDS | frozenset(
         "allow_anonymous",
         "cancel_on_disconnect",
         "disable_cooldowns",
+        "drop_params",
         "enable_tag_filtering",
         "per_user",
         "shadow",

@@ -48,15 +48,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     "model_list": ((VIRTUAL, "access_groups"), (_MODEL_FACT, "description")),
     "litellm_params": (
         ("Write them as extra_headers.", "headers default_headers"),
-        (
-            "The parameter goes upstream in any case.",
-            "allowed_openai_params",
-        ),
-        (
-            "Parameters that upstream refuses are told to the client; none is left out.",
-            "drop_params modify_params",
-        ),
-        ("The body is adapted to no model, so its name decides nothing.", "base_model"),
+        ("Prompts are never changed to make a model take them.", "modify_params"),
         (
             _MONEY,
             (
@@ -142,8 +134,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         (
             _MODEL_FACT,
             (
-                "base_model cost_per_ptu_per_hour description max_tokens max_input_tokens "
-                "max_output_tokens supports_native_streaming supported_endpoints supported_modalities "
+                "cost_per_ptu_per_hour description max_tokens max_input_tokens "
+                "max_output_tokens supported_endpoints supported_modalities "
                 "litellm_provider"
             ),
         ),
@@ -212,8 +204,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             ),
         ),
         (
-            "Parameters that upstream refuses are told to the client; none is left out.",
-            "drop_params modify_params disable_stop_sequence_limit",
+            "Prompts and stop sequences are never changed to make a model take them.",
+            "modify_params disable_stop_sequence_limit",
         ),
         ("Tokens of Entra ID are always renewed before they end.", "enable_azure_ad_token_refresh"),
         ("Nothing has to be switched on for newer models.", "enable_preview_features"),

@@ -109,7 +109,15 @@ def _read_tree(
     prepared = prepare(raw, environ, problems)
     tree, references = resolve(prepared.tree, prepared.environ, problems, secrets)
     unused = Unused()
-    reading = Reading(prepared.environ, problems, warnings=[], unused=unused, references=references)
+    library = tree.get("litellm_settings")
+    reading = Reading(
+        prepared.environ,
+        problems,
+        warnings=[],
+        unused=unused,
+        references=references,
+        drop_params=isinstance(library, dict) and library.get("drop_params") is True,
+    )
     for key, value in tree.items():
         if key not in TOP_LEVEL:
             settle_other(WHOLE, (key,), value, top_names(), problems=problems, unused=unused)

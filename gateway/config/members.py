@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import urls
+from gateway.config.abilities import as_known, read_capabilities
 from gateway.config.additions import read_body, read_dropped, read_headers
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
@@ -20,7 +21,9 @@ from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.values import is_version
 from gateway.config.wildcards import STAR
+from gateway.protocol.capabilities import Capabilities
 from gateway.protocol.operation import Operation
+from gateway.protocol.operations import CHAT, COMPLETIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class _Called:
     targets: Mapping[str, Target]
     credential: Credential
     version_from: str
+    capabilities: Capabilities | None
 
 
 def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
@@ -51,6 +55,12 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     entry, params, info, defaults = _sections(raw, path, reading)
     at_params = (*path, "litellm_params")
     called = _called(entry, params, info, path, reading)
+    drop_params = reading.drop_params if params.drop_params is None else params.drop_params
+    defaults, refused = as_known(defaults, called.capabilities)
+    extra_body, more_refused = as_known(read_body(params, at_params, problems), called.capabilities)
+    lost = [(name,) for name in refused] + [("extra_body", name) for name in more_refused]
+    for key in () if drop_params else lost:
+        reading.remark((*at_params, *key), "is left out, for the model does not take it")
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
         problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
     deployment = Deployment(
@@ -76,8 +86,10 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         allowed_fails=info.allowed_fails,
         strict=bool(entry.strict or params.strict or info.strict),
         headers=read_headers(params, at_params, problems),
-        extra_body=read_body(params, at_params, problems),
+        extra_body=extra_body,
         dropped=read_dropped(params, at_params, problems),
+        capabilities=called.capabilities,
+        drop_params=drop_params,
         defaults=defaults,
     )
     return DraftMember(deployment, path, info.id, params.order or info.order)
@@ -106,15 +118,24 @@ def _called(entry: ModelEntry, params: Params, info: Info, path: Path, reading: 
     model = params.model if params.model is None else qualified(params.model, params.custom_llm_provider)
     stars = (entry.model_name or "").count(STAR)
     provider, name = split_model(model, (*at_params, "model"), problems, stars=stars)
-    operations = served(provider, info.mode, (*path, "model_info", "mode"), problems)
+    capabilities = read_capabilities(params, info, provider)
+    completes_texts = capabilities is not None and capabilities.completes_texts
+    at_mode = (*path, "model_info", "mode")
+    operations = served(provider, info.mode, at_mode, problems, completes_texts=completes_texts)
+    targets: Mapping[str, Target] = {}
+    version_from = "default"
+    credential: Credential = DefaultIdentity()
     if problems.has((*at_params, "model")):
-        # Whose rules for addresses and credentials hold is not known.
-        return _Called(provider, name, {}, DefaultIdentity(), "default")
-    if provider == "openai":
+        pass  # whose rules for addresses and credentials hold is not known
+    elif provider == "openai":
         targets = _openai_targets(params, operations, at_params, reading)
-        return _Called(provider, name, targets, openai_credential(params, at_params, reading), "default")
-    targets, version_from = _azure_targets(params, name, operations, at_params, reading)
-    return _Called(provider, name, targets, azure_credential(params, at_params, reading), version_from)
+        credential = openai_credential(params, at_params, reading)
+    else:
+        targets, version_from = _azure_targets(params, name, operations, at_params, reading)
+        credential = azure_credential(params, at_params, reading)
+    if completes_texts and COMPLETIONS.name in targets:
+        targets = {**targets, CHAT.name: targets[COMPLETIONS.name]}
+    return _Called(provider, name, targets, credential, version_from, capabilities)
 
 
 def _base(params: Params, path: Path, problems: Problems) -> str | None:

@@ -9,13 +9,12 @@ from typing import Any
 from gateway.config.deployment import Provider
 from gateway.config.problems import Path, Problems
 from gateway.config.wildcards import STAR, is_deployment
+from gateway.protocol.capabilities import SERIES
 from gateway.protocol.operation import Operation
-from gateway.protocol.operations import OPERATIONS
+from gateway.protocol.operations import CHAT, OPERATIONS
 
 PROVIDERS: tuple[Provider, ...] = ("azure", "azure_text", "openai")
 
-#: What LiteLLM writes between the provider and the deployment to choose how parameters are mapped.
-_MAPPINGS = ("o_series/", "gpt5_series/")
 #: What it writes there to choose another API.
 _ROUTES = frozenset(("responses", "speech", "assistants", "mai", "common_cloud"))
 #: How OpenAI's models are called. Anything else without a prefix is another provider's, whose key must not go
@@ -107,6 +106,13 @@ def is_unserved_mode(mode: Any) -> bool:
     return mode_of(mode) in _UNSERVED_MODES
 
 
+def series_of(model: str) -> str | None:
+    """The series that LiteLLM's way to choose a mapping of parameters names (`azure/o_series/x`), if any."""
+    _, _, rest = model.partition("/")
+    series, slash, _ = rest.partition("/")
+    return series if slash and series in SERIES else None
+
+
 def split_model(model: str | None, path: Path, problems: Problems, *, stars: int = 0) -> tuple[Provider, str]:
     """Split `azure/x`, `azure_text/x`, `openai/x` or a bare OpenAI model name into provider and name.
 
@@ -118,9 +124,8 @@ def split_model(model: str | None, path: Path, problems: Problems, *, stars: int
     prefix, slash, rest = model.partition("/")
     provider: Provider = next((known for known in PROVIDERS if known == prefix), "openai")
     name = rest if slash else model
-    if provider != "openai":
-        mapping = next((each for each in _MAPPINGS if name.startswith(each)), "")
-        name = name.removeprefix(mapping)
+    if provider != "openai" and (series := series_of(model)) is not None:
+        name = name.removeprefix(f"{series}/")
     if (reason := unserved_provider(model)) is not None:
         problems.add(path, reason)
     elif prefix in PROVIDERS and (not slash or name in ("", ".", "..")):
@@ -140,10 +145,18 @@ def _not_a_deployment(name: str) -> str:
     return "must name a deployment in letters, digits, -, _ and . only"
 
 
-def served(provider: Provider, mode: str | None, path: Path, problems: Problems) -> tuple[Operation, ...]:
-    """Choose the operations of a member: those that its provider serves, and a mode leaves one."""
+def served(
+    provider: Provider, mode: str | None, path: Path, problems: Problems, *, completes_texts: bool = False
+) -> tuple[Operation, ...]:
+    """Choose the operations of a member: those that its provider serves, and a mode leaves one.
+
+    A model that `completes_texts` is called for completions where it is asked for a chat.
+    """
     offered = tuple(operation for operation in OPERATIONS if provider in operation.providers)
     mode = mode_of(mode)
+    if completes_texts:
+        offered = tuple(operation for operation in offered if operation is not CHAT)
+        mode = "completion" if mode in CHAT.modes else mode
     if mode is None:
         return offered
     if mode not in MODES:

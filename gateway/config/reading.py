@@ -22,6 +22,8 @@ class Reading:
     borrowed: dict[str, list[Path]] = field(default_factory=dict)
     #: The vault's secrets that values were taken from, by the values' paths.
     references: Mapping[Path, str] = field(default_factory=dict)
+    #: Whether members leave out what their models refuse, where they do not say (`litellm_settings`).
+    drop_params: bool = False
     #: Warnings of single values, and where these stand.
     remarks: list[tuple[Path, str]] = field(default_factory=list)
 

@@ -81,7 +81,10 @@ class Params(Section):
     max_parallel_requests: LimitValue | None = None
     extra_headers: dict[str, HeaderValue] | None = None
     extra_body: dict[str, Any] | None = None
+    drop_params: bool | None = None
     additional_drop_params: list[Name] | None = None
+    allowed_openai_params: list[Name] | None = None
+    base_model: Any = None
 
 
 class Info(Section):
@@ -93,6 +96,10 @@ class Info(Section):
     tpm: LimitValue | None = None
     strict: bool | None = None
     ptu_count: LimitValue | None = None
+    base_model: Any = None
+    supports_reasoning: Any = None
+    supports_system_messages: Any = None
+    supports_native_streaming: Any = None
     allowed_fails: Retries | None = None
     cooldown_time: Pause | None = None
     order: LimitValue | None = None
@@ -143,6 +150,7 @@ class Library(FallbackKeys):
 
     num_retries: Retries | None = None
     request_timeout: Seconds | None = None
+    drop_params: bool | None = None
 
 
 class General(Section):

@@ -129,17 +129,21 @@ class Body:
         self.values = values
         self._places = places
 
+    def places(self) -> list[JsonMember]:
+        """Where the members stand."""
+        if self._places is None:
+            self._places = places_of(self.raw, self.values.raw) or drained(walk(self.raw))
+        return self._places
+
     def without(self, names: Collection[str]) -> Body:
         """The body without these members, the others' bytes as they are; itself where it has none of them."""
         if not any(name in self.values for name in names):
             return self
-        if self._places is None:
-            self._places = places_of(self.raw, self.values.raw) or drained(walk(self.raw))
         view = memoryview(self.raw)
         pieces: list[memoryview] = []
         places: list[JsonMember] = []
         position = len(b"{")
-        for place in self._places:
+        for place in self.places():
             if place.key not in names:
                 moved = position - place.start
                 pieces.append(view[place.start : place.end])

@@ -60,6 +60,8 @@ class Streaming:
     #: What a client gets in a silence: an event that says nothing, with places for the JSON of the stream's
     #: id, time and model. Empty where the protocol has none.
     keep_alive: bytes = b""
+    #: Makes what turns one stream's events, one by one, into those that its clients get; None where they are.
+    translation: Callable[[], Callable[[bytes], bytes]] | None = None
 
     def asked_for(self, body: Mapping[str, Any]) -> bool:
         """Whether a request's body asks for a stream."""

@@ -1,4 +1,4 @@
-"""Which request defaults of a configuration a call gets. Pure."""
+"""Which fields of a configuration are added to a call's body. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,35 @@ _TWINS = (
 )
 
 
-def added_defaults(
-    operation: Operation, body: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The members of `defaults` that are added to `body`.
+_NOTHING: Mapping[str, Any] = {}
 
-    Those that the operation knows and the client did not send, under this name or its twin's.
+
+def added_fields(
+    operation: Operation,
+    body: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    extra: Mapping[str, Any] = _NOTHING,
+) -> dict[str, Any]:
+    """What is added to `body`: the `defaults` that the operation knows, and `extra` for any operation.
+
+    Only what the client did not send, under this name or its twin's. Defaults win over extra fields.
     """
-    if not defaults:
+    if not defaults and not extra:
         return {}
+    known = operation.body_fields
+    taken = _taken(body)
+    found = {name: value for name, value in defaults.items() if name in known and name not in taken}
+    if extra:
+        taken |= _taken(found)
+        found |= {name: value for name, value in extra.items() if name not in taken}
+    return found
+
+
+def _taken(body: Mapping[str, Any]) -> set[str]:
+    """The names in `body`, and their twins'."""
     taken = set(body)
     for twins in _TWINS:
         for names, others in (twins, twins[::-1]):
             if any(body.get(name) is not None for name in names):
                 taken |= others
-    known = operation.body_fields
-    return {name: value for name, value in defaults.items() if name in known and name not in taken}
+    return taken

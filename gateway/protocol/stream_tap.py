@@ -33,8 +33,8 @@ class StreamTap:
     """
 
     __slots__ = (
-        "_choices", "_deltas", "_ended", "_ends", "_first", "_mark", "_streaming", "answered", "done",
-        "failed", "finished", "hide_usage", "usage",
+        "_choices", "_deltas", "_ended", "_ends", "_first", "_mark", "_streaming", "_translated",
+        "answered", "done", "failed", "finished", "hide_usage", "usage",
     )  # fmt: skip
 
     def __init__(self, streaming: Streaming, *, hide_usage: bool, choices: int = 1) -> None:
@@ -43,6 +43,7 @@ class StreamTap:
         self._ends = streaming.end.search
         self._mark = streaming.mark
         self._deltas = streaming.deltas
+        self._translated = None if streaming.translation is None else streaming.translation()
         self._choices = choices
         self._ended: set[object] = set()
         self._first = b""
@@ -89,6 +90,8 @@ class StreamTap:
                 return event
             if not _has_deltas(event):
                 return with_data(event, with_deltas)
+        elif self._translated is not None and event:
+            return self._translated(event)
         return event
 
     def keep_alive(self) -> bytes:

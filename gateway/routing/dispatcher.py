@@ -30,7 +30,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
-from gateway.limits.tokens.estimate import estimate, with_defaults
+from gateway.limits.tokens.estimate import estimate, with_additions
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
@@ -41,6 +41,7 @@ from gateway.routing.retries import Group, pause_before, refused_again, timeouts
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
+from gateway.upstream.adaptation import refusal
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer, Refused, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed, says_absent
@@ -73,6 +74,10 @@ class Dispatcher:
         self._members = balancer.members
         self._sharing = sharing
         self._random = random
+        #: Whether there are deployments that do not take all that others do.
+        self._particular = any(
+            member.capabilities is not None for group in config.models.values() for member in group
+        )
 
     def account(self, call: Call, principal: Principal) -> Account:
         """The account of `call`. Enter it, and send within."""
@@ -89,8 +94,10 @@ class Dispatcher:
         """The first answer that comes before `deadline` (in the loop's time).
 
         A whole answer closes `account`. A streamed one leaves it open: whoever relays the answer closes both.
-        Raises RateLimited, UpstreamFailed, UpstreamUnavailable or UpstreamTimeout.
+        Raises BadRequest for what no deployment of the model takes, RateLimited, UpstreamFailed,
+        UpstreamUnavailable or UpstreamTimeout.
         """
+        groups = self._groups(call)
         tokens = estimate(call.operation, call.body.values)
         config = self._config
         progress = Progress(
@@ -107,7 +114,7 @@ class Dispatcher:
             if principal.limits is not None:
                 record.over_limit = await account.admit(principal, call, principal.limits)
             try:
-                answer = await self._answer(progress)
+                answer = await self._answer(groups, progress)
             finally:
                 progress.end_wait()
                 if progress.failures:
@@ -134,8 +141,7 @@ class Dispatcher:
             remaining = self._balancer.remaining(self._models.able(model, call.operation), now)
         return remaining.headers()
 
-    async def _answer(self, progress: Progress) -> Answer:
-        groups = self._groups(progress.call)
+    async def _answer(self, groups: Sequence[Group], progress: Progress) -> Answer:
         progress.members = sum(len(group.members) for group in groups)
         progress.most_timeouts = max((timeouts_allowed(group.policy) for group in groups), default=0)
         while True:
@@ -156,22 +162,32 @@ class Dispatcher:
             progress.begin_anew()
 
     def _groups(self, call: Call) -> list[Group]:
-        """The deployments of the requested model, and of its fallbacks in their order."""
+        """The deployments of the requested model, and of its fallbacks in their order.
+
+        Raises BadRequest where none of the model's own takes the call.
+        """
         fallbacks = self._config.fallbacks
         model = call.requested_model
         own = self._models.of(fallbacks.general, model)
         others = (fallbacks.default if own is None else own)[: fallbacks.most]
         # A default fallback may be the requested model itself.
-        groups = (self._group(name, call) for name in dict.fromkeys((model, *others)))
+        groups = [self._group(name, call) for name in dict.fromkeys((model, *others))]
+        if self._particular and not groups[0].members:
+            refusals = (refusal(call, each) for each in self._models.able(model, call.operation))
+            if (refused := next(filter(None, refusals), None)) is not None:
+                raise refused
         return [group for group in groups if group.members]
 
     def _group(self, model: str, call: Call) -> Group:
-        """The deployments of one model."""
+        """The deployments of one model that take the call."""
+        members = self._models.able(model, call.operation)
+        if self._particular:
+            members = [each for each in members if refusal(call, each) is None]
         policies = self._config.retry_policies
         policy = self._models.of(policies.groups, model)
         return Group(
             self._models.model_name(model),
-            self._models.able(model, call.operation),
+            members,
             policies.general if policy is None else policy,
         )
 
@@ -217,8 +233,8 @@ class Dispatcher:
     async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
         """The next deployment of a group, or none."""
         call = progress.call
-        defaults = (each.defaults for each in group)
-        needs = with_defaults(progress.estimate, call.operation, call.body.values, defaults)
+        additions = ((each.defaults, each.extra_body) for each in group)
+        needs = with_additions(progress.estimate, call.operation, call.body.values, additions)
 
         def choose() -> Choice:
             now = self._sharing.now()

@@ -15,6 +15,7 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream import credentials
+from gateway.upstream.adaptation import adapted, restored
 from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.expected import Expected
@@ -69,11 +70,12 @@ class Attempts:
         loop = asyncio.get_running_loop()
         started = loop.time()
         lost = self._upstream.lost()
+        sent = call if deployment.capabilities is None else adapted(call, deployment)
         try:
-            async with asyncio.timeout_at(self._limit(deployment, call, deadline)) as timer:
+            async with asyncio.timeout_at(self._limit(deployment, sent, deadline)) as timer:
                 # A stream that has begun has met its time-out, though it is not an answer yet.
                 begun = partial(timer.reschedule, deadline)
-                once = partial(self._once, deployment, call, record, begun, most_calls)
+                once = partial(self._once, deployment, call, sent, record, begun=begun, most_calls=most_calls)
                 try:
                     asks = deployment.id not in self._without_usage
                     return await once(ask_usage=asks)
@@ -106,20 +108,23 @@ class Attempts:
         self,
         deployment: Deployment,
         call: Call,
+        sent: Call,
         record: Record,
+        *,
         begun: Callable[[], object],
         most_calls: int,
-        *,
         ask_usage: bool,
     ) -> Answer:
-        """Send and receive. Raises as both do."""
+        """Send and receive. `sent` is `call` as the deployment's model takes it. Raises as both do."""
         target = deployment.targets[call.operation.name]
-        sent = outgoing(call, deployment, target, ask_usage=ask_usage)
-        expected = Expected(call, deployment, sent.hide_usage, self._scrubber, self._max_reply, begun)
-        exchange, renewed = await self._post(deployment, call, sent.body, record, most_calls)
+        message = outgoing(sent, deployment, target, ask_usage=ask_usage)
+        expected = Expected(sent, deployment, message.hide_usage, self._scrubber, self._max_reply, begun)
+        exchange, renewed = await self._post(deployment, call, message.body, record, most_calls)
         answer: Answer | None = None
         try:
             answer = await receive(exchange, expected, self._clock())
+            if sent is not call:
+                answer = restored(answer, exchange, call, expected)
         except Refused as failure:
             if renewed and failure.status == 401:
                 # A new credential was refused, too: that is no fault of the request's.

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config.deployment import Deployment, Target
 from gateway.protocol.calls import Call
-from gateway.protocol.request_defaults import added_defaults
+from gateway.protocol.request_defaults import added_fields
 
 _DATA_SOURCES = ("data_sources", "dataSources")
 
@@ -31,7 +31,7 @@ def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: b
     """
     body = call.body.without(deployment.dropped)
     values = body.values
-    defaults = {**deployment.extra_body, **added_defaults(call.operation, values, deployment.defaults)}
+    defaults = added_fields(call.operation, values, deployment.defaults, deployment.extra_body)
     defaults = {name: value for name, value in defaults.items() if name not in deployment.dropped}
     changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
     hide_usage = False

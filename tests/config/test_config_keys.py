@@ -106,12 +106,12 @@ def test_a_known_key_without_effect_is_one_warning_that_names_it(section, key):
 
 
 def test_a_key_without_effect_that_is_given_often_is_still_one_warning():
-    text = document(entry({"drop_params": True}), entry({"drop_params": True}))
+    text = document(entry({"modify_params": True}), entry({"modify_params": True}))
 
     assert (
         (
-            "litellm_params.drop_params: has no effect (in 2 entries: model_list[0], [1]): Parameters that upstream "
-            "refuses are told to the client; none is left out."
+            "litellm_params.modify_params: has no effect (in 2 entries: model_list[0], [1]): Prompts are never "
+            "changed to make a model take them."
         ),
     ) == load(text, {}).warnings
 

@@ -202,7 +202,7 @@ def test_a_member_serves_what_its_provider_offers():
 
     assert azure == set(member().targets)
     assert azure | {"moderations"} == set(member({"model": "gpt-4"}).targets)
-    assert {"text_completion"} == set(member({"model": "azure_text/x"}).targets)
+    assert {"chat", "text_completion"} == set(member({"model": "azure_text/x"}).targets)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_mode_that_is_not_served_or_contradicts_the_provider_is_refused():
     ] == problems(model_info={"mode": "image_generation"})
     assert [
         f"{at}: contradicts azure_text/, which serves completion only; use azure/ or remove mode"
-    ] == problems({"model": "azure_text/x"}, model_info={"mode": "chat"})
+    ] == problems({"model": "azure_text/x"}, model_info={"mode": "embedding"})
 
 
 def test_an_azure_member_needs_an_address():

@@ -70,7 +70,7 @@ def test_a_missing_or_odd_model_is_a_400(gateway, model, code, param):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v1/chat/completions", {"model": "instruct", "messages": MESSAGES}),
+        ("/v1/chat/completions", {"model": "embed", "messages": MESSAGES}),
         ("/v1/moderations", {"model": "gpt-4o", "input": "hello"}),
     ],
     ids=["chat", "moderations"],

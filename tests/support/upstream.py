@@ -22,6 +22,15 @@ SOLO, PAIRS, SIXES = 300, 260, 10
 POOL = SOLO + 2 * PAIRS + 6 * SIXES
 
 
+#: Deployments of reasoning models, and what each of them does not take.
+REASONING = {
+    "o1": {"model": "o1", "streams": False},
+    "o1-mini": {"model": "o1-mini", "streams": False, "system_messages": False},
+    "o1-slow": {"model": "o1", "streams": False, "latency": {"first_ms": [900, 900]}},
+    "o3-mini": {"model": "o3-mini"},
+}
+
+
 @dataclass(frozen=True)
 class Model:
     """A model of the gateway and the deployments behind it, in the order in which they are tried."""
@@ -54,6 +63,8 @@ def simulator_config() -> dict[str, Any]:
         {"name": "deployment-octets", "model": "tts-1", "kind": "speech", "audio_type": "octet-stream"}
     )
     azure.append({"name": "deployment-voice", "model": "gpt-4o-mini-tts", "kind": "speech"})
+    for name, more in REASONING.items():
+        azure.append({"name": f"deployment-{name}", "reasoning": True, **more})
     platform = [
         {"name": "gpt-4o-mini", "model": "gpt-4o-mini"},
         {"name": "omni-moderation", "model": "omni-moderation-latest", "kind": "moderations"},
@@ -132,6 +143,14 @@ def gateway_config(base: str, **more: Any) -> dict[str, Any]:
         member("wrong-version", "deployment-default", base, api_version="2022-12-01"),
         member("wrong-v1-version", "deployment-v1", f"{base}/openai/v1", api_version="preview"),
         member("odd/name with space/x", "deployment-default", base),
+        member("o1", "", base, model="azure/o_series/deployment-o1"),
+        member("o1-dropping", "deployment-o1", base, base_model="azure/o1", drop_params=True),
+        member("o1-mini", "deployment-o1-mini", base, base_model="azure/o1-mini"),
+        member("o1-slow", "deployment-o1-slow", base, base_model="o1-2024-12-17"),
+        member("o3-mini", "deployment-o3-mini", base, base_model="o3-mini"),
+        member("unnamed-o1", "deployment-o1", base),
+        member("o1-or-mini", "deployment-o1", base, base_model="o1", order=1),
+        member("o1-or-mini", "", f"{base}/v1", model="openai/gpt-4o-mini", api_key=PLATFORM_KEY, order=2),
     ]
     return {"model_list": entries, "general_settings": {"master_key": KEY}} | more
 

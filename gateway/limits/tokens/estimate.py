@@ -16,7 +16,7 @@ from typing import Any
 from gateway.limits.tokens.large_prompts import IMAGE_HIGH, IMAGE_LOW, audio_tokens, large_tokens
 from gateway.protocol.json_body import LargeValue
 from gateway.protocol.operation import Operation, PromptKind
-from gateway.protocol.request_defaults import added_defaults
+from gateway.protocol.request_defaults import added_fields
 
 #: What real tokenizers make of characters, by kind: weights fitted over 29 corpora.
 _LETTERS, _DIGITS, _PUNCTUATION, _NEWLINES = 0.281, 0.673, 0.240, 1.12
@@ -47,15 +47,21 @@ def fine_estimate(operation: Operation, body: Mapping[str, Any]) -> Estimate:
     return _estimate(operation, body, fine_tokens)
 
 
-def with_defaults(
-    found: Estimate, operation: Operation, body: Mapping[str, Any], defaults: Iterable[Mapping[str, Any]]
+def with_additions(
+    found: Estimate,
+    operation: Operation,
+    body: Mapping[str, Any],
+    additions: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
 ) -> Estimate:
-    """An estimate where the deployments that may get the call add `defaults` of their own to its body.
+    """An estimate where the deployments that may get the call add fields of their own to its body.
 
-    Of several the longest answer counts: which of them gets the call is not known yet.
+    `additions` has the request defaults and the extra fields of each. Of several the longest answer counts:
+    which of them gets the call is not known yet.
     """
     longest = (
-        _completion(operation, {**added_defaults(operation, body, each), **body}) for each in defaults if each
+        _completion(operation, {**added_fields(operation, body, defaults, extra), **body})
+        for defaults, extra in additions
+        if defaults or extra
     )
     known = [tokens for tokens in longest if tokens is not None]
     return Estimate(found.prompt, max(known)) if known else found

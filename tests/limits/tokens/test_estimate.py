@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.tokens.estimate import Estimate, estimate, fine_estimate, fine_tokens, with_defaults
+from gateway.limits.tokens.estimate import Estimate, estimate, fine_estimate, fine_tokens, with_additions
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, OPERATIONS, SPEECH
 
 
@@ -45,11 +45,16 @@ def test_a_limit_that_is_no_count_is_none(odd):
         ({"max_tokens": 7}, [{"max_tokens": 100, "n": 3}], 21),
         ({"max_tokens": 7}, [{}], 7),
         ({}, [{"temperature": 1}], None),
+        ({}, [{"extra_body": {"max_tokens": 50}}], 50),
+        ({"max_tokens": 7}, [{"extra_body": {"max_tokens": 50, "max_completion_tokens": 60}}], 7),
+        ({}, [{"max_tokens": 40, "extra_body": {"max_completion_tokens": 50}}], 40),
         ({}, [], None),
     ],
 )
 def test_what_deployments_add_of_their_own_counts(body, defaults, completion):
-    found = with_defaults(estimate(CHAT, body), CHAT, body, defaults)
+    additions = [({**each, "extra_body": None}, each.get("extra_body", {})) for each in defaults]
+
+    found = with_additions(estimate(CHAT, body), CHAT, body, additions)
 
     assert Estimate(0, completion) == found
 
