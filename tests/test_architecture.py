@@ -28,6 +28,7 @@ LAYERS = [
     {"config", "telemetry"},
     {"protocol"},
     {"errors", "exceptions", "settings"},
+    {"variables"},
     {"__init__"},
 ]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway import settings
-from gateway.settings import SETTINGS, Settings, SettingsError, arrival_timeout, read
+from gateway.settings import Settings, SettingsError, arrival_timeout, read
+from gateway.variables import SETTINGS
 
 NUMBERS = [
     ("GATEWAY_MAX_BODY_BYTES", "max_body"),

@@ -8,7 +8,7 @@ from checks import HOST_SETTINGS
 from compiler import INFRA
 from world import settings_of
 
-from gateway.settings import SETTINGS
+from gateway.variables import SETTINGS
 
 READ = {setting.name for setting in SETTINGS}
 IDENTITY = {
