@@ -57,7 +57,6 @@ class Chooser:
 
         `waiter` is the call's own, where it has waited for a place.
         """
-        second = int(now)
         ready: list[Member] = []
         resting: list[Member] = []
         busy = False
@@ -70,15 +69,7 @@ class Chooser:
                 (resting if rests else ready).append(member)
             elif not rests:
                 busy = True
-        fitting: list[Member] = []
-        lowest = 0
-        for member in ready:
-            if not member.measure(tokens, now, second):
-                continue
-            if not fitting or member.order < lowest:
-                fitting, lowest = [member], member.order
-            elif member.order == lowest:
-                fitting.append(member)
+        fitting = _fitting(ready, tokens, now)
         if self.by_weights and (choice := self._shuffle(ready, tokens, now)):
             return choice
         if fitting:
@@ -158,6 +149,21 @@ class Chooser:
         return Choice(
             None, reason, tokens, min(waits.get(ChoiceReason.UNHEALTHY, []), key=_seconds, default=None)
         )
+
+
+def _fitting(ready: Sequence[Member], tokens: int, now: float) -> list[Member]:
+    """Those of the lowest order in which any has room."""
+    second = int(now)
+    fitting: list[Member] = []
+    lowest = 0
+    for member in ready:
+        if not member.measure(tokens, now, second):
+            continue
+        if not fitting or member.order < lowest:
+            fitting, lowest = [member], member.order
+        elif member.order == lowest:
+            fitting.append(member)
+    return fitting
 
 
 def _seconds(wait: Wait) -> float:

@@ -100,6 +100,19 @@ class Member:
         #: Refusals that may be their requests' own: what was refused -> the request (None where that is not
         #: known), and when.
         self.suspicions: dict[str, tuple[int | None, float]] = {}
+        self.tokens_limit = 0
+        self.requests_limit = 0
+        #: Size for draws, in tokens a minute; 0 where no limit is known.
+        self.size = 0.0
+        #: Of the latest `measure`.
+        self.fits = False
+        self.score = 0.0
+        self.used = 0.0
+        self._know_nothing()
+        self.configure(deployment, config)
+
+    def _know_nothing(self) -> None:
+        """Before the first reply of an upstream."""
         self.window = Window()
         #: How tries beyond the known room end: 1 as far as known they are answered.
         self.overflow = 1.0
@@ -110,17 +123,8 @@ class Member:
         #: Moving average of the seconds until a reply's head; None before the first.
         self.latency: float | None = None
         self.limits: RateLimits | None = None
-        self.tokens_limit = 0
-        self.requests_limit = 0
-        #: Size for draws, in tokens a minute; 0 where no limit is known.
-        self.size = 0.0
         #: When room renews, where the limiter's phase is known.
         self.renews = 0.0
-        #: Of the latest `measure`.
-        self.fits = False
-        self.score = 0.0
-        self.used = 0.0
-        self.configure(deployment, config)
 
     def configure(self, deployment: Deployment, config: Config) -> None:
         """Take over what a configuration says. What was counted and learnt stays, as far as it still holds.
@@ -169,12 +173,7 @@ class Member:
         self.operation_breakers.clear()
         self.suspicions.clear()
         self.health.reset()
-        self.window = Window()
-        self.overflow = 1.0
-        self.observed.clear()
-        self.untold.clear()
-        self.last_error = self.latency = self.limits = None
-        self.renews = 0.0
+        self._know_nothing()
 
     def learn_limits(self, limits: RateLimits) -> None:
         """Take over the limits that a reply names. A configured one holds where upstream's is not lower."""
