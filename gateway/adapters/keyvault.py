@@ -7,6 +7,7 @@ its own. Its check that a vault's challenge names the vault's own domain stays o
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,10 @@ WRITER_ROLE = "Key Vault Secrets Officer (b86a8fe4-44ce-4948-aee5-eccb2c155cd7)"
 _T = TypeVar("_T")
 
 
+class _Unreadable(Exception):
+    """The vault's reply has no value in it."""
+
+
 class VaultSecrets:
     """The secrets of one vault."""
 
@@ -43,15 +48,23 @@ class VaultSecrets:
 
     async def read(self, name: str) -> Secret:
         """The newest version of a secret. Raises SecretMissing or SecretUnavailable."""
-        found = await self._run(lambda client: client.get_secret(name), READER_ROLE)
-        return Secret(found.value or "", found.properties.version or "")
+
+        async def get(client: SecretClient) -> Secret:
+            found = await client.get_secret(name)
+            if not isinstance(found.value, str):
+                raise _Unreadable
+            return Secret(found.value, found.properties.version or "")
+
+        return await self._run(get, READER_ROLE)
 
     async def write(self, name: str, value: str, content_type: str) -> str:
         """Make `value` the newest version of a secret; returns the version. Raises SecretUnavailable."""
-        done = await self._run(
-            lambda client: client.set_secret(name, value, content_type=content_type), WRITER_ROLE
-        )
-        return done.properties.version or ""
+
+        async def put(client: SecretClient) -> str:
+            done = await client.set_secret(name, value, content_type=content_type)
+            return done.properties.version or ""
+
+        return await self._run(put, WRITER_ROLE)
 
     async def close(self) -> None:
         """Release connections."""
@@ -92,6 +105,8 @@ class VaultSecrets:
             retry_backoff_factor=0.3,
             connection_timeout=STEP_SECONDS,
             read_timeout=STEP_SECONDS,
+            # A vault has one address. Where another host answers, its words are not the vault's.
+            permit_redirects=False,
             **options,
         )
 
@@ -109,6 +124,8 @@ def _translated(error: Exception, role: str) -> Exception:
     from azure.core.exceptions import ClientAuthenticationError, HttpResponseError  # noqa: PLC0415
 
     status = getattr(error, "status_code", None)
+    if _is_unreadable(error, status):
+        return SecretUnavailable("the vault's answer cannot be read")
     if status == 404:
         return SecretMissing()
     if status == 403 and _code(error) == "SecretDisabled":
@@ -122,6 +139,16 @@ def _translated(error: Exception, role: str) -> Exception:
     if isinstance(error, ClientAuthenticationError):
         return SecretUnavailable("no identity can sign in to the vault; the log says which were tried")
     return SecretUnavailable(f"the vault cannot be reached ({type(error).__name__})")
+
+
+def _is_unreadable(error: Exception, status: int | None) -> bool:
+    """Whether the vault says that it answered, but not in a form that it answers in."""
+    from azure.core.exceptions import DecodeError, DeserializationError  # noqa: PLC0415
+
+    kinds = (_Unreadable, json.JSONDecodeError, DecodeError, DeserializationError)
+    return isinstance(error, (*kinds, AttributeError, KeyError, TypeError)) or (
+        status is not None and status < 300
+    )
 
 
 def _code(error: Exception) -> str | None:

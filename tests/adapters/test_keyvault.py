@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
+from aiohttp import web
 from doubles.cloud import running_cloud
 from doubles.server import CUT, HANG
+from doubles.vault import KeyVault
 
 from gateway.adapters import keyvault
 from gateway.adapters.identity import EntraTokens, SdkCredential
@@ -104,6 +107,80 @@ def test_a_passing_fault_is_not_felt(cloud, faults):
 def test_a_lasting_fault_is_told_by_its_status(cloud):
     cloud.vault.down = 503
     assert "the vault answers 503" == failure(cloud, lambda vault: vault.read("one"))
+
+
+def reply(body, *, status=200, content_type="application/json", **headers):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda: web.Response(body=data, status=status, content_type=content_type, headers=headers)
+
+
+ITEM = {"id": "https://vault/secrets/one/0123", "attributes": {"enabled": True}, "value": "x"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        reply(b""),
+        reply(b'{"id": "https://vault/secrets/one/1", "val'),
+        reply(b"<html>sign in</html>", content_type="text/html"),
+        reply([]),
+        reply("value"),
+        reply({}),
+        reply({**ITEM, "value": None}),
+        reply(b"", status=204),
+    ],
+    ids=[
+        "empty",
+        "torn",
+        "page",
+        "list",
+        "text",
+        "nothing",
+        "null",
+        "204",
+    ],
+)
+def test_a_reply_that_holds_no_value_is_a_failure_of_the_vault(cloud, odd):
+    cloud.vault.put("one", "x")
+    cloud.vault.odd = odd
+    assert "the vault's answer cannot be read" == failure(cloud, lambda vault: vault.read("one"))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_another_host_is_not_asked_for_the_vaults_secrets(cloud, status, tmp_path):
+    cloud.vault.put("one", "x")
+    with KeyVault(cloud.authority.server_context("127.0.0.1")) as other:
+        other.put("one", "of another")
+        cloud.vault.odd = reply(b"", status=status, Location=f"{other.url}/secrets/one/?api-version=7.5")
+        assert f"the vault answers {status}" == failure(cloud, lambda vault: vault.read("one"))
+        assert [] == other.requests
+
+
+def test_a_reply_that_nothing_has_changed_is_no_value(cloud):
+    cloud.vault.put("one", "x")
+    cloud.vault.odd = reply(b"", status=304)
+    assert "the vault answers 304" == failure(cloud, lambda vault: vault.read("one"))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        reply(ITEM, content_type="text/plain"),
+        reply(ITEM, content_type="application/octet-stream"),
+        reply({**ITEM, "more": [1]}),
+        reply({**ITEM, "attributes": []}),
+        reply({**ITEM, "value": ["x"]}),
+    ],
+    ids=["plain text", "bytes", "more than is known", "attributes", "list"],
+)
+def test_a_value_in_an_unusual_reply_is_read_or_a_failure_of_the_vault(cloud, odd):
+    cloud.vault.put("one", "x")
+    cloud.vault.odd = odd
+    try:
+        found = run(cloud, lambda vault: vault.read("one")).value
+    except SecretUnavailable as error:
+        found = str(error)
+    assert found in {"x", "['x']", "the vault's answer cannot be read"}
 
 
 def test_a_hanging_vault_is_given_up_in_our_own_time(cloud, monkeypatch):

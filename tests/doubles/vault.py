@@ -12,6 +12,7 @@ import json
 import ssl
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,8 @@ class KeyVault(Double):
         #: Client ids that have the role.
         self.readers: set[str] | None = None
         self.officers: set[str] | None = None
+        #: Makes the reply to a read of a value in the place of an ordinary one.
+        self.odd: Callable[[], web.StreamResponse] | None = None
         #: Reads of values, by name.
         self.reads: list[str] = []
 
@@ -116,6 +119,8 @@ class KeyVault(Double):
             return _error(
                 403, "Forbidden", "Operation get is not allowed on a disabled secret.", inner="SecretDisabled"
             )
+        if self.odd is not None:
+            return self.odd()
         return web.json_response(self._item(name, found[-1]) | {"value": found[-1].value})
 
     def _set(self, name: str, body: dict[str, Any]) -> web.StreamResponse:
