@@ -129,13 +129,19 @@ async def _json(client: httpx.AsyncClient, address: str) -> Any:
     return json.loads(body)
 
 
-def _usable(keys: list[dict[str, Any]], issuer: str) -> dict[str, TenantKey]:
+def _usable(keys: Any, issuer: str) -> dict[str, TenantKey]:
     """The RSA keys for signatures, by their ids. Raises ValueError where there are none."""
     from jwt import PyJWK, PyJWTError  # noqa: PLC0415  imported with the first token
 
     found: dict[str, TenantKey] = {}
-    for key in keys:
-        if key.get("kty") != "RSA" or key.get("use", "sig") != "sig" or not isinstance(key.get("kid"), str):
+    for key in keys if isinstance(keys, list) else ():
+        # Other kinds of keys, and of entries, may come beside them.
+        if (
+            not isinstance(key, dict)
+            or key.get("kty") != "RSA"
+            or key.get("use", "sig") != "sig"
+            or not isinstance(key.get("kid"), str)
+        ):
             continue
         try:
             found[key["kid"]] = TenantKey(PyJWK(key, "RS256").key, issuer)

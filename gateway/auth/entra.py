@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gateway.auth.principal import ADMIN, Principal
-from gateway.config.access import EntraRule, EntraSpec
+from gateway.config.access import LAST_SECOND, EntraRule, EntraSpec
 
 #: Seconds by which an issuer's clock may differ from ours.
 LEEWAY = 30
@@ -157,19 +157,35 @@ def _validated(token: str, key: SigningKey, spec: EntraSpec) -> Claims:
             leeway=LEEWAY,
             options={"require": ["exp", "aud", "iss"]},
         )
-        expires = float(payload["exp"])
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidToken from None
-    if str(payload.get("tid", "")).lower() != spec.tenant_id.lower():
+    if _text(payload.get("tid")).lower() != spec.tenant_id.lower():
         raise InvalidToken
     return Claims(
-        # `azp` in tokens of version 2.0, `appid` in those of 1.0.
-        _text(payload.get("azp", payload.get("appid"))).lower(),
+        _application(payload),
         _text(payload.get("oid")),
         frozenset(_texts(payload.get("roles"))),
         frozenset(text.lower() for text in _texts(payload.get("groups"))),
-        expires,
+        _end(payload["exp"]),
     )
+
+
+def _end(exp: Any) -> float:
+    """When a token ends. Raises InvalidToken for what is no number (RFC 7519 section 2, NumericDate)."""
+    if isinstance(exp, bool) or not isinstance(exp, int | float) or exp > LAST_SECOND:
+        raise InvalidToken
+    return float(exp)
+
+
+def _application(payload: Mapping[str, Any]) -> str:
+    """The application that asked for a token: `azp` in version 2.0, `appid` in 1.0.
+
+    Raises InvalidToken where they name two.
+    """
+    named = {_text(payload[claim]).lower() for claim in ("azp", "appid") if payload.get(claim) is not None}
+    if len(named) > 1:
+        raise InvalidToken
+    return next(iter(named), "")
 
 
 def _text(value: Any) -> str:

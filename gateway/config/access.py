@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: The end of the year 9999, in seconds since 1970: no key and no token ends later.
+LAST_SECOND = 253_402_300_799.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway.config.access import ClientKey, ClientSpec, EntraRule, EntraSpec
+from gateway.config.access import LAST_SECOND, ClientKey, ClientSpec, EntraRule, EntraSpec
 from gateway.config.document import read_section
 from gateway.config.patterns import matches
 from gateway.config.policy import read_limits
@@ -169,7 +169,8 @@ def _moment(text: str | None, path: Path, problems: Problems) -> float | None:
     if moment is None or moment.tzinfo is None:
         problems.add(path, 'must be a moment with its time zone, such as "2027-01-31T00:00:00Z"')
         return None
-    return moment.timestamp()
+    # A time zone may lead out of the years that other moments are written in.
+    return min(max(moment.timestamp(), 0.0), LAST_SECOND)
 
 
 def _read_entra(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from gateway.config.access import ClientLimits, ClientSpec, Limit
+from gateway.config.access import ClientKey, ClientLimits, ClientSpec, Limit
 from gateway.config.deployment import (
     ApiKey,
     ClientSecret,
@@ -107,9 +108,18 @@ def _clients(config: Config) -> dict[str, dict[str, Any]]:
 
 def _client(client: ClientSpec) -> dict[str, Any]:
     # The first digits of a hash tell keys apart, and nobody finds a key by them.
-    keys = " ".join(f"sha256:{key.digest.hex()[:8]}..." for key in client.keys)
+    keys = " ".join(map(_key, client.keys))
     models = None if client.models is None else " ".join(client.models)
     return {"keys": keys, "models": models, "shadow": client.shadow, "admin": client.admin}
+
+
+def _key(key: ClientKey) -> str:
+    end = (
+        ""
+        if key.expires is None
+        else f" (until {datetime.fromtimestamp(key.expires, UTC):%Y-%m-%dT%H:%M:%SZ})"
+    )
+    return f"sha256:{key.digest.hex()[:8]}...{end}"
 
 
 def _limits(config: Config) -> dict[str, dict[str, Any]]:

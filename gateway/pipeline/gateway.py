@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.auth.principal import Principal
-from gateway.errors import GatewayError, Unauthorized
+from gateway.errors import Forbidden, GatewayError, IdentityUnavailable, Unauthorized
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.pipeline.endpoints import answerers
 from gateway.pipeline.replies import json_reply
@@ -45,7 +45,7 @@ class Gateway:
         self._runner = Runner(settings, clock=clock)
         self._clock = clock
         self._status = status
-        self._refusals = Refusals()
+        self._refusals = {kind: Refusals() for kind in (Unauthorized, Forbidden, IdentityUnavailable)}
         self._answerers = answerers(status)
         self._uploads = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
@@ -95,8 +95,8 @@ class Gateway:
             principal = await snapshot.authenticator.authenticate(
                 request.headers, record.started, azure_path=request.azure_path
             )
-        except Unauthorized:
-            record.refusals = self._refusals.count(record.started)
+        except (Unauthorized, Forbidden, IdentityUnavailable) as error:
+            record.refusals = self._refusals[type(error)].count(record.started)
             raise
         record.client = principal.name
         return principal

@@ -11,7 +11,7 @@ from base64 import urlsafe_b64encode
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from doubles.entra import APP, AUDIENCE, TENANT, USER, EntraIssuer
 from doubles.server import HANG
 from support.certificates import make_authority
@@ -156,6 +156,16 @@ FORGED = {
     "of no issuer": {"iss": None},
     "with an end that is text": {"exp": "tomorrow"},
     "with an endless end": {"exp": 10**400},
+    "with an end beyond all calendars": {"exp": 10**15},
+    "with an end that is a number's text": {"exp": str(NOW + 3600)},
+    "with an end that is no number": {"exp": [NOW + 3600]},
+    "with a truth for an end": {"exp": True},
+    "for others": {"aud": ["api://another", "https://cognitiveservices.azure.com"]},
+    "for an audience that only begins like ours": {"aud": f"{AUDIENCE}2"},
+    "for a part of our audience": {"aud": AUDIENCE[:-1]},
+    "for an audience that is no text": {"aud": {AUDIENCE: AUDIENCE}},
+    "of two applications": {"azp": APP, "appid": OTHER_APP},
+    "of a tenant that is no text": {"tid": [TENANT]},
 }
 
 
@@ -209,6 +219,43 @@ def without_a_key(issuer, _kid):
     return jwt.encode(issuer.claims(), next(iter(issuer.keys.values())), algorithm="RS256")
 
 
+def of_middling_strength(issuer, kid):
+    return jwt.encode(issuer.claims(), issuer.keys[kid], algorithm="RS384", headers={"kid": kid})
+
+
+def with_a_critical_header(issuer, kid):
+    """RFC 7515 section 4.1.11: who does not know an extension that is critical refuses the token."""
+    return jwt.encode(
+        issuer.claims(), issuer.keys[kid], algorithm="RS256", headers={"kid": kid, "crit": ["x"], "x": 1}
+    )
+
+
+def in_another_token(issuer, kid):
+    inner = issuer.issue().encode()
+    jws = jwt.api_jws.PyJWS()
+    return jws.encode(inner, issuer.keys[kid], algorithm="RS256", headers={"kid": kid, "cty": "JWT"})
+
+
+def of_a_list(issuer, kid):
+    claims = json.dumps([issuer.claims()]).encode()
+    return jwt.api_jws.PyJWS().encode(claims, issuer.keys[kid], algorithm="RS256", headers={"kid": kid})
+
+
+def of_several_issuers(issuer, kid):
+    claims = json.dumps(issuer.claims(iss=[issuer.issuer])).encode()
+    return jwt.api_jws.PyJWS().encode(claims, issuer.keys[kid], algorithm="RS256", headers={"kid": kid})
+
+
+def detached(issuer, kid):
+    head, _, signature = issuer.issue().split(".")
+    return f"{parts({'alg': 'RS256', 'kid': kid, 'b64': False}, b'').split('.')[0]}.{head}.{signature}"
+
+
+def with_a_word_between(issuer, _kid):
+    head, body, signature = issuer.issue().split(".")
+    return f"{head}.{body}.{signature[:9]}!!{signature[9:]}"
+
+
 def torn(issuer, _kid):
     return issuer.issue()[:-20] + "é."
 
@@ -221,6 +268,13 @@ def torn(issuer, _kid):
         by_another_key,
         with_its_own_key,
         of_another_strength,
+        of_middling_strength,
+        with_a_critical_header,
+        in_another_token,
+        of_a_list,
+        of_several_issuers,
+        detached,
+        with_a_word_between,
         changed,
         without_a_key,
         torn,
@@ -243,6 +297,119 @@ def test_a_forged_token_is_refused_like_a_wrong_key(issuer, forge):
 def test_what_only_looks_like_a_token_is_refused_without_a_fetch(issuer, text):
     assert REFUSED == run(issuer, lambda bench: bench.refused(text))
     assert 0 == issuer.documents
+
+
+@pytest.mark.parametrize(
+    "kid",
+    ["../../../../dev/null", "key'; --", "k" * 5000, "", None, 1, ["key"], {"kid": 1}],
+    ids=["path", "quote", "long", "empty", "null", "number", "list", "mapping"],
+)
+def test_a_kid_is_looked_up_among_the_tenants_keys_and_nowhere_else(issuer, kid):
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    head, body, _ = parts({"alg": "RS256", "typ": "JWT", "kid": kid}, issuer.claims()).split(".")
+    signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(
+        f"{head}.{body}".encode(), own
+    )
+    token = f"{head}.{body}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
+    assert REFUSED == run(issuer, lambda bench: bench.refused(token))
+    assert {
+        f"/{TENANT}/v2.0/.well-known/openid-configuration",
+        f"/{TENANT}/discovery/v2.0/keys",
+    } >= {asked.path for asked in issuer.requests}
+
+
+def test_of_two_claims_of_one_name_the_last_counts_as_everywhere(issuer):
+    """Only the issuer can write such a token; what matters is that one reading holds throughout."""
+    kid = next(iter(issuer.keys))
+    twice = json.dumps(issuer.claims(azp=OTHER_APP))[:-1] + f', "azp": "{APP}"}}'
+    token = jwt.api_jws.PyJWS().encode(
+        twice.encode(), issuer.keys[kid], algorithm="RS256", headers={"kid": kid}
+    )
+    assert "team" == run(issuer, lambda bench: bench.enter(token)).name
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": [AUDIENCE, "api://another"]},
+        {"aud": ["api://another", AUDIENCE]},
+        {"exp": NOW + 3600.5},
+        {"azp": APP, "appid": APP.upper()},
+        {"tid": TENANT.upper()},
+    ],
+    ids=["first of the audiences", "last of the audiences", "fraction", "both names of one", "upper case"],
+)
+def test_odd_but_lawful_tokens_are_taken(issuer, claims):
+    assert "team" == run(issuer, lambda bench: bench.enter(issuer.issue(**claims))).name
+
+
+def test_keys_of_other_kinds_beside_the_tenants_own_harm_nobody(issuer):
+    elliptic = ec.generate_private_key(ec.SECP256R1())
+    curve = jwt.algorithms.ECAlgorithm.to_jwk(elliptic.public_key(), as_dict=True)
+    secret = {"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}
+    odd = [None, "key", [], {}, {"kty": "RSA"}, {"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"}]
+    issuer.more_keys = [*odd, secret, curve | {"kid": "curve", "use": "sig"}]
+
+    async def test(bench):
+        forged = [
+            jwt.encode(issuer.claims(), elliptic, algorithm="ES256", headers={"kid": "curve"}),
+            jwt.encode(issuer.claims(), "secret" * 9, algorithm="HS256", headers={"kid": "shared"}),
+        ]
+        return (await bench.enter(issuer.issue())).name, [await bench.refused(token) for token in forged]
+
+    assert ("team", [REFUSED, REFUSED]) == run(issuer, test)
+
+
+def test_a_document_of_keys_beyond_all_measure_is_refused_and_the_known_ones_stay(issuer):
+    async def test(bench):
+        await bench.enter(issuer.issue())
+        modulus = "A" * 340
+        issuer.more_keys = [
+            {"kty": "RSA", "use": "sig", "kid": str(number), "n": modulus, "e": "AQAB"}
+            for number in range(10_000)
+        ]
+        bench.now += entra_keys.RENEW_AFTER + 1
+        names = []
+        for number in range(2):
+            token = issuer.issue(uti=str(number), exp=int(bench.now) + 3600)
+            names.append((await bench.enter(token)).name)
+            while any(tenant.fetch for tenant in bench.keys._tenants.values()):
+                await asyncio.sleep(0.01)
+        return names, sum(len(tenant.keys) for tenant in bench.keys._tenants.values())
+
+    assert (["team", "team"], 1) == run(issuer, test)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"jwks_uri": "http://keys.example/keys"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": None},
+        {"jwks_uri": []},
+        {"issuer": None},
+        {"issuer": ["https://sts.windows.net/"]},
+    ],
+    ids=str,
+)
+def test_a_document_that_names_no_issuer_or_keys_that_anybody_could_forge_is_not_used(issuer, document):
+    issuer.document = document
+
+    async def test(bench):
+        with pytest.raises(IdentityUnavailable):
+            await bench.enter(issuer.issue())
+
+    run(issuer, test)
+
+
+def test_tokens_are_of_the_issuer_that_the_document_names(issuer):
+    issuer.document = {"issuer": "https://login.example/tenant/v2.0"}
+
+    async def test(bench):
+        other = await bench.refused(issuer.issue())
+        return other, (await bench.enter(issuer.issue(iss="https://login.example/tenant/v2.0"))).name
+
+    assert (REFUSED, "team") == run(issuer, test)
 
 
 def test_keys_are_fetched_once_for_many_tokens_at_once(issuer):

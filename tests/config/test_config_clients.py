@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from gateway.config.access import ClientKey, ClientLimits, EntraRule, Limit
+from gateway.config.access import LAST_SECOND, ClientKey, ClientLimits, EntraRule, Limit
+from gateway.config.differences import differences
 from gateway.config.load import check, load
 from gateway.config.problems import ConfigError
 
@@ -52,6 +53,33 @@ def test_a_client_has_keys_models_and_limits():
         client.admin,
     )
     assert ClientLimits(Limit(10, None, strict=True), {"gpt-4o": Limit(None, 1000)}) == client.limits
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T01:00:00+01:00", 0.0),
+        ("9999-12-31T23:59:59-14:00", LAST_SECOND),
+        ("0001-01-01T00:00:00+14:00", 0.0),
+    ],
+)
+def test_a_key_ends_within_the_years_that_have_four_digits(text, seconds):
+    (client,) = clients(TEAM | {"keys": [{"hash": HASH, "expires": text}]})
+    assert (ClientKey(DIGEST, seconds),) == client.keys
+    moved = load(document(TEAM), {})
+    (line,) = differences(moved, load(document(TEAM | {"keys": [{"hash": HASH, "expires": text}]}), {}))
+    assert line.startswith(
+        f"~ client team-a: keys: sha256:{DIGEST.hex()[:8]}... -> sha256:{DIGEST.hex()[:8]}... (until "
+    )
+
+
+def test_a_moment_needs_no_quotes_in_yaml():
+    text = f"""
+model_list: [{{model_name: m, litellm_params: {{model: azure/d, api_base: "https://r.openai.azure.com"}}}}]
+clients: [{{name: a, keys: [{{hash: "{HASH}", expires: 2026-12-31T00:00:00Z}}]}}]
+"""
+    ((key,),) = (client.keys for client in load(text, {}).clients)
+    assert 1_798_675_200 == key.expires
 
 
 def test_a_client_may_have_all_models_and_no_limits_by_saying_nothing():

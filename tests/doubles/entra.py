@@ -34,6 +34,11 @@ class EntraIssuer(Double):
         #: Client secrets and assertions that the token endpoint takes, by client id.
         self.secrets: dict[str, str] = {}
         self.lifetime = 3600.0
+        #: Entries of the document of keys before its own, and members that take the place of its configuration's.
+        self.more_keys: list[Any] = []
+        self.document: dict[str, Any] = {}
+        #: Signed tokens that were made.
+        self.issued: list[str] = []
         self.rotate()
 
     @property
@@ -74,9 +79,11 @@ class EntraIssuer(Double):
     def issue(self, *, kid: str | None = None, headers: dict[str, Any] | None = None, **claims: Any) -> str:
         """A signed token."""
         kid = kid or list(self.keys)[-1]
-        return jwt.encode(
+        token = jwt.encode(
             self.claims(**claims), self.keys[kid], algorithm="RS256", headers={"kid": kid} | (headers or {})
         )
+        self.issued.append(token)
+        return token
 
     def issue_v1(self, **claims: Any) -> str:
         """A signed token of version 1.0."""
@@ -103,9 +110,10 @@ class EntraIssuer(Double):
                     "token_endpoint": f"{self.url}/{self.tenant}/oauth2/v2.0/token",
                     "authorization_endpoint": f"{self.url}/{self.tenant}/oauth2/v2.0/authorize",
                 }
+                | self.document
             )
         if path == "discovery/v2.0/keys":
-            return web.json_response({"keys": [self._jwk(kid) for kid in self.keys]})
+            return web.json_response({"keys": [*self.more_keys, *map(self._jwk, self.keys)]})
         if path == "oauth2/v2.0/token":
             return self._token({name: values[0] for name, values in parse_qs(asked.body).items()})
         return web.json_response({"error": "not_found"}, status=404)
