@@ -40,7 +40,7 @@ from gateway.storage.memory import MemoryStore
 from gateway.storage.store import Store
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
-from gateway.upstream.credentials import renewable
+from gateway.upstream.credentials import renewable, vault_secret
 from gateway.upstream.proxy import Network
 from gateway.upstream.transport import PooledTransport
 
@@ -58,9 +58,9 @@ class Process:
         self._settings = settings
         self._created = int(time.time())
         self._upstream = Upstream(PooledTransport(_network(settings)))
-        self._tokens = EntraTokens(time.time, verify=settings.ca_bundle)
+        self._tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)
         #: For the vault and the storage, which a configuration does not name.
-        self._own_tokens = EntraTokens(time.time, verify=settings.ca_bundle)
+        self._own_tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)
         self._signing_keys = EntraSigningKeys(
             time.time, authority=settings.authority, verify=settings.ca_bundle
         )
@@ -142,14 +142,16 @@ class Process:
     def _install(self, config: Config) -> None:
         """Answer requests that begin from now on by `config`; those under way end by their own snapshots."""
         self._sharing.reservations.fails_open = config.strict_fails_open
-        members = (member for group in config.models.values() for member in group)
+        members = [member for group in config.models.values() for member in group]
         self._tokens.keep({identity for member in members if (identity := renewable(member)) is not None})
+        if (renewal := self._configuration.renewal) is not None:
+            renewal.settle(found for member in members if (found := vault_secret(member)) is not None)
         models = Models(config, self._created)
         attempts = Attempts(
             config,
             self._upstream,
             self._tokens,
-            self._configuration.renewal,
+            renewal,
             clock=time.time,
             silence=self._settings.stream_timeout,
             max_reply=self._settings.max_reply,

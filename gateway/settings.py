@@ -58,6 +58,17 @@ class Settings:
     https_proxy: str | None = field(repr=False)
     no_proxy: tuple[str, ...]
 
+    @property
+    def identity_secrets(self) -> tuple[str, ...]:
+        """What azure-identity reads from the environment by itself, and no log may repeat."""
+        names = (
+            "AZURE_CLIENT_SECRET",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "AZURE_PASSWORD",
+            "IDENTITY_HEADER",
+        )
+        return tuple(value for name in names if (value := self.environ.get(name, "").strip()))
+
 
 def read(
     environ: Mapping[str, str] | None = None, *, reply_timeout: float = 220.0, reload_seconds: float = 0.0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from gateway.config.deployment import (
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
 RENEW_AHEAD = 300.0
 #: Seconds before its end from which a token is not used any more.
 UNUSABLE = 30.0
-#: Seconds between tries to renew a token that is still good.
+#: Seconds between tries to renew a token that is still good, at most and at least.
 RETRY_RENEWAL = 30.0
+RETRY_SOONEST = 1.0
 #: Seconds after a failure in which requests without a token fail at once, not one by one and slowly.
 RETRY_FETCH = 5.0
 #: Seconds for one fetch. The identity endpoint of an app that just starts takes up to ten.
 FETCH_SECONDS = 30.0
+#: Statuses with which an issuer says that it does not take what an identity signs in with.
+_REFUSED = frozenset((400, 401, 403))
+#: What Entra ID calls its errors, and operators look up.
+_ERROR_CODE = re.compile(r"AADSTS\d+")
+#: What looks like a token, an assertion for example.
+_TOKEN = re.compile(r"\beyJ[\w.-]{8,}")
 
 _log = logging.getLogger("gateway.identity")
 
@@ -41,10 +49,16 @@ _log = logging.getLogger("gateway.identity")
 class EntraTokens:
     """The current token of each identity."""
 
-    def __init__(self, clock: Callable[[], float], *, verify: str | None = None) -> None:
-        """`clock` gives seconds since 1970; `verify` is a file of certificates to trust."""
+    def __init__(
+        self, clock: Callable[[], float], *, verify: str | None = None, hidden: Sequence[str] = ()
+    ) -> None:
+        """`clock` gives seconds since 1970; `verify` is a file of certificates to trust.
+
+        `hidden`: secrets of the environment, which an issuer may repeat and no log may.
+        """
         self._clock = clock
         self._verify = verify
+        self._hidden = hidden
         self._entries: dict[TokenIdentity, _Entry] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -65,7 +79,7 @@ class EntraTokens:
             # Shielded: a caller that leaves must not end the fetch that others wait for.
             await asyncio.shield(entry.fetch)
         if self._clock() >= entry.usable_until:
-            raise IdentityFailed(entry.failure)
+            raise IdentityFailed(entry.failure, refused=entry.refused)
         return entry.value
 
     def discard(self, identity: TokenIdentity, value: str) -> None:
@@ -112,12 +126,31 @@ class EntraTokens:
             entry.take(token.token, float(token.expires_on), self._clock())
         except Exception as error:  # noqa: BLE001  whatever a credential raises, the request goes on or fails cleanly
             good = self._clock() < entry.usable_until
-            entry.retry_at = self._clock() + (RETRY_RENEWAL if good else RETRY_FETCH)
-            # The message of azure-identity tells which credentials were tried and why they failed.
-            entry.failure = f"{type(error).__name__}: {_without_secret(error, entry.identity)}"
+            # The nearer the end, the sooner again.
+            left = max(RETRY_SOONEST, (entry.usable_until - self._clock()) / 4)
+            entry.retry_at = self._clock() + (min(RETRY_RENEWAL, left) if good else RETRY_FETCH)
+            entry.refused = getattr(error, "status_code", None) in _REFUSED
+            entry.failure = f"{type(error).__name__}: {self._told(error, entry.identity)}"
             _log.warning("no Entra token: %s", entry.failure)
         finally:
             entry.fetch = None
+
+    def _told(self, error: Exception, identity: TokenIdentity) -> str:
+        """What an error says, without a secret that the issuer repeated.
+
+        The message of azure-identity tells which credentials were tried and why they failed.
+        """
+        text = str(error)
+        if (
+            isinstance(identity, ClientSecret | FederatedToken)
+            and getattr(error, "response", None) is not None
+        ):
+            # The issuer's own words, which may repeat what it was sent in any form. The code says it all.
+            code = _ERROR_CODE.search(text)
+            return f"the application {identity.client_id} is refused{f' with {code[0]}' if code else ''}"
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return _TOKEN.sub("***", text)
 
     async def _ask(self, entry: _Entry) -> AccessToken:
         if entry.source is None:
@@ -129,7 +162,7 @@ class _Entry:
     """One identity's token and the fetch under way, if any."""
 
     __slots__ = (
-        "failure", "fetch", "identity", "renew_at", "retry_at", "source", "usable_until", "value",
+        "failure", "fetch", "identity", "refused", "renew_at", "retry_at", "source", "usable_until", "value",
     )  # fmt: skip
 
     def __init__(self, identity: TokenIdentity) -> None:
@@ -141,22 +174,18 @@ class _Entry:
         self.retry_at = 0.0
         #: Why the last fetch failed.
         self.failure = ""
+        #: Whether the issuer refused the identity at the last fetch.
+        self.refused = False
         self.fetch: asyncio.Task[None] | None = None
 
     def take(self, value: str, expires: float, now: float) -> None:
         """Use a token from now on. One that lives for minutes only is used for most of them."""
         life = max(0.0, expires - now)
-        self.value = value
+        self.value, self.refused = value, False
         self.renew_at = expires - min(RENEW_AHEAD, life / 2)
         self.usable_until = expires - min(UNUSABLE, life / 4)
         # An issuer may hand out the same token up to its end: no reason to ask with each call.
         self.retry_at = now + min(RETRY_RENEWAL, life / 4)
-
-
-def _without_secret(error: Exception, identity: TokenIdentity) -> str:
-    """What an error says, but for a client secret that the issuer repeated."""
-    text = str(error)
-    return text.replace(identity.client_secret, "***") if isinstance(identity, ClientSecret) else text
 
 
 async def _retire(entry: _Entry) -> None:

@@ -53,7 +53,7 @@ def _print(config: Config, text: str, *, everything: bool) -> None:
 async def _resolved(settings: Settings, *, everything: bool) -> int:
     if settings.vault_url is None:
         raise ConfigError(["KEY_VAULT_URL: is not set; it is the vault that --resolve reads"])
-    tokens = EntraTokens(time.time, verify=settings.ca_bundle)
+    tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)
     vault = VaultSecrets(settings.vault_url, tokens, verify=settings.ca_bundle)
     source = ReferringSource(SettingSource(settings.config), vault, every=1.0, clock=time.time)
     try:

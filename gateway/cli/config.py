@@ -50,7 +50,7 @@ def run(settings: Settings, action: str, *, name: str | None, file: str | None, 
 
 
 async def _run(settings: Settings, url: str, action: str, secret: str, file: str | None, *, now: bool) -> int:
-    tokens = EntraTokens(time.time, verify=settings.ca_bundle)
+    tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)
     vault = VaultSecrets(url, tokens, verify=settings.ca_bundle)
     target = SecretTarget(settings, vault, secret)
     try:

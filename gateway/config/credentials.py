@@ -69,7 +69,8 @@ def _application(
         reading.problems.add((*path, "client_secret"), "stands beside a federated token; keep one of them")
     if file is not None:
         return "federated_token_file", FederatedToken(tenant or "", client or "", file, scope)
-    return "client_secret", ClientSecret(tenant or "", client or "", secret or "", scope)
+    named = reading.references.get((*path, "client_secret"))
+    return "client_secret", ClientSecret(tenant or "", client or "", secret or "", scope, named)
 
 
 def _from_environment(path: Path, reading: Reading) -> Credential | None:

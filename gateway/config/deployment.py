@@ -47,6 +47,8 @@ class ClientSecret:
     client_id: str
     client_secret: str = field(repr=False)
     scope: str = COGNITIVE_SERVICES_SCOPE
+    #: The vault's secret that the client secret was read from, if any.
+    secret: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

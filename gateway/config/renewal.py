@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gateway.config.values import is_header_safe
@@ -53,6 +53,18 @@ class SecretRenewal:
                 # Shielded: a caller that leaves must not end the read that others wait for.
                 await asyncio.shield(known.reading)
         return known.value if value in known.older else None
+
+    def settle(self, values: Iterable[tuple[str, str]]) -> None:
+        """Take what a configuration that was just read has, (secret, value) each, for the newest.
+
+        A secret may go back to a value that it had before, which is then refused as any other one.
+        """
+        for name, value in values:
+            known = self._secrets.get(name)
+            if known is not None and known.value is not None and value != known.value:
+                known.older.add(known.value)
+                known.older.discard(value)
+                known.value, known.read_at, known.pause = value, -math.inf, PAUSE_FIRST
 
     async def close(self) -> None:
         """End what is under way."""

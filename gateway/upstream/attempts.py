@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gateway.config.deployment import ApiKey, Config, Deployment, StaticToken, TokenFunction
+from gateway.config.deployment import Config, Deployment
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
-from gateway.upstream import credentials
 from gateway.upstream.adaptation import adapted, restored
 from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
-from gateway.upstream.credentials import IdentityFailed, SecretProvider, TokenProvider
+from gateway.upstream.credentials import Authorizer, IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.expected import Expected
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
@@ -48,12 +47,11 @@ class Attempts:
         """
         self._config = config
         self._upstream = upstream
-        self._tokens = tokens
-        self._secrets = secrets
         self._clock = clock
         self._silence = silence
         self._max_reply = max_reply
         self._scrubber = scrubber or Scrubber(config)
+        self._authorizer = Authorizer(tokens, secrets, self._scrubber.learn)
         #: Ids of the deployments that do not know `stream_options`.
         self._without_usage: set[str] = set()
 
@@ -146,7 +144,7 @@ class Attempts:
         Returns the reply, and whether it is one to another credential.
         """
         url = deployment.targets[call.operation.name].url
-        headers = await credentials.headers(deployment, self._tokens)
+        headers = await self._authorizer.headers(deployment)
         # The credential wins over a header that the configuration or the call adds.
         added = {**deployment.headers, **call.options.headers}
         sent = {**added, **headers}
@@ -154,7 +152,7 @@ class Attempts:
         if exchange.status != 401:
             return exchange, False
         try:
-            renewed = await self._renewed(deployment, headers)
+            renewed = await self._authorizer.renewed(deployment, headers)
         except BaseException:
             await exchange.close()
             raise
@@ -165,28 +163,6 @@ class Attempts:
         record.attempts += 1
         sent = {**added, **renewed}
         return await self._upstream.post(url, sent, body, silence=self._silence), True
-
-    async def _renewed(self, deployment: Deployment, refused: dict[str, str]) -> dict[str, str] | None:
-        """Other headers than those that were refused: a token may have been revoked, a key rotated."""
-        credential = deployment.credential
-        if isinstance(credential, TokenFunction):
-            return None
-        if isinstance(credential, ApiKey | StaticToken):
-            if credential.secret is None or self._secrets is None:
-                return None
-            old = credential.key if isinstance(credential, ApiKey) else credential.token
-            value = await self._secrets.renewed(credential.secret, old)
-            if value is None:
-                return None
-            renewed = ApiKey(value) if isinstance(credential, ApiKey) else StaticToken(value)
-            return await credentials.headers(replace(deployment, credential=renewed), self._tokens)
-        self._tokens.discard(credential, refused["authorization"].removeprefix("Bearer "))
-        try:
-            headers = await credentials.headers(deployment, self._tokens)
-        except IdentityFailed:
-            return None
-        # The identity endpoint may hand out the same token again, which would be refused again.
-        return None if headers == refused else headers
 
     def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
         """When an attempt at `deployment` times out, in the loop's time."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.deployment import Config, Deployment
-from gateway.upstream.telling import telling_values
+from gateway.upstream.telling import SHORTEST_SECRET, telling_values
 
 #: Longest body that is looked at, in bytes. A longer one is replaced.
 LONGEST = 1_000_000
@@ -37,8 +37,13 @@ _TRACEBACK = re.compile(
 )
 #: No host is longer (RFC 1035), and no name of a deployment.
 _LONGEST_WORD = 253
+#: Secrets that are learnt at a time: the tokens of so many identities, and keys that were renewed.
+_LEARNT = 500
 
 _decoder = json.JSONDecoder()
+
+#: A text in lower case, what finds it, and what stands in its place; None for the requested model.
+_Phrase = tuple[str, re.Pattern[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,21 @@ class Scrubber:
         self._names = values.names
         #: What is no single word is searched for, where it is in the body at all.
         self._phrases = [
-            (text, re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])", re.IGNORECASE), replacement)
+            _phrase(text, replacement)
             for texts, replacement in ((values.secrets, _SECRET), (values.names, None))
             for text in sorted(texts, key=len, reverse=True)
             if replacement or not _WORD.fullmatch(text)
         ]
+        #: What goes upstream and is not in the configuration -> how it is found.
+        self._learnt: dict[str, _Phrase] = {}
+
+    def learn(self, secret: str) -> None:
+        """Remove `secret` from now on, too: a token, or a key that is newer than the configuration."""
+        if secret in self._learnt or len(secret) < SHORTEST_SECRET:
+            return
+        if len(self._learnt) >= _LEARNT:
+            self._learnt.clear()
+        self._learnt[secret] = _phrase(secret.lower(), _SECRET)
 
     def redacted(self, body: bytes, deployment: Deployment, requested_model: str) -> bytes:
         """`body` without call stacks. Hosts become "upstream", deployments become the requested model.
@@ -111,7 +126,7 @@ class Scrubber:
         lowered = text.lower()
         phrases = [
             (pattern, replacement or requested_model)
-            for phrase, pattern, replacement in self._phrases
+            for phrase, pattern, replacement in (*self._learnt.values(), *self._phrases)
             if phrase in lowered
         ]
         stacks = any(stack in lowered for stack in _STACKS) or _TRACEBACK.search(text) is not None
@@ -148,9 +163,16 @@ class OpenScrubber(Scrubber):
     def __init__(self) -> None:
         """Nothing is known, and nothing looked for."""
 
+    def learn(self, secret: str) -> None:
+        """Nothing is looked for."""
+
     def redacted(self, body: bytes, deployment: Deployment, requested_model: str) -> bytes:  # noqa: ARG002
         """`body` as it is."""
         return body
+
+
+def _phrase(text: str, replacement: str | None) -> _Phrase:
+    return text, re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])", re.IGNORECASE), replacement
 
 
 def _rewritten(text: str, found: Findings) -> str:

@@ -64,7 +64,7 @@ _URL = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 #: Domains of Azure's resources, whose first label is the resource's name.
 _AZURE = re.compile(r"\.(azure|azure-api|windows|cognitive|microsoft|chinacloudapi|usgovcloudapi)\b")
 #: Shorter ones are found in upstream's own words.
-_SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6
 _SHORTEST_NAME = 3
 
 
@@ -93,7 +93,7 @@ def telling_values(config: Config) -> TellingValues:
     values.names.difference_update(public, _COMMON)
     values.resources.difference_update(_COMMON)
     for texts, shortest in (
-        (values.secrets, _SHORTEST_SECRET),
+        (values.secrets, SHORTEST_SECRET),
         (values.names, _SHORTEST_NAME),
         (values.resources, _SHORTEST_NAME),
     ):

@@ -39,7 +39,7 @@ def cloud(tmp_path, monkeypatch):
         yield running
 
 
-def sent(cloud, params, environ=None):
+def sent(cloud, params, environ=None, hidden=()):
     """The headers that authenticate a call of a member with these parameters."""
     text = json.dumps(params).replace("{tenant}", cloud.entra.tenant)
     azure = {"model": "azure/d", "api_base": "https://r.openai.azure.com"} | json.loads(text)
@@ -49,7 +49,7 @@ def sent(cloud, params, environ=None):
 
     async def work():
         # aiohttp reads SSL_CERT_FILE when it is imported, which another test has done.
-        tokens = EntraTokens(time.time, verify=str(cloud.authority.file))
+        tokens = EntraTokens(time.time, verify=str(cloud.authority.file), hidden=hidden)
         try:
             return await headers(member, tokens)
         finally:
@@ -89,9 +89,15 @@ def test_a_client_id_that_nobody_has_gets_no_token_and_no_other_identity(cloud, 
 def test_an_application_signs_in_with_its_secret_at_the_authority_of_the_environment(cloud, caplog):
     assert (COGNITIVE, "app-id") == bearer(sent(cloud, APPLICATION | {"client_secret": SECRET}))
     assert [] == cloud.identity.requests
-    with pytest.raises(IdentityFailed):
+    with pytest.raises(IdentityFailed) as caught:
         sent(cloud, APPLICATION | {"client_secret": "wrong-secret-canary"})
+    assert caught.value.refused
     assert "wrong-secret-canary" not in caplog.text
+    assert "the application app-id is refused with AADSTS7000215" in caplog.text
+    cloud.entra.down = 503
+    with pytest.raises(IdentityFailed) as caught:
+        sent(cloud, APPLICATION | {"client_secret": SECRET})
+    assert not caught.value.refused
 
 
 def test_an_application_in_the_environment_signs_in_where_a_member_has_nothing(cloud, monkeypatch):
@@ -99,6 +105,22 @@ def test_an_application_in_the_environment_signs_in_where_a_member_has_nothing(c
     monkeypatch.setenv("AZURE_CLIENT_ID", "app-id")
     monkeypatch.setenv("AZURE_CLIENT_SECRET", SECRET)
     assert (COGNITIVE, "app-id") == bearer(sent(cloud, {}))
+
+
+def test_what_an_issuer_repeats_of_the_environments_secret_or_of_a_federated_token_is_not_logged(
+    cloud, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    monkeypatch.setenv("AZURE_TENANT_ID", cloud.entra.tenant)
+    monkeypatch.setenv("AZURE_CLIENT_ID", "app-id")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong-secret-canary")
+    file = tmp_path / "federated"
+    file.write_text("wrong-assertion-canary")
+    for params in ({}, APPLICATION | {"federated_token_file": str(file)}):
+        with pytest.raises(IdentityFailed):
+            sent(cloud, params, hidden=["wrong-secret-canary"])
+    assert 2 == caplog.text.count("no Entra token")
+    assert "canary" not in caplog.text
 
 
 @pytest.mark.parametrize("form", ["key", "oidc", "variable"])

@@ -174,6 +174,51 @@ def test_a_failed_renewal_leaves_the_old_token_in_use(monkeypatch, later):
     assert (["token-1"] * 6, True) == run(test, issuer, monkeypatch, now)
 
 
+async def settled(tokens):
+    """Wait for the fetch under way."""
+    while tokens._entries[DEFAULT].fetch is not None:
+        await asyncio.sleep(0.01)
+
+
+def test_an_outage_of_minutes_is_not_felt_while_the_token_lives(monkeypatch, later):
+    """Renewal begins five minutes before the token's end and fails for four of them."""
+    issuer = Issuer()
+
+    async def test(tokens):
+        await tokens.token(DEFAULT)
+        later(3600 - 295)
+        issuer.failing = True
+        values = set()
+        for _ in range(8):
+            values.add(await tokens.token(DEFAULT))
+            await settled(tokens)
+            later(30)
+        tried = issuer.count - 1
+        issuer.failing = False
+        values.add(await tokens.token(DEFAULT))
+        await settled(tokens)
+        return values, tried, await tokens.token(DEFAULT)
+
+    assert ({"token-1"}, 8, "token-10") == run(test, issuer, monkeypatch, now)
+
+
+def test_the_nearer_a_tokens_end_the_sooner_its_renewal_is_tried_again(monkeypatch, later):
+    issuer = Issuer()
+
+    async def test(tokens):
+        await tokens.token(DEFAULT)
+        issuer.failing = True
+        later(3600 - 50)
+        for seconds in (4, 2, 1, 1):
+            await tokens.token(DEFAULT)
+            await settled(tokens)
+            later(seconds)
+        return issuer.count - 1
+
+    # 20 s are left at first: after 4 s it is not time yet, after 6 s it is.
+    assert 2 == run(test, issuer, monkeypatch, now)
+
+
 def test_an_expired_token_is_waited_for(monkeypatch, later):
     async def test(tokens):
         await tokens.token(DEFAULT)
