@@ -10,7 +10,8 @@ from pathlib import Path
 from support.certificates import Authority, make_authority
 
 from .entra import EntraIssuer
-from .identity import ManagedIdentity
+from .identity import HEADER, ManagedIdentity
+from .tokens import MARK
 from .vault import KeyVault
 
 #: A name that the certificates hold, too: for vaults behind a proxy.
@@ -25,6 +26,18 @@ class Cloud:
     identity: ManagedIdentity
     vault: KeyVault
     entra: EntraIssuer
+
+    @property
+    def secrets(self) -> set[str]:
+        """Every secret that it has or has had: values of the vault but documents, tokens, what opens an identity."""
+        values = {
+            version.value.strip()
+            for secrets in (self.vault.secrets, self.vault.deleted)
+            for name, versions in list(secrets.items())
+            if not name.startswith("gateway-")
+            for version in versions
+        }
+        return values | {*self.entra.issued, *self.entra.secrets.values(), MARK, HEADER}
 
     @property
     def environment(self) -> dict[str, str]:
