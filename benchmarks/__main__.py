@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import callers, coldstart, cost, functions, latency, limits_cost, memory
+from benchmarks import callers, coldstart, cost, flood, functions, latency, limits_cost, memory
 from benchmarks.setting import FULL, QUICK, bench
 
 MEASURES = {
@@ -17,6 +17,7 @@ MEASURES = {
     "latency": ("Added latency", latency.measure),
     "coldstart": ("Cold start", coldstart.measure),
     "callers": ("What knowing a caller costs", callers.measure),
+    "flood": ("A flood of wrong keys", flood.measure),
     "memory": ("Memory", memory.measure),
     "limits": ("What limits cost", limits_cost.measure),
     "functions": ("On the Functions worker runtime", functions.measure),

@@ -1,13 +1,21 @@
-"""Cold start: from the start of the process to the first answered chat call, beside bare imports."""
+"""Cold start: from the start of the process to the first answered chat call, beside bare imports.
+
+With a key in the configuration, and with the configuration in a vault and a managed identity for everything.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks import load
 from benchmarks.programs import (
@@ -22,7 +30,7 @@ from benchmarks.programs import (
 )
 from benchmarks.setting import Bench
 from benchmarks.tables import table
-from benchmarks.traffic import PATH, request
+from benchmarks.traffic import CLIENT_KEY, PATH, request
 
 #: CPU seconds that a cold start may cost beyond the imports.
 LIMIT = 0.1
@@ -43,11 +51,23 @@ def measure(bench: Bench) -> tuple[str, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(gateway_config(bench.upstream), encoding="utf-8")
-        starts = [(_import(bench.core), _start(bench.core, config)) for _ in range(bench.effort.starts)]
-    excess = statistics.median(start[0] - bare[0] for bare, start in starts)
+        with _keyless(bench, Path(folder)) as environ:
+            starts = [
+                (
+                    _import(bench.core),
+                    _start(bench.core, serve_command(config), {}),
+                    _start(bench.core, serve_command(None), environ),
+                )
+                for _ in range(bench.effort.starts)
+            ]
+    excess = statistics.median(start[0] - bare[0] for bare, start, _ in starts)
     rows = [
         [title, *(statistics.median(one[column][figure] for one in starts) for figure in (0, 1))]
-        for column, title in ((0, "imports only"), (1, "gateway, to the first chat 200"))
+        for column, title in (
+            (0, "imports only"),
+            (1, "gateway, to the first chat 200"),
+            (2, "the same with vault and managed identity"),
+        )
     ]
     kept = excess <= LIMIT
     rows.append([f"difference, at most {LIMIT} s CPU: {'kept' if kept else 'NOT KEPT'}", excess, ""])
@@ -63,12 +83,27 @@ def _import(core: int | None) -> tuple[float, float]:
     return float(done.stdout), time.perf_counter() - begun
 
 
-def _start(core: int | None, config: Path) -> tuple[float, float]:
+@contextlib.contextmanager
+def _keyless(bench: Bench, folder: Path) -> Iterator[dict[str, str]]:
+    """The settings of a gateway without keys, beside doubles of vault and identity."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    cloud_of: Any = importlib.import_module("doubles.cloud").running_cloud
+    document = json.loads(gateway_config(bench.upstream))
+    for member in document["model_list"]:
+        del member["litellm_params"]["api_key"]
+    document["general_settings"]["master_key"] = "keyvault/MASTER_KEY"
+    with cloud_of(folder) as cloud:
+        cloud.vault.put("gateway-config", document)
+        cloud.vault.put("MASTER-KEY", CLIENT_KEY)
+        yield cloud.environment
+
+
+def _start(core: int | None, serve: list[str], environ: dict[str, str]) -> tuple[float, float]:
     """CPU and wall seconds of a gateway until a chat call is answered."""
     port = free_port()
     begun = time.perf_counter()
-    command = [*serve_command(config), "--port", str(port)]
-    with started(command, core, stdout=subprocess.DEVNULL) as process:
+    command = [*serve, "--port", str(port)]
+    with started(command, core, environ, stdout=subprocess.DEVNULL) as process:
         wait_for(port, process)
         result = load.run(port, request(PATH, stream=False), 1, 1)
         wall = time.perf_counter() - begun

@@ -102,9 +102,10 @@ def gateway(upstream: Program, core: int | None) -> Iterator[Program]:
             yield Program(port, process.pid)
 
 
-def serve_command(config: Path) -> list[str]:
-    """The command that serves the gateway, without its port."""
-    return [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+def serve_command(config: Path | None) -> list[str]:
+    """The command that serves the gateway, without its port; without `config` by its settings alone."""
+    given = [] if config is None else ["--config", str(config)]
+    return [sys.executable, "-m", "gateway", "serve", *given]
 
 
 def gateway_config(upstream: Program) -> str:

@@ -1,0 +1,171 @@
+"""What a flood of wrong keys does to others: p99 of honest calls while 1,000 of them come each second.
+
+The same flood goes to the upstream instead in every other round, so that what it costs this machine is in
+both figures. `python -m benchmarks.flood PORT SECONDS` is the flood, a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.programs import ROOT, Program, free_port, gateway_config, serve_command, started, wait_for
+from benchmarks.setting import Bench
+from benchmarks.tables import table
+from benchmarks.traffic import CLIENT_KEY, PATH, request
+
+#: Wrong keys a second, and over how many connections they come.
+WRONG = 1000
+FLOOD_CONNECTIONS = 20
+#: Honest calls a second, and over how many connections.
+HONEST = 250
+CONNECTIONS = 8
+#: Milliseconds that may be added to the honest calls' p99; lines of the log a second.
+MOST_MS = 1.0
+MOST_LINES = 1.5
+
+
+def measure(bench: Bench) -> tuple[str, list[str]]:
+    """The table, and which promises were not kept."""
+    calls = bench.effort.requests
+    seconds = calls / HONEST
+    figures: dict[str, list[list[float]]] = {"nobody": [], "upstream": [], "gateway": []}
+    with tempfile.TemporaryDirectory() as folder:
+        config, log_path, port = Path(folder) / "config.json", Path(folder) / "log", free_port()
+        config.write_text(gateway_config(bench.upstream), encoding="utf-8")
+        with (
+            log_path.open("wb") as log,
+            started(
+                [*serve_command(config), "--port", str(port)], bench.core, stdout=log.fileno()
+            ) as process,
+        ):
+            wait_for(port, process)
+            asyncio.run(_honest(port, min(500, calls)))
+            refused = 0
+            for _ in range(bench.effort.rounds):
+                figures["nobody"].append(asyncio.run(_honest(port, calls)))
+                for name, target in (("upstream", bench.upstream), ("gateway", Program(port, process.pid))):
+                    with _flooded(target.port, seconds) as flood:
+                        figures[name].append(asyncio.run(_honest(port, calls)))
+                    if name == "gateway":
+                        refused += int(flood[0])
+        lines = sum(b'"status":401' in line for line in log_path.read_bytes().splitlines())
+    return report(figures, lines / (seconds * bench.effort.rounds), refused / (seconds * bench.effort.rounds))
+
+
+def report(figures: dict[str, list[list[float]]], lines: float, refused: float) -> tuple[str, list[str]]:
+    """The table, and which promises were not kept; `lines` and `refused` are those of a second."""
+    added = statistics.median(
+        1000 * (percentile(with_it, 0.99) - percentile(without, 0.99))
+        for with_it, without in zip(figures["gateway"], figures["upstream"], strict=True)
+    )
+    rows: list[list[object]] = [
+        [f"the flood goes to {name}"]
+        + [1000 * statistics.median(percentile(one, share) for one in rounds) for share in (0.5, 0.99)]
+        for name, rounds in figures.items()
+    ]
+    kept = added <= MOST_MS and lines <= MOST_LINES
+    rows.append(
+        [f"added by it, at most {MOST_MS} ms: {'kept' if added <= MOST_MS else 'NOT KEPT'}", "", added]
+    )
+    broken = [] if kept else [f"a flood adds {added:.2f} ms to p99 and {lines:.1f} lines a second"]
+    text = table([f"ms, {HONEST} honest calls a second", "p50", "p99"], rows)
+    note = f"{refused:.0f} wrong keys a second were refused, in {lines:.2f} lines of the log a second."
+    return f"{text}\n\n{note}", broken
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+async def _honest(port: int, total: int) -> list[float]:
+    """Seconds of each of `total` calls, HONEST a second whatever becomes of the ones before."""
+    sent = request(PATH, stream=False)
+    began = time.perf_counter() + 0.01
+    numbers = iter(range(total))
+    seconds: list[float] = []
+
+    async def caller() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in numbers:
+            due = began + number / HONEST
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            # From the moment at which it is due: a call that had to wait for its connection waited, too.
+            writer.write(sent)
+            status = await _reply(reader)
+            seconds.append(time.perf_counter() - due)
+            if status != 200:
+                raise RuntimeError(f"an honest call was answered {status}")
+        writer.close()
+
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(CONNECTIONS):
+            callers.create_task(caller())
+    return seconds
+
+
+async def _reply(reader: asyncio.StreamReader) -> int:
+    """The status of a reply, once all of it is there."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            await reader.readexactly(int(value))
+    return int(head.split(b" ", 2)[1])
+
+
+@contextlib.contextmanager
+def _flooded(port: int, seconds: float) -> Iterator[list[str]]:
+    """A flood beside the block; its list has then the number of replies."""
+    command = [sys.executable, "-m", "benchmarks.flood", str(port), str(seconds)]
+    found: list[str] = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as flood:  # noqa: S603  our own
+        try:
+            # It says so when it begins.
+            if flood.stdout is None or flood.stdout.readline().strip() != "flooding":
+                raise RuntimeError("the flood did not begin")
+            yield found
+            found.append(flood.stdout.read().strip())
+        finally:
+            flood.terminate()
+
+
+async def _flood(port: int, seconds: float) -> int:
+    """Send WRONG requests a second, each with a key of its own; how many were answered."""
+    end, answered, numbers = time.perf_counter() + seconds, 0, iter(range(10**9))
+    began, sent = time.perf_counter(), request(PATH, stream=False)
+
+    async def attacker() -> None:
+        nonlocal answered
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in numbers:
+            due = began + number / WRONG
+            if due > end:
+                break
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            writer.write(sent.replace(CLIENT_KEY.encode(), b"sk-wrong-%d" % number))
+            try:
+                await _reply(reader)
+                answered += 1
+            except (asyncio.IncompleteReadError, OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+
+    async with asyncio.TaskGroup() as attackers:
+        for _ in range(FLOOD_CONNECTIONS):
+            attackers.create_task(attacker())
+    return answered
+
+
+if __name__ == "__main__":
+    print("flooding", flush=True)
+    print(asyncio.run(_flood(int(sys.argv[1]), float(sys.argv[2]))), flush=True)
