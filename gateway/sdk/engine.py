@@ -58,7 +58,9 @@ class Engine:
         self.settings = _settings()
         network = Network(self.settings.https_proxy, self.settings.no_proxy, self.settings.ca_bundle)
         self.upstream = Upstream(PooledTransport(network))
-        self.tokens = EntraTokens(time.time, verify=self.settings.ca_bundle)
+        self.tokens = EntraTokens(
+            time.time, verify=self.settings.ca_bundle, hidden=self.settings.identity_secrets
+        )
         #: For what is made once on each engine: after a fork it is another one, which nobody holds.
         self.lock = threading.Lock()
         self._closing: WeakSet[Closing] = WeakSet()
