@@ -73,6 +73,10 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (_TAGS, "tags tag_regex"),
         (
+            "The deployment is what stands in model.",
+            "azure_deployment deployment_id deployment engine model_alias",
+        ),
+        (
             "Clients can never choose the address or the key of a call.",
             "configurable_clientside_auth_params",
         ),
@@ -98,7 +102,14 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (_LOGS, "verbose logger_fn set_verbose litellm_trace_id litellm_call_id"),
         (_TRANSPORT, "ssl_verify api_type client use_litellm_proxy force_timeout provider_affinity_header"),
-        (OTHER_ENDPOINTS, "use_in_pass_through vector_store_id vector_store_ids"),
+        (
+            OTHER_ENDPOINTS,
+            (
+                "use_in_pass_through vector_store_id vector_store_ids realtime_protocol embedding_model "
+                "index_name vector_bucket_name milvus_db_name milvus_partition_names milvus_text_field "
+                "valkey_embedding_field valkey_host valkey_password valkey_port valkey_ssl valkey_text_field"
+            ),
+        ),
         (VIRTUAL, "litellm_session_id access_groups"),
         (
             _PROVIDER,
@@ -114,7 +125,17 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "project_id space_id use_xai_oauth auto_router_config auto_router_config_path "
                 "auto_router_default_model auto_router_embedding_model complexity_router_config "
                 "complexity_router_default_model adaptive_router_config adaptive_router_default_model "
-                "quality_router_config quality_router_default_model kubernetes_pod_discovery"
+                "quality_router_config quality_router_default_model kubernetes_pod_discovery "
+                "switchyard_router_config auto_router_max_input_chars auto_router_model_compression "
+                "auto_router_routing_compression chatgpt_auth_file thinking context_management "
+                "include_server_side_tool_invocations allow_legacy_cloud_file_ids fireworks_forward_user_id "
+                "anthropic_disable_workload_identity_federation anthropic_federation_rule_id "
+                "anthropic_federation_workspace_id anthropic_identity_source anthropic_identity_token "
+                "anthropic_identity_token_file anthropic_issuer_audience anthropic_issuer_signing_key_ref "
+                "anthropic_issuer_subject anthropic_issuer_ttl_seconds anthropic_issuer_url "
+                "anthropic_keycloak_auth_method anthropic_keycloak_client_id "
+                "anthropic_keycloak_client_secret_ref anthropic_keycloak_scope anthropic_keycloak_token_url "
+                "anthropic_organization_id anthropic_service_account_id"
             ),
         ),
     ),
@@ -351,7 +372,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "supported_db_objects use_redis_transaction_buffer proxy_batch_write_at "
                 "proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time disable_reset_budget "
                 "use_spend_logs_partitioning coordination_redis proxy_config_reload_interval_seconds "
-                "scheduled_job_stagger disable_model_info_refresh"
+                "scheduled_job_stagger disable_model_info_refresh salt_key"
             ),
         ),
         (
@@ -363,6 +384,10 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "maximum_spend_logs_cleanup_cron maximum_spend_logs_size "
                 "maximum_health_check_retention_period spend_capture_rate_check "
                 "disable_requester_ip_address_logging disable_adding_master_key_hash_to_db "
+                "maximum_autorouter_session_retention_period maximum_daily_tag_spend_retention_period "
+                "maximum_spend_logs_cleanup_target_size maximum_spend_logs_size_check_interval "
+                "maximum_spend_logs_cleanup_batch_size maximum_spend_logs_cleanup_max_batches "
+                "maximum_spend_logs_cleanup_run_budget maximum_spend_logs_cleanup_batch_timeout "
                 "use_spend_logs_ledger include_call_id_in_error_body expose_fallback_errors_to_caller "
                 "set_verbose otel tracing"
             ),
@@ -398,6 +423,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "password_policy_require_special_characters password_policy_check_breached_passwords "
                 "disable_password_login_when_sso_enabled disable_env_credential_login "
                 "hide_default_credentials_hint max_failed_login_attempts_per_source "
+                "max_failed_login_attempts_per_source_overrides ui_username ui_password "
                 "failed_login_window_seconds failed_login_block_seconds control_plane_url "
                 "allow_cli_sso_verification_uri_complete"
             ),
@@ -420,7 +446,13 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "mcp_disabled_capabilities user_mcp_management_mode enable_openai_websocket_passthrough "
                 "vector_store_deny_by_default search_tool_deny_by_default disable_responses_id_security "
                 "allow_unmanaged_response_ids enable_drain_endpoint drain_endpoint_token "
-                "responses_websocket_session_limit_seconds agent_access_default_deny skill_scanner"
+                "responses_websocket_session_limit_seconds agent_access_default_deny skill_scanner "
+                "enable_claude_code_gateway claude_code_gateway_managed_settings "
+                "claude_code_marketplace_auth_required allowed_client_side_s3_buckets "
+                "allowed_client_side_s3_endpoint_urls vertex_ai_pass_through_drop_anthropic_betas "
+                "transcribe_media_buckets mcp_advertised_versions mcp_allowed_clients "
+                "mcp_require_explicit_server_scope mcp_client_id_header mcp_xff_num_trusted_hops "
+                "mcp_prefer_client_id_metadata_document provider_url_destination_allowed_hosts"
             ),
         ),
         (
@@ -434,7 +466,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             _PROCESS,
             (
                 "global_max_parallel_requests max_parallel_requests max_in_flight_requests_per_worker "
-                "max_queued_requests_per_worker admission_queue_timeout_seconds"
+                "max_queued_requests_per_worker admission_queue_timeout_seconds host port num_workers"
             ),
         ),
         (
@@ -535,6 +567,7 @@ REFUSED_ROWS: Mapping[str, tuple[Row, ...]] = {
             "enforce_user_param enforced_params",
         ),
         (_SIZE, "max_request_size_mb"),
+        (_GUARD, "plugins"),
         ("replies of any size would pass; remove it to accept that", "max_response_size_mb"),
         (
             "calls would pass while shared limits are unknown; remove it, and set strict_fails_open: false",

@@ -17,6 +17,7 @@ from gateway.config.values import (
     FallbackLists,
     Filled,
     HeaderValue,
+    Identity,
     LimitValue,
     Name,
     Pause,
@@ -90,7 +91,7 @@ class Params(Section):
 class Info(Section):
     """`model_info`."""
 
-    id: Secret | None = None
+    id: Identity | None = None
     mode: str | None = None
     rpm: LimitValue | None = None
     tpm: LimitValue | None = None
@@ -143,6 +144,9 @@ class RetryCounts(Section):
     RateLimitErrorRetries: Retries | None = None
     ContentPolicyViolationErrorRetries: Retries | None = None
     InternalServerErrorRetries: Retries | None = None
+    ServiceUnavailableErrorRetries: Retries | None = None
+    NotFoundErrorRetries: Retries | None = None
+    DefaultRetries: Retries | None = None
 
 
 class Library(FallbackKeys):

@@ -109,6 +109,11 @@ def _header_value(text: str) -> str:
     return text
 
 
+def _as_text(value: object) -> object:
+    """LiteLLM takes a number for an id, too."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def as_fallbacks(value: object) -> object:
     """Fallbacks as LiteLLM has them, a list of `{model: [models]}`, of what people also write.
 
@@ -138,4 +143,5 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Filled = Annotated[str, AfterValidator(_resolved)]
 FallbackLists = Annotated[list[dict[str, list[str]]], BeforeValidator(as_fallbacks)]
+Identity = Annotated[str, BeforeValidator(_as_text), AfterValidator(header_safe)]
 Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]

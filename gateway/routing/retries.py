@@ -19,6 +19,15 @@ BACKOFF_LONGEST = 8.0
 #: Shortest wait for room, in seconds.
 WAIT_SHORTEST = 0.01
 
+#: Kinds of failures that a status tells, and the kind of any failure.
+_BY_STATUS = {
+    401: "AuthenticationError",
+    404: "NotFoundError",
+    408: "TimeoutError",
+    504: "TimeoutError",
+}
+_ANY = "Default"
+
 _RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
 
 
@@ -42,13 +51,14 @@ class Group:
         calls = progress.calls.get(self.name, 0)
         if not calls or not progress.failures:
             return None
-        allowed = self.policy.get(_kind_of_failure(progress.failures[-1].error))
+        kinds = _kinds_of(progress.failures[-1].error)
+        allowed = next((self.policy[kind] for kind in kinds if kind in self.policy), None)
         return None if allowed is None else allowed + 1 - calls
 
 
 def timeouts_allowed(policy: RetryPolicy) -> int:
     """How many time-outs a request may meet. After the first, upstream may have answered, and billed it."""
-    return max(2, policy.get("TimeoutError", 0) + 1)
+    return max(2, policy.get("TimeoutError", policy.get(_ANY, 0)) + 1)
 
 
 def refused_again(answer: Answer, group: Group, progress: Progress) -> bool:
@@ -62,15 +72,18 @@ def refused_again(answer: Answer, group: Group, progress: Progress) -> bool:
     return progress.calls.get(group.name, 0) <= group.policy.get(kind, 0)
 
 
-def _kind_of_failure(failed: AttemptFailed) -> str:
-    """LiteLLM's word for a failure; empty where it has none that retries are counted by."""
+def _kinds_of(failed: AttemptFailed) -> tuple[str, ...]:
+    """LiteLLM's words for a failure, the closest first."""
     if failed.result is Result.LIMITED:
-        return "RateLimitError"
-    if failed.status == 401:
-        return "AuthenticationError"
-    if failed.result is Result.TIMEOUT or failed.status in {408, 504}:
-        return "TimeoutError"
-    return "InternalServerError" if failed.result is Result.FAILED else ""
+        return "RateLimitError", _ANY
+    if failed.result is Result.TIMEOUT:
+        return "TimeoutError", _ANY
+    if (kind := _BY_STATUS.get(failed.status or 0)) is not None:
+        return kind, _ANY
+    if failed.result is not Result.FAILED:
+        return (_ANY,)
+    unavailable = ("ServiceUnavailableError",) if failed.status == 503 else ()
+    return *unavailable, "InternalServerError", _ANY
 
 
 def pause_before(

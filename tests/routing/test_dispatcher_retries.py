@@ -23,6 +23,7 @@ KINDS = {
     "TimeoutError": reply(408, {"error": {"code": "Timeout"}}),
     "RateLimitError": LIMITED,
     "InternalServerError": FAILED,
+    "ServiceUnavailableError": reply(503, b"{}"),
     "BadRequestError": BAD,
     "ContentPolicyViolationError": FILTERED,
 }
@@ -63,6 +64,21 @@ def test_a_groups_calls_are_counted_together(kind, count, expected):
     _, counts = outcome([(KINDS[kind],)] * 2, router_settings=policy(**{kind: count}))
 
     assert expected == counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [({"Default": 2}, [3]), ({"Default": 2, "InternalServerError": 0}, [1]), ({"RateLimitError": 3}, [1])],
+)
+def test_the_closest_kind_that_is_named_counts(counts, expected):
+    settings = {"num_retries": 0, **policy(**counts)}
+    unavailable = reply(503, b"{}")
+
+    assert expected == outcome([(unavailable,)], router_settings=settings)[1]
+
+
+def test_the_kind_of_all_others_is_none_of_a_refusal():
+    assert [1] == outcome([(BAD,)], router_settings=policy(Default=3))[1]
 
 
 def test_other_kinds_are_as_without_a_policy():
