@@ -119,7 +119,7 @@ class _Resolver:
                 path, f"environment variable {name} is not set; set it, or write the value here"
             )
             return PLACEHOLDER
-        return _typed(text, path, self._problems)
+        return typed(text, path, self._problems)
 
     def _secret(self, reference: str, path: Path) -> Any:
         name, secrets = vault.secret_name(reference), self._secrets
@@ -138,11 +138,11 @@ class _Resolver:
         else:
             self.found[path] = name
             # Files end with a line break, and so do secrets that were made of them.
-            return _typed(secrets.known[name].rstrip("\r\n"), path, self._problems)
+            return typed(secrets.known[name].rstrip("\r\n"), path, self._problems)
         return PLACEHOLDER
 
 
-def _typed(text: str, path: Path, problems: Problems) -> Any:
+def typed(text: str, path: Path, problems: Problems) -> Any:
     """Text from outside, as what its key asks for."""
     key = path[-1] if path else ""
     if key in _NUMBER_KEYS and (number := _NUMBER.fullmatch(text.strip())):

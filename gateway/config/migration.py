@@ -10,9 +10,10 @@ from typing import Any
 from gateway.config import litellm_keys as tables
 from gateway.config.document import TOP_LEVEL, effective_names, harmless_owner
 from gateway.config.keys import REFUSED, meaning, weakens
+from gateway.config.mending import Migration, mend, shown
 from gateway.config.preparation import LeftOut, Reason, without_unserved
-from gateway.config.problems import WHOLE, ConfigError, Path, Problems, render
-from gateway.config.repairs import Check, Migration, mend, repair
+from gateway.config.problems import WHOLE, ConfigError, Path, Problems
+from gateway.config.repairs import Check, repair
 from gateway.config.syntax import parse, write
 from gateway.protocol.body_fields import ALL_FIELDS
 
@@ -38,7 +39,10 @@ def migrate(text: str, check: Check) -> Migration:
     for section in ("router_settings", "litellm_settings", "general_settings"):
         if isinstance(tree.get(section), dict):
             tree[section] = _kept(section, tree[section], (section,), effective_names(section), result)
+        elif tree.pop(section, None) is not None:
+            result.lost.append(f"{section}: is no mapping of keys to values")
     tree["model_list"] = _entries(tree.get("model_list"), result)
+    result.tell_keys()
     mend(tree, result)
     repair(tree, result, check)
     general = tree.get("general_settings")
@@ -53,28 +57,31 @@ def _kept(
 ) -> dict[str, Any]:
     """The keys of a section that have an effect; what became of the others is noted."""
     kept: dict[str, Any] = {}
+    defaults = ALL_FIELDS if section == "litellm_params" else ()
     for key, value in values.items():
-        here = render((*path, key))
-        defaults = ALL_FIELDS if section == "litellm_params" else ()
+        here = (*path, key)
         effect = meaning(section, key)
         if key in effective or (key in defaults and effect is None):
-            if value is not None:
+            if value is None:
+                result.keys_dropped.append((here, "is empty"))
+            else:
                 kept[key] = value
         elif section == WHOLE and key.startswith("x-"):
             continue
         elif (reason := REFUSED.get(section, {}).get(key)) is not None:
             if weakens(key, value):
-                result.lost.append(f"{here}: {reason.partition('; ')[0]}")
+                result.keys_lost.append((here, reason.partition("; ")[0]))
             elif value:
-                result.lost.append(f"{here}: {tables.OBSERVERS}")
+                result.keys_lost.append((here, tables.OBSERVERS))
             else:
-                result.dropped.append(f"{here}: is switched off")
+                result.keys_dropped.append((here, "is switched off"))
         elif effect is not None:
-            (result.lost if value and effect in _LOSSES else result.dropped).append(f"{here}: {effect}")
+            notes = result.keys_lost if value and effect in _LOSSES else result.keys_dropped
+            notes.append((here, effect))
         elif harmless_owner(key) is not None:
-            result.dropped.append(f"{here}: LiteLLM does not read it there, either")
+            result.keys_dropped.append((here, "LiteLLM does not read it there, either"))
         else:
-            result.lost.append(f"{here}: is not known")
+            result.keys_lost.append((here, "is not known"))
     return kept
 
 
@@ -83,11 +90,11 @@ def _entries(raw: Any, result: Migration) -> list[Any]:
     if not isinstance(raw, list):
         raise ConfigError(["model_list: must be a list with at least one entry"])
     kept: list[Any] = []
+    unserved: dict[Reason, dict[str, None]] = {}
     for index, entry in enumerate(without_unserved(raw, {}, alone=True)):
         path: Path = ("model_list", index)
         if isinstance(entry, LeftOut):
-            what = "its endpoint" if entry.reason is Reason.MODE else "its provider"
-            result.lost.append(f"{render(path)}: {what} is not served")
+            unserved.setdefault(entry.reason, {})[shown(raw[index].get("model_name"))] = None
         elif isinstance(entry, dict):
             left = _kept("model_list", entry, path, effective_names("model_list"), result)
             for section in ("litellm_params", "model_info"):
@@ -98,5 +105,8 @@ def _entries(raw: Any, result: Migration) -> list[Any]:
                 del left["model_info"]
             kept.append(left)
         else:
-            result.lost.append(f"{render(path)}: is no mapping")
+            result.keys_lost.append((path, "is no mapping"))
+    for reason, names in unserved.items():
+        what = "endpoints" if reason is Reason.MODE else "providers"
+        result.lost.append(f"model_list: members of {what} that are not served: {', '.join(names)}")
     return kept

@@ -25,6 +25,14 @@ def test_there_are_enough_samples():
     assert len(SAMPLES) >= 30
 
 
+def test_readme_tells_what_is_measured():
+    accepted = [path for path in SAMPLES if expectation(path.read_text())[0] == "accepted"]
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+
+    assert f"{len(SAMPLES)} samples" in readme
+    assert f"{len(accepted)} load, {len(SAMPLES) - len(accepted)} are refused" in readme
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_is_taken_as_it_says(path):
     verdict, names, environ = expectation(text := path.read_text())
