@@ -65,6 +65,13 @@ def _as_described(known: Capabilities, info: Info) -> Capabilities:
     return known
 
 
+def is_called_as_another(params: Params, info: Info, name: str) -> bool:
+    """Tell whether a member without a base model is called as one that takes other bodies than most."""
+    if any(isinstance(each, str) and each.strip() for each in (info.base_model, params.base_model)):
+        return False
+    return (capabilities_of(name) or ORDINARY) != ORDINARY
+
+
 def as_known(
     fields: Mapping[str, Any], capabilities: Capabilities | None
 ) -> tuple[dict[str, Any], list[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.environment import PREFIX, typed
+from gateway.config.model_repairs import name_model
 from gateway.config.problems import Path, Problems, grouped, render
 from gateway.config.urls import is_safe
 
@@ -55,6 +56,7 @@ def mend(tree: dict[str, Any], result: Migration) -> None:
                 _mend_values(settings, f"{here}{section}", result)
         if isinstance(params := entry.get("litellm_params"), dict):
             _mend_params(params, f"{here}litellm_params", result)
+            result.dropped += [f"{here}{each}" for each in name_model(entry, params)]
 
 
 def _mend_router(router: dict[str, Any], result: Migration) -> None:

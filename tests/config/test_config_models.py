@@ -33,6 +33,15 @@ def test_a_deployments_name_makes_no_reasoning_model(model):
     assert member({"model": model}, model_info=facts).capabilities is None
 
 
+@pytest.mark.parametrize("name", ["o1-mini", "gpt-5-2025-08-07", "gpt-35-turbo-instruct"])
+def test_a_deployment_that_is_called_as_such_a_model_is_told(name):
+    told = warnings({"model": f"azure/{name}"})
+
+    assert 1 == len(told)
+    assert f"{AT}.model: is called as a model that takes other parameters than most" in told[0]
+    assert [] == warnings({"model": f"azure/{name}", "base_model": "gpt-4o"})
+
+
 @pytest.mark.parametrize("base_model", ["gpt-4o", "azure/my-own", "", None, 5, ["o1"]])
 def test_an_ordinary_or_unknown_base_model_changes_nothing(base_model):
     assert member({}, model_info={"base_model": base_model}).capabilities is None

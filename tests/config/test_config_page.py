@@ -39,7 +39,7 @@ def test_the_start_page_configuration_calls_its_deployment_with_the_key_from_the
     assert ApiKey("from-env") == deployment.credential
 
 
-def test_the_o1_configuration_loads_with_one_warning_about_its_flag():
+def test_the_o1_configuration_loads_and_says_what_its_flag_and_its_name_mean():
     config = load_page(
         """
         model_list:
@@ -65,6 +65,10 @@ def test_the_o1_configuration_loads_with_one_warning_about_its_flag():
         == only(config).targets["chat"].url
     )
     assert (
+        (
+            "model_list[0].litellm_params.model: is called as a model that takes other parameters than most, but names "
+            "decide nothing; say model_info.base_model"
+        ),
         "litellm_settings.enable_preview_features: has no effect: Nothing has to be switched on for newer models.",
     ) == config.warnings
 
