@@ -223,7 +223,7 @@ class Simulator:
         document = parameters.read_body(body) if isinstance(body, bytes) else body
         charged = quota.estimate(document, route)
         quota.admit_tokens(route, charged, request.now)
-        parameters.check(route.kind, document, deployment, route.version)
+        parameters.check(route.kind, document, deployment, route.version, extensions=route.extensions)
         verdict = filters.Verdict()
         if account.kind == "azure" and deployment.content_filter != "off":
             verdict = filters.judge_body(document)

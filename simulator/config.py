@@ -21,6 +21,8 @@ HeaderGeneration = Literal["2024", "2025", "2026-ms", "2026-s", "unlimited", "no
 #: Dated versions that an Azure resource answers to, oldest first; the rest is "Resource not found".
 DATED_VERSIONS = (
     "2023-05-15",
+    "2023-07-01-preview",
+    "2023-12-01-preview",
     "2024-02-01",
     "2024-02-15-preview",
     "2024-03-01-preview",

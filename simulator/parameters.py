@@ -25,6 +25,8 @@ LATER_CHAT_KEYS = {
     "audio": "2025-01-01",
     "modalities": "2025-01-01",
 }
+#: Chat parameters of the extensions' path.
+EXTENSION_KEYS = frozenset({"dataSources", "enhancements"})
 #: Chat parameters that v1 paths and OpenAI's platform take besides.
 V1_CHAT_KEYS = frozenset({
     "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "verbosity",
@@ -76,9 +78,12 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def check(kind: Kind, body: dict[str, Any], deployment: Deployment, version: str) -> None:
+def check(
+    kind: Kind, body: dict[str, Any], deployment: Deployment, version: str, *, extensions: bool = False
+) -> None:
     """Raise the Refusal for the first parameter that the deployment does not take."""
-    refuse_unknown(body, known_keys(kind, version))
+    known = known_keys(kind, version)
+    refuse_unknown(body, {*known, *EXTENSION_KEYS} if extensions else known)
     if kind == "chat":
         check_messages(body)
     elif kind in ("embeddings", "moderations"):

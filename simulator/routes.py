@@ -17,6 +17,9 @@ OPERATIONS: dict[str, Kind] = {
     "audio/speech": "speech",
     "moderations": "moderations",
 }
+#: Where the extensions of a deployment's chat were, and the first version without them.
+EXTENSIONS = "extensions/"
+EXTENSIONS_UNTIL = "2024-02-15"
 #: Operations of OpenAI's platform that Azure does not have.
 PLATFORM_ONLY = {"moderations"}
 
@@ -31,6 +34,8 @@ class Route:
     deployment: str | None
     #: The api-version as the texts of errors quote it.
     version: str
+    #: Whether the path is that of the extensions, which take vision enhancements and `dataSources`.
+    extensions: bool = False
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -54,13 +59,16 @@ def resolve_azure(account: Account, method: str, path: str, query: str) -> Route
         raise resource_not_found()
     if path.startswith("/openai/deployments/"):
         deployment, _, operation = path.removeprefix("/openai/deployments/").partition("/")
-        kind = OPERATIONS.get(operation)
+        extensions = operation.startswith(EXTENSIONS)
+        kind = OPERATIONS.get(operation.removeprefix(EXTENSIONS))
+        if extensions and (kind != "chat" or version[:10] >= EXTENSIONS_UNTIL):
+            raise resource_not_found()
         # Speech has never left preview on dated paths.
         if kind is None or kind in PLATFORM_ONLY or version not in versions_of(account):
             raise resource_not_found()
         if kind == "speech" and not version.endswith("-preview"):
             raise resource_not_found()
-        return Route("dated", kind, unquote(deployment), version)
+        return Route("dated", kind, unquote(deployment), version, extensions)
     kind = OPERATIONS.get(path.removeprefix("/openai/v1/")) if path.startswith("/openai/v1/") else None
     if kind is None or kind in PLATFORM_ONLY:
         raise resource_not_found()
