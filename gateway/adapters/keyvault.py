@@ -138,6 +138,8 @@ def _translated(error: Exception, role: str) -> Exception:
         return SecretUnavailable(f"the vault answers {status}")
     if isinstance(error, ClientAuthenticationError):
         return SecretUnavailable("no identity can sign in to the vault; the log says which were tried")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return SecretUnavailable("the vault's certificate is not trusted; set SSL_CERT_FILE to its authority")
     return SecretUnavailable(f"the vault cannot be reached ({type(error).__name__})")
 
 

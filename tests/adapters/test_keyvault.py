@@ -11,6 +11,7 @@ from aiohttp import web
 from doubles.cloud import running_cloud
 from doubles.server import CUT, HANG
 from doubles.vault import KeyVault
+from support.certificates import make_authority
 
 from gateway.adapters import keyvault
 from gateway.adapters.identity import EntraTokens, SdkCredential
@@ -28,13 +29,13 @@ def cloud(tmp_path, monkeypatch):
         yield running
 
 
-def run(cloud, test):
-    """Run `test(vault)` on a fresh reader of the vault."""
+def run(cloud, test, verify=None):
+    """Run `test(vault)` on a fresh reader of the vault, which trusts the doubles' authority unless told otherwise."""
 
     async def work():
-        verify = str(cloud.authority.file)
-        tokens = EntraTokens(time.time, verify=verify)
-        vault = VaultSecrets(cloud.vault.url, tokens, verify=verify)
+        own = str(cloud.authority.file)
+        tokens = EntraTokens(time.time, verify=own)
+        vault = VaultSecrets(cloud.vault.url, tokens, verify=verify or own)
         try:
             return await test(vault)
         finally:
@@ -44,9 +45,9 @@ def run(cloud, test):
     return asyncio.run(work())
 
 
-def failure(cloud, test):
+def failure(cloud, test, **options):
     with pytest.raises(SecretUnavailable) as caught:
-        run(cloud, test)
+        run(cloud, test, **options)
     assert "canary" not in str(caught.value)
     return str(caught.value)
 
@@ -192,6 +193,11 @@ def test_a_hanging_vault_is_given_up_in_our_own_time(cloud, monkeypatch):
 def test_a_vault_that_is_not_there_is_told_so(cloud):
     cloud.vault.stop()
     assert failure(cloud, lambda vault: vault.read("one")).startswith("the vault cannot be reached")
+
+
+def test_a_certificate_that_is_not_trusted_is_told_so(cloud, tmp_path_factory):
+    other = make_authority(tmp_path_factory.mktemp("other"))
+    assert "SSL_CERT_FILE" in failure(cloud, lambda vault: vault.read("one"), verify=str(other.file))
 
 
 def test_without_an_identity_it_says_so(cloud):
