@@ -18,7 +18,12 @@ def client_page(
     """The page of `principal`, who may use `models`; `left` is what it has left of each limit, by model."""
     limits = None
     if principal.limits is not None and left is not None:
-        single = {name: _limit(limit, left[name]) for name, limit in principal.limits.models.items()}
+        single = {
+            name: _limit(limit, left[name])
+            for name, limit in principal.limits.models.items()
+            # A limit of what an alias stands for may name a model that the caller does not know.
+            if principal.may_use(name)
+        }
         limits = _limit(principal.limits.total, left[""]) | {"models": single}
     return {
         "object": "client",

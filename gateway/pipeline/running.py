@@ -84,7 +84,7 @@ class Runner:
                 record.usage, record.error_code = answer.usage, answer.code
                 return whole_reply(answer, limits)
             record.first_byte = self._clock()
-            body = AnswerStream(answer, account.handed_over(), record, call.requested_model, self._clock)
+            body = AnswerStream(answer, account.handed_over(), record, call.shown_model, self._clock)
             if isinstance(answer, BytesAnswer):
                 return bytes_reply(answer, body, limits)
             return events_reply(body, limits, self._settings.keep_alive)

@@ -42,6 +42,13 @@ class Call:
     #: Whether the client asked for a stream's usage itself.
     wants_usage: bool
     options: CallOptions = NO_OPTIONS
+    #: The alias by which the caller named the model; None for its own name.
+    alias: str | None = None
+
+    @property
+    def shown_model(self) -> str:
+        """The model as the caller named it: an alias may be all that it may know of the model."""
+        return self.alias or self.requested_model
 
     @property
     def stream(self) -> bool:

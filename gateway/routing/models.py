@@ -48,7 +48,7 @@ class Models:
                 code="OperationNotSupported",
             )
         model = self._aliases.get(call.requested_model)
-        return call if model is None else replace(call, requested_model=model)
+        return call if model is None else replace(call, requested_model=model, alias=call.requested_model)
 
     def able(self, name: str, operation: Operation) -> Sequence[Deployment]:
         """The deployments of a model that serve `operation`, if any."""

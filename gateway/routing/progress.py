@@ -146,7 +146,7 @@ def error_of(progress: Progress) -> GatewayError:
         named = min(filter(None, waits), default=None) if all_said_so else None
         kinds = {outcome.kind for outcome in limits}
         return limited(
-            progress.call.requested_model,
+            progress.call.shown_model,
             (named or COOLDOWN_UNKNOWN) if room is None else room.seconds,
             (room and room.kind) or (kinds.pop() if len(kinds) == 1 else None),
             # Azure names so long a wait for a request that exceeds the limit by itself.
@@ -154,7 +154,7 @@ def error_of(progress: Progress) -> GatewayError:
             and (room is None or progress.retryable),
         )
     if progress.absent and not progress.failures:
-        return not_found(progress.call.requested_model)
+        return not_found(progress.call.shown_model)
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
     last = progress.failures[-1].error

@@ -84,7 +84,7 @@ class Account:
             await asyncio.sleep(admission.wait.seconds)
             admission = admitted()
         if isinstance(admission, Refusal):
-            raise limited(call.requested_model, admission.wait.seconds, admission.wait.kind)
+            raise limited(call.shown_model, admission.wait.seconds, admission.wait.kind)
         try:
             grant = await self._places(admission.strict)
         except BaseException:
@@ -92,7 +92,7 @@ class Account:
             raise
         if isinstance(grant, Wait):
             self._balancer.release(admission)
-            raise limited(call.requested_model, grant.seconds, grant.kind)
+            raise limited(call.shown_model, grant.seconds, grant.kind)
         admission.granted(grant.times)
         self._admission, self._admission_grant = admission, grant
         return admission.exceeded

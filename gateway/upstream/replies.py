@@ -276,7 +276,7 @@ def _refused(
     content_type: str | None = None,
 ) -> WholeAnswer:
     """The answer that passes a refusal on, in OpenAI's shape."""
-    clean = expected.scrubber.redacted(body, expected.deployment, expected.call.requested_model)
+    clean = expected.scrubber.redacted(body, expected.deployment, expected.call.shown_model)
     passed = in_openais_shape(clean)
     content_type = (content_type or _content_type(exchange)) if passed is clean else "application/json"
     limits = read_limits(exchange.headers)

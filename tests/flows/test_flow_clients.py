@@ -13,8 +13,8 @@ from support.upstream import member
 
 from gateway.server.routes import routes
 
-TEAM, OTHER, SHADOW, ADMIN, EXPIRED = (
-    f"key-of-{name}" for name in ("team", "other", "shadow", "admin", "old")
+TEAM, OTHER, SHADOW, ADMIN, EXPIRED, NAMER, WILD = (
+    f"key-of-{name}" for name in ("team", "other", "shadow", "admin", "old", "namer", "wild")
 )
 
 
@@ -25,9 +25,13 @@ def hashed(key):
 def document(base):
     models = ["gpt-4o", "gpt-4o-mini", "secret/model", "embed"]
     entries = [member(name, "deployment-default", base) for name in models]
+    entries.append(member("any/*", "*", base))
     return {
         "model_list": entries,
-        "router_settings": {"fallbacks": [{"gpt-4o-mini": ["secret/model"]}]},
+        "router_settings": {
+            "fallbacks": [{"gpt-4o-mini": ["secret/model"]}],
+            "model_group_alias": {"alias-1": {"model": "secret/model", "hidden": True}},
+        },
         "clients": [
             {"name": "team", "keys": [hashed(TEAM)], "models": ["gpt-*"], "limits": {"rpm": 1000}},
             {
@@ -37,6 +41,13 @@ def document(base):
             },
             {"name": "shadow", "keys": [hashed(SHADOW)], "limits": {"rpm": 1}, "shadow": True},
             {"name": "admin", "keys": [hashed(ADMIN)], "admin": True},
+            {
+                "name": "namer",
+                "keys": [hashed(NAMER)],
+                "models": ["alias-*"],
+                "limits": {"models": {"secret/model": {"rpm": 2}}},
+            },
+            {"name": "wild", "keys": [hashed(WILD)], "models": ["any/deployment-o*", "any/deployment-v1"]},
         ],
         "general_settings": {"master_key": KEY},
     }
@@ -93,6 +104,8 @@ def test_a_forbidden_model_and_an_unknown_one_are_answered_alike_on_every_route(
 
         unknown = answer("absent/model")
         assert 404 == unknown[0], route.template
+        # One that a wildcard serves, for others.
+        assert unknown == answer("any/deployment-old"), route.template
         assert unknown == answer("secret/model"), route.template
         assert unknown == answer("embed"), route.template
 
@@ -104,6 +117,31 @@ def test_a_fallback_may_lead_to_a_model_that_the_client_cannot_name(running, sim
     assert 200 == answer.status
     (line,) = running.lines(answer.headers["x-request-id"])
     assert "secret/model#1" == line["deployment"]
+
+
+def test_a_client_that_may_name_an_alias_alone_learns_no_other_name(running, simulator):
+    told = {"error": {"message": "deployment-default refuses 'user'.", "type": "invalid_request_error"}}
+    simulator.fault("deployment-default", {"status": 400, "body": told})
+    answers = [chat(running, NAMER, "alias-1") for _ in range(3)]
+    assert [400, 200, 429] == [answer.status for answer in answers]
+    assert "alias-1 refuses 'user'." == answers[0].error["message"]
+    assert "alias-1" in answers[2].error["message"]
+    answers += [chat(running, NAMER, "secret/model"), call(running.port, "GET", "/gateway/me", key=NAMER)]
+    assert [404, 200] == [answer.status for answer in answers[3:]]
+    seen = b"".join(answer.body for answer in (*answers[:3], answers[4]))
+    assert b"secret" not in seen
+
+
+def test_of_what_a_wildcard_serves_a_client_sees_its_own_only(running):
+    assert 200 == chat(running, WILD, "any/deployment-old").status
+    assert ["any/deployment-v1"] == listed(running, WILD)
+    statuses = {chat(running, WILD, name).status for name in ("any/deployment-default", "any/*", "gpt-4o")}
+    assert {404} == statuses
+    hidden, absent = (
+        call(running.port, "GET", f"/v1/models/{name}", key=WILD).status
+        for name in ("any/deployment-default", "any/no-such-deployment")
+    )
+    assert 404 == hidden == absent
 
 
 def test_limits_hold_for_each_client_in_all_and_of_a_model(running):
