@@ -32,6 +32,9 @@ _MEMBER = (
     "weight",
     "timeout",
     "stream_timeout",
+    "max_parallel_requests",
+    "num_retries",
+    "region",
 )
 
 
@@ -139,6 +142,9 @@ def _of(limit: Limit) -> list[tuple[str, Any]]:
 def _rest(config: Config) -> tuple[Any, ...]:
     return (
         config.num_retries,
+        config.retry_policies,
+        config.max_parallel_requests,
+        config.place_wait,
         config.timeout,
         config.stream_timeout,
         config.allowed_fails,

@@ -30,6 +30,8 @@ _ALERTS = "No alerts are sent; alert on the log lines instead."
 VIRTUAL = "It concerns keys, users or teams of LiteLLM's database, which are refused here."
 _PROCESS = "The process has bounds of its own (GATEWAY_MAX_HELD_BYTES) and the platform scales it."
 _CLOSED = "It would open something that stays closed here."
+#: Of names that people write and LiteLLM leaves unread.
+_UNREAD = "LiteLLM does not read it, either."
 
 #: Section -> what is accepted without effect.
 ACCEPTED: Mapping[str, tuple[Row, ...]] = {
@@ -166,6 +168,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
     ),
     "router_settings": (
+        (_UNREAD, "enable_fallbacks fallback_strategy retry_delay enable_retries debug verbose"),
         (
             "Failures are forgiven by their number (allowed_fails), not by their kind.",
             "allowed_fails_policy",
@@ -216,6 +219,13 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
     ),
     "litellm_settings": (
+        (
+            _UNREAD,
+            (
+                "debug detailed_debug verbose log_level log_file timezone default_model enable_streaming "
+                "retry_delay enable_fallbacks host port num_workers"
+            ),
+        ),
         (
             CACHE,
             (
@@ -346,6 +356,14 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ("There is one mode: production.", "litellm_mode safe_memory_mode model_cost_map_url"),
     ),
     "general_settings": (
+        (
+            _UNREAD,
+            (
+                "debug detailed_debug verbose log_level log_file timezone default_model environment "
+                "disable_health_check enable_metrics metrics_port prometheus_port enable_ui docs_url "
+                "server_root_path proxy_base_url"
+            ),
+        ),
         (
             "A stream carries its usage where its client asks for it.",
             "always_include_stream_usage",
@@ -551,7 +569,7 @@ REFUSED_ROWS: Mapping[str, tuple[Row, ...]] = {
                 "block_requests_for_models_without_pricing"
             ),
         ),
-        (_BUDGET, "max_budget max_user_budget max_end_user_budget tag_budget_config"),
+        (_BUDGET, "max_budget max_user_budget max_end_user_budget tag_budget_config default_end_user_params"),
         (_VAULT, "secret_manager_client"),
     ),
     "general_settings": (

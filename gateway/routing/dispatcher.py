@@ -34,14 +34,14 @@ from gateway.limits.tokens.estimate import estimate, with_additions
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
+from gateway.routing.groups import Group, Groups
 from gateway.routing.models import Models
 from gateway.routing.places import wait_for_place
 from gateway.routing.progress import Failure, Progress, error_of, last_failure
-from gateway.routing.retries import Group, pause_before, refused_again, timeouts_allowed
+from gateway.routing.retries import calls_left, pause_before, refused_again, timeouts_allowed
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
-from gateway.upstream.adaptation import refusal
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.replies import Answer, Refused, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed, says_absent
@@ -74,10 +74,7 @@ class Dispatcher:
         self._members = balancer.members
         self._sharing = sharing
         self._random = random
-        #: Whether there are deployments that do not take all that others do.
-        self._particular = any(
-            member.capabilities is not None for group in config.models.values() for member in group
-        )
+        self._groups = Groups(config, models)
 
     def account(self, call: Call, principal: Principal) -> Account:
         """The account of `call`. Enter it, and send within."""
@@ -97,7 +94,7 @@ class Dispatcher:
         Raises BadRequest for what no deployment of the model takes, RateLimited, UpstreamFailed,
         UpstreamUnavailable or UpstreamTimeout.
         """
-        groups = self._groups(call)
+        groups = self._groups.of(call)
         tokens = estimate(call.operation, call.body.values)
         config = self._config
         progress = Progress(
@@ -161,49 +158,15 @@ class Dispatcher:
             progress.record.waited += pause
             progress.begin_anew()
 
-    def _groups(self, call: Call) -> list[Group]:
-        """The deployments of the requested model, and of its fallbacks in their order.
-
-        Raises BadRequest where none of the model's own takes the call.
-        """
-        fallbacks = self._config.fallbacks
-        model = call.requested_model
-        own = self._models.of(fallbacks.general, model)
-        others = (fallbacks.default if own is None else own)[: fallbacks.most]
-        # A default fallback may be the requested model itself.
-        groups = [self._group(name, call) for name in dict.fromkeys((model, *others))]
-        if self._particular and not groups[0].members:
-            refusals = (refusal(call, each) for each in self._models.able(model, call.operation))
-            if (refused := next(filter(None, refusals), None)) is not None:
-                raise refused
-        return [group for group in groups if group.members]
-
-    def _group(self, model: str, call: Call) -> Group:
-        """The deployments of one model that take the call."""
-        members = self._models.able(model, call.operation)
-        if self._particular:
-            members = [each for each in members if refusal(call, each) is None]
-        policies = self._config.retry_policies
-        policy = self._models.of(policies.groups, model)
-        return Group(
-            self._models.model_name(model),
-            members,
-            policies.general if policy is None else policy,
-        )
-
     async def _reconsidered(self, answer: Answer, progress: Progress) -> Answer:
         """`answer`, unless it refuses a prompt for which there are fallbacks and one of them answers."""
-        fallbacks, call = self._config.fallbacks, progress.call
-        special = {
-            "context_length_exceeded": fallbacks.context_window,
-            "content_filter": fallbacks.content_policy,
-        }
-        if not isinstance(answer, WholeAnswer) or answer.status != 400 or answer.code not in special:
+        if not isinstance(answer, WholeAnswer) or answer.status != 400:
             return answer
-        progress.account.settle(answer.outcome())
-        names = self._models.of(special[answer.code], call.requested_model) or ()
-        for name in names[: fallbacks.most]:
-            other = await self._try_group(self._group(name, call), progress)
+        others = self._groups.instead(progress.call, answer.code)
+        if others:
+            progress.account.settle(answer.outcome())
+        for group in others:
+            other = await self._try_group(group, progress)
             if other is not None and other.status < 400:
                 return other
             if other is not None:
@@ -213,7 +176,7 @@ class Dispatcher:
     async def _try_group(self, group: Group, progress: Progress) -> Answer | None:
         """An answer of one of a model's deployments; None when none of them can."""
         tries = 0
-        while not progress.over and group.allows(progress):
+        while not progress.over and calls_left(group, progress) != 0:
             choice = await self._choose(group.members, progress)
             if choice.reason is ChoiceReason.BUSY and await wait_for_place(
                 self._balancer, group.members, progress

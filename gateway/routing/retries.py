@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from gateway.config.deployment import Deployment, RetryPolicy
+from gateway.config.deployment import RetryPolicy
 from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST
+from gateway.routing.groups import Group
 from gateway.routing.progress import Progress
 from gateway.upstream.replies import Answer, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed
@@ -31,29 +31,14 @@ _ANY = "Default"
 _RETRIED = frozenset({Result.UNREACHABLE, Result.TORN, Result.FAILED, Result.LOCAL})
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A model's deployments that can answer a call."""
-
-    #: Their `model_name`.
-    name: str
-    members: Sequence[Deployment]
-    #: How often the call is made again after a failure of each kind, whichever of them failed.
-    policy: RetryPolicy = field(default_factory=dict)
-
-    def allows(self, progress: Progress) -> bool:
-        """Whether its policy lets another of its deployments be tried after the last failure."""
-        left = self.left(progress)
-        return left is None or left > 0
-
-    def left(self, progress: Progress) -> int | None:
-        """How many calls its policy still lets follow the last failure; None where it does not say."""
-        calls = progress.calls.get(self.name, 0)
-        if not calls or not progress.failures:
-            return None
-        kinds = _kinds_of(progress.failures[-1].error)
-        allowed = next((self.policy[kind] for kind in kinds if kind in self.policy), None)
-        return None if allowed is None else allowed + 1 - calls
+def calls_left(group: Group, progress: Progress) -> int | None:
+    """How many calls the group's policy still lets follow the last failure; None where it does not say."""
+    calls = progress.calls.get(group.name, 0)
+    if not calls or not progress.failures:
+        return None
+    kinds = _kinds_of(progress.failures[-1].error)
+    allowed = next((group.policy[kind] for kind in kinds if kind in group.policy), None)
+    return None if allowed is None else max(0, allowed + 1 - calls)
 
 
 def timeouts_allowed(policy: RetryPolicy) -> int:
@@ -116,7 +101,7 @@ def pause_before(
 
 def _longest_pause(progress: Progress, groups: Sequence[Group], num_retries: int) -> float | None:
     """Seconds for which a retry is waited for; None where there is none."""
-    left = [each for group in groups if (each := group.left(progress)) is not None]
+    left = [each for group in groups if (each := calls_left(group, progress)) is not None]
     if left:
         # Asked for by kind: then the time that upstream names is waited for, too.
         return COOLDOWN_LONGEST if max(left) > 0 else None

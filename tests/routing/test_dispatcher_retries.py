@@ -77,6 +77,12 @@ def test_the_closest_kind_that_is_named_counts(counts, expected):
     assert expected == outcome([(unavailable,)], router_settings=settings)[1]
 
 
+def test_a_kind_that_allows_less_than_was_done_ends_it():
+    settings = policy(RateLimitError=3, InternalServerError=0)
+
+    assert [2] == outcome([(LIMITED, FAILED, OK)], router_settings=settings)[1]
+
+
 def test_the_kind_of_all_others_is_none_of_a_refusal():
     assert [1] == outcome([(BAD,)], router_settings=policy(Default=3))[1]
 
