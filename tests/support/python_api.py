@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
+from simulator.config import DATED_VERSIONS
 from simulator.testing import Running
 
 MESSAGES = [{"role": "user", "content": "Say hello"}]
@@ -28,6 +29,10 @@ def simulator_config() -> dict[str, Any]:
         {"name": "my-instruct", "model": "gpt-35-turbo-instruct", "kind": "completions"},
         {"name": "my-tts", "model": "tts-1", "kind": "speech"},
     ]
+    # Those of LiteLLM's page.
+    azure.append({"name": "chatgpt-v-2", "model": "gpt-4o"})
+    old = {"api_versions": [*DATED_VERSIONS, "2023-07-01-preview"]}
+    azure.append({"name": "chatgpt-functioncalling", "model": "gpt-4o"} | old)
     azure += [
         {"name": "embeddings", "model": "text-embedding-3-small", "kind": "embeddings"},
         {"name": "instruct", "model": "gpt-35-turbo-instruct", "kind": "completions"},
@@ -36,7 +41,7 @@ def simulator_config() -> dict[str, Any]:
     slow = {"token_ms": [60, 60]}
     azure.append({"name": "slow", "model": "gpt-4o", "latency": slow, "answer_tokens": 400})
     azure.append({"name": "late", "model": "gpt-4o", "latency": {"first_ms": [5000, 5000]}})
-    platform = [{"name": "gpt-4o-mini", "model": "gpt-4o-mini"}]
+    platform = [{"name": name, "model": name} for name in ("gpt-4o-mini", "gpt-3.5-turbo")]
     return {
         "log_size": 100_000,
         "accounts": [
