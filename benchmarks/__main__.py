@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import callers, coldstart, cost, flood, functions, latency, limits_cost, memory
+from benchmarks import callers, coldstart, cost, flood, functions, latency, limits_cost, memory, python_api
 from benchmarks.setting import FULL, QUICK, bench
 
 MEASURES = {
@@ -20,6 +20,7 @@ MEASURES = {
     "flood": ("A flood of wrong keys", flood.measure),
     "memory": ("Memory", memory.measure),
     "limits": ("What limits cost", limits_cost.measure),
+    "python": ("The Python API", python_api.measure),
     "functions": ("On the Functions worker runtime", functions.measure),
 }
 

@@ -68,7 +68,7 @@ class Call:
         return choices
 
 
-def read(operation: Operation, body: Body, path_model: str | None) -> Call:
+def read(operation: Operation, body: Body, path_model: str | None, options: CallOptions = NO_OPTIONS) -> Call:
     """The call in a body; a model in the path wins. Raises BadRequest without a model.
 
     Some operations have a model for requests that name none.
@@ -94,9 +94,9 @@ def read(operation: Operation, body: Body, path_model: str | None) -> Call:
     streaming = operation.streaming
     if streaming is not None and not streaming.asked_for(values):
         streaming = None
-    options = values.get("stream_options")
-    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Call(operation, model, body, streaming, wants_usage)
+    asked = values.get("stream_options")
+    wants_usage = isinstance(asked, dict) and asked.get("include_usage") is True
+    return Call(operation, model, body, streaming, wants_usage, options)
 
 
 def check_media_type(headers: Mapping[str, str]) -> None:

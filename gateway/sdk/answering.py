@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Reply, Truncated
-from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS
+from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS
+from gateway.sdk.arguments import read_arguments
 from gateway.sdk.audio import SpeechAudio
-from gateway.sdk.core import Core
+from gateway.sdk.core import Core, core_for
 from gateway.sdk.failures import broken_off, refusal, translated
 from gateway.sdk.results import ChatCompletion, ChatCompletionChunk, EmbeddingList, Result, TextCompletion
 from gateway.sdk.streams import AsyncChunkStream, ChunkReader, ChunkStream, Source
@@ -23,7 +24,18 @@ _ANSWERS: dict[str, type[Result]] = {
 }
 _CHUNKS: dict[str, type[Any]] = {CHAT.name: ChatCompletionChunk, COMPLETIONS.name: TextCompletion}
 
-T = TypeVar("T")
+#: By the names that the functions use.
+OPERATION = {operation.name: operation for operation in OPERATIONS}
+
+
+def call(operation: str, model: str, /, **given: Any) -> Any:
+    """What a synchronous call brings that says itself whom it is for. Raises APIError."""
+    return answer(*core_for(OPERATION[operation], model, read_arguments(given)))
+
+
+async def acall(operation: str, model: str, /, **given: Any) -> Any:
+    """As `call`, for an asynchronous one."""
+    return await aanswer(*core_for(OPERATION[operation], model, read_arguments(given)))
 
 
 def answer(core: Core, call: Call) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.config.additions import checked_headers
 from gateway.config.problems import Problems
@@ -43,20 +43,14 @@ _BASES = {
     "azure": ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
 }
-#: The environment variables that an entry without values of its own depends on.
-VARIABLES = (
-    *_AZURE_KEYS,
-    *_APPLICATION.values(),
-    *_BASES["azure"],
-    *_BASES["openai"],
-    "AZURE_API_VERSION",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "OPENAI_API_KEY",
-)
+#: The variables of credentials, by provider.
+_SECRETS = {
+    "azure": (*_AZURE_KEYS, *_APPLICATION.values(), "AZURE_FEDERATED_TOKEN_FILE"),
+    "openai": ("OPENAI_API_KEY",),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What is assigned on the module."""
 
     api_key: str | None = None
@@ -140,9 +134,7 @@ def completed(params: Mapping[str, Any], defaults: Defaults, environ: Mapping[st
     AZURE_API_VERSION.
     """
     found = {name: value for name, value in params.items() if value is not None and value != ""}
-    model = found.get("model")
-    provider = found.get("custom_llm_provider") or (model.partition("/")[0] if isinstance(model, str) else "")
-    azure = provider in {"azure", "azure_text"}
+    azure = _is_azure(found.get("model"), found)
     if "api_base" not in found and "base_url" not in found:
         base = defaults.api_base or _first(environ, _BASES["azure" if azure else "openai"])
         if base:
@@ -159,6 +151,27 @@ def completed(params: Mapping[str, Any], defaults: Defaults, environ: Mapping[st
     if defaults.drop_params:
         found.setdefault("drop_params", True)
     return found
+
+
+def variables(model: str, addressing: Mapping[str, Any], defaults: Defaults) -> tuple[str, ...]:
+    """The environment variables that a call depends on whose arguments say no more than this."""
+    azure = _is_azure(model, addressing)
+    kind = "azure" if azure else "openai"
+    names: tuple[str, ...] = ()
+    if not (defaults.api_base or "api_base" in addressing or "base_url" in addressing):
+        names = _BASES[kind]
+    if azure and not (defaults.api_version or "api_version" in addressing):
+        names += ("AZURE_API_VERSION",)
+    if not (defaults.api_key or "api_key" in addressing or "azure_ad_token" in addressing):
+        names += _SECRETS[kind]
+    return names
+
+
+def _is_azure(model: object, params: Mapping[str, Any]) -> bool:
+    provider = params.get("custom_llm_provider") or (
+        model.partition("/")[0] if isinstance(model, str) else ""
+    )
+    return provider in {"azure", "azure_text"}
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:

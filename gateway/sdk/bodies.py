@@ -22,8 +22,7 @@ def body_of(fields: Mapping[str, Any]) -> Body:
         members["response_format"] = _schema_format(form)
     members |= fields.get("extra_body") or {}
     try:
-        text = json.dumps(members, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        raw = text.encode()
+        raw = _written(members).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"The arguments cannot be written as JSON: {error}") from error
     return parse(raw)
@@ -40,6 +39,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+#: Circles are found by the depth that they lead to.
+_written = json.JSONEncoder(
+    default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+).encode
 
 
 def _schema_format(form: type) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gateway.protocol.messages import Reply
 from gateway.protocol.operation import Operation
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
-from gateway.sdk.arguments import VARIABLES, Arguments, Defaults, completed
+from gateway.sdk.arguments import Arguments, Defaults, completed, variables
 from gateway.sdk.bodies import body_of
 from gateway.sdk.engine import Engine, engine
 from gateway.sdk.failures import translated
@@ -88,8 +88,7 @@ class Core:
         """The call of `model` with these fields in its body. Raises APIError for what cannot be one."""
         try:
             body = body_of({"model": self._deployment or model, **fields})
-            call = calls.read(operation, body, model)
-            return self._models.check(replace(call, options=options), _CALLER)
+            return self._models.check(calls.read(operation, body, model, options), _CALLER)
         except GatewayError as error:
             raise translated(error) from None
 
@@ -187,15 +186,25 @@ class _Cores:
         self._cores: OrderedDict[tuple[Any, ...], Core] = OrderedDict()
 
     def find(self, model: str, addressing: Mapping[str, Any]) -> Core:
-        current, environ = engine(), process_environment()
-        said = tuple((name, _hashable(value)) for name, value in sorted(addressing.items()))
-        key = (current, model, said, defaults(), tuple(map(environ.get, VARIABLES)))
+        current, assigned = engine(), defaults()
+        read = tuple(map(process_environment().get, variables(model, addressing, assigned)))
+        key = (current, model, tuple(addressing.items()), assigned, read)
         cores = self._cores
         try:
             cores.move_to_end(key)
             return cores[key]
         except KeyError:
             pass
+        except TypeError:
+            # A mapping or a list among the arguments.
+            plain = {name: _hashable(value) for name, value in addressing.items()}
+            return self._found((current, model, tuple(plain.items()), assigned, read), model, addressing)
+        return self._found(key, model, addressing)
+
+    def _found(self, key: tuple[Any, ...], model: str, addressing: Mapping[str, Any]) -> Core:
+        current, cores = key[0], self._cores
+        if (found := cores.get(key)) is not None:
+            return found
         config = _config_of(model, addressing)
         core = Core(config, current, MemoryStore(), deployment=config.models[model][0].name)
         with current.lock:

@@ -24,6 +24,7 @@ from weakref import WeakSet
 from gateway import settings as environment
 from gateway.adapters.identity import EntraTokens
 from gateway.exceptions import ConfigurationError
+from gateway.sdk.crossing import Crossing
 from gateway.settings import Settings, SettingsError
 from gateway.upstream.client import Upstream
 from gateway.upstream.proxy import Network
@@ -65,6 +66,7 @@ class Engine:
         self.lock = threading.Lock()
         self._closing: WeakSet[Closing] = WeakSet()
         self._loop = asyncio.new_event_loop()
+        self._crossing = Crossing(self._loop)
         self._thread = threading.Thread(target=self._work, name="gateway", daemon=True)
         self._thread.start()
 
@@ -94,7 +96,7 @@ class Engine:
 
     async def reach(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, for a caller on another loop. Cancelling the caller cancels the work."""
-        return await asyncio.wrap_future(self.submit(work))
+        return await self._crossing.reach(work)
 
     def close(self) -> None:
         """End the loop and its thread."""

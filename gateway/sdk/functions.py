@@ -9,12 +9,11 @@ these functions is cheap.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from gateway.protocol.calls import Call
     from gateway.sdk.audio import SpeechAudio
-    from gateway.sdk.core import Core
     from gateway.sdk.results import ChatCompletion, ChatCompletionChunk, EmbeddingList, TextCompletion
     from gateway.sdk.streams import AsyncChunkStream, ChunkStream
 
@@ -36,9 +35,7 @@ def completion(model: str, messages: Messages, **arguments: Any) -> Any:
     `model` is `azure/<deployment>`, `azure_text/<deployment>`, `openai/<model>` or a bare OpenAI name.
     Arguments: docs/python-api.md; those that nothing here knows go into the body. Raises APIError.
     """
-    from gateway.sdk.answering import answer
-
-    return answer(*_prepared("chat", model, messages=messages, **arguments))
+    return _api().call("chat", model, messages=messages, **arguments)
 
 
 @overload
@@ -51,9 +48,7 @@ async def acompletion(
 ) -> ChatCompletion: ...
 async def acompletion(model: str, messages: Messages, **arguments: Any) -> Any:
     """As `completion`; a stream is an asynchronous iterator."""
-    from gateway.sdk.answering import aanswer
-
-    return await aanswer(*_prepared("chat", model, messages=messages, **arguments))
+    return await _api().acall("chat", model, messages=messages, **arguments)
 
 
 @overload
@@ -66,9 +61,7 @@ def text_completion(
 ) -> TextCompletion: ...
 def text_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """Complete a prompt (or several, or one in tokens) by an instruct model. Otherwise as `completion`."""
-    from gateway.sdk.answering import answer
-
-    return answer(*_prepared("text_completion", model, prompt=prompt, **arguments))
+    return _api().call("text_completion", model, prompt=prompt, **arguments)
 
 
 @overload
@@ -81,48 +74,36 @@ async def atext_completion(
 ) -> TextCompletion: ...
 async def atext_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """As `text_completion`."""
-    from gateway.sdk.answering import aanswer
-
-    return await aanswer(*_prepared("text_completion", model, prompt=prompt, **arguments))
+    return await _api().acall("text_completion", model, prompt=prompt, **arguments)
 
 
 def embedding(model: str, input: Prompt, **arguments: Any) -> EmbeddingList:  # noqa: A002  the API's name
     """The embeddings of a text, or of several."""
-    from gateway.sdk.answering import answer
-
-    found: EmbeddingList = answer(*_prepared("embeddings", model, input=input, **arguments))
+    found: EmbeddingList = _api().call("embeddings", model, input=input, **arguments)
     return found
 
 
 async def aembedding(model: str, input: Prompt, **arguments: Any) -> EmbeddingList:  # noqa: A002
     """As `embedding`."""
-    from gateway.sdk.answering import aanswer
-
-    found: EmbeddingList = await aanswer(*_prepared("embeddings", model, input=input, **arguments))
+    found: EmbeddingList = await _api().acall("embeddings", model, input=input, **arguments)
     return found
 
 
 def speech(model: str, input: str, voice: str | None = None, **arguments: Any) -> SpeechAudio:  # noqa: A002
     """The sound of a text that is spoken."""
-    from gateway.sdk.answering import answer
-
-    found: SpeechAudio = answer(*_prepared("speech", model, input=input, voice=voice, **arguments))
+    found: SpeechAudio = _api().call("speech", model, input=input, voice=voice, **arguments)
     return found
 
 
 async def aspeech(model: str, input: str, voice: str | None = None, **arguments: Any) -> SpeechAudio:  # noqa: A002
     """As `speech`."""
-    from gateway.sdk.answering import aanswer
-
-    found: SpeechAudio = await aanswer(*_prepared("speech", model, input=input, voice=voice, **arguments))
+    found: SpeechAudio = await _api().acall("speech", model, input=input, voice=voice, **arguments)
     return found
 
 
-def _prepared(operation: str, model: str, **given: Any) -> tuple[Core, Call]:
-    """The core that answers a call, and the call. Raises APIError."""
-    from gateway.protocol.operations import OPERATIONS
-    from gateway.sdk.arguments import read_arguments
-    from gateway.sdk.core import core_for
+@cache
+def _api() -> Any:
+    """What answers the calls, imported by the first of them."""
+    from gateway.sdk import answering
 
-    (found,) = (each for each in OPERATIONS if each.name == operation)
-    return core_for(found, model, read_arguments(given))
+    return answering

@@ -30,9 +30,12 @@ class Result(dict[str, Any]):
     optional: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:
-        super().__init__()
-        for key, value in dict(values, **more).items():
-            self[key] = value
+        super().__init__(values, **more)
+        parts = self.parts
+        for key, value in self.items():
+            # Most values are plain: what is done for each of them is paid many times an answer.
+            if isinstance(value, dict | list):
+                super().__setitem__(key, _wrapped(value, parts.get(key, Result)))
 
     def __setitem__(self, key: str, value: Any) -> None:
         if isinstance(value, dict | list):

@@ -15,6 +15,7 @@ from gateway.sdk.functions import Messages, Prompt
 
 if TYPE_CHECKING:
     from gateway.protocol.calls import Call
+    from gateway.protocol.operation import Operation
     from gateway.sdk.audio import SpeechAudio
     from gateway.sdk.core import Core
     from gateway.sdk.results import ChatCompletion, ChatCompletionChunk, EmbeddingList, TextCompletion
@@ -120,20 +121,19 @@ class Router:
         found: SpeechAudio = await self._aanswer("speech", model, input=input, voice=voice, **arguments)
         return found
 
-    def _answer(self, operation: str, model: str, **given: Any) -> Any:
-        from gateway.sdk.answering import answer
+    def _answer(self, operation: str, model: str, /, **given: Any) -> Any:
+        from gateway.sdk import answering
 
-        return answer(*self._prepared(operation, model, given))
+        return answering.answer(*self._prepared(answering.OPERATION[operation], model, given))
 
-    async def _aanswer(self, operation: str, model: str, **given: Any) -> Any:
-        from gateway.sdk.answering import aanswer
+    async def _aanswer(self, operation: str, model: str, /, **given: Any) -> Any:
+        from gateway.sdk import answering
 
-        return await aanswer(*self._prepared(operation, model, given))
+        return await answering.aanswer(*self._prepared(answering.OPERATION[operation], model, given))
 
-    def _prepared(self, operation: str, model: str, given: Mapping[str, Any]) -> tuple[Core, Call]:
+    def _prepared(self, operation: Operation, model: str, given: Mapping[str, Any]) -> tuple[Core, Call]:
         """The core, and the call. Raises APIError."""
         from gateway.exceptions import ConfigurationError
-        from gateway.protocol.operations import OPERATIONS
         from gateway.sdk.arguments import read_arguments
 
         arguments = read_arguments(given)
@@ -142,9 +142,8 @@ class Router:
             raise ConfigurationError(
                 f"{names}: a Router's entries say this; write it into their litellm_params"
             )
-        (found,) = (each for each in OPERATIONS if each.name == operation)
         core = self._running()
-        return core, core.call(found, model, arguments.fields, arguments.options)
+        return core, core.call(operation, model, arguments.fields, arguments.options)
 
     def _running(self) -> Core:
         """The core on the process's engine: another one after a fork."""

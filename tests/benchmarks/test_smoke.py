@@ -51,6 +51,12 @@ def test_a_quick_run_measures_callers_by_master_key_client_key_and_token():
     assert 3 == sum(row.startswith("the flood goes to") for row in rows)
 
 
+def test_a_quick_run_measures_the_python_api_beside_the_core():
+    done = run_quickly("python")
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
+    assert (0, ["core", "acompletion", "openai"]) == (done.returncode, rows[2:5]), done.stderr
+
+
 def test_a_streamed_call_keeps_fewer_than_18_objects_of_ours_alive():
     command = [sys.executable, "-m", "benchmarks.objects"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
