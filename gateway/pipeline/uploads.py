@@ -6,6 +6,7 @@ import asyncio
 from typing import Self
 
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
+from gateway.pipeline.heap import Heap, joined
 from gateway.protocol.messages import Request
 
 #: Average bytes a second that an upload must make. A limit on the pause between two pieces alone would let a
@@ -22,6 +23,7 @@ class UploadLimits:
         self.max_held = max_held
         self.upload_timeout = upload_timeout
         self.held = 0
+        self.heap = Heap()
 
     def check(self, size: int) -> None:
         """Raise PayloadTooLarge where one body of `size` bytes is too large."""
@@ -76,7 +78,7 @@ class Upload:
                         self._grow(size)
         except TimeoutError:
             raise UploadTimeout from None
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else await joined(chunks, size)
 
     def handed_over(self) -> Upload:
         """The same bytes under a new owner. Releasing this upload does nothing afterwards."""
@@ -86,8 +88,10 @@ class Upload:
 
     def release(self) -> None:
         """Give the bytes back. More than once does no harm."""
-        self._limits.held -= self._size
-        self._size = 0
+        if self._size:
+            self._limits.held -= self._size
+            self._limits.heap.freed(self._size)
+            self._size = 0
 
     def _grow(self, size: int) -> None:
         limits = self._limits

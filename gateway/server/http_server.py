@@ -14,11 +14,11 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 from gateway.errors import BadRequest, GatewayError, InternalError, error_body
 from gateway.pipeline.ending import new_request_id
 from gateway.server.connection_table import READ_BYTES, TICK_SECONDS, ConnectionTable
+from gateway.server.embedded import MAX_HEADERS
 from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, GuardedConnection
 from gateway.server.http_requests import HttpReply, HttpRequest
 from gateway.server.replies import error_headers, log_failure
@@ -36,9 +37,17 @@ BACKLOG = 2048
 #: ConnectionTable open at one time, where the caller names no other number.
 MAX_CONNECTIONS = 1000
 
+#: Lines that a head and its trailers may have before they are read no further. `embedded` has the better
+#: answer for heads within it; each line of a packet costs the others time.
+MAX_HEADER_LINES = 1000
+
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
 NOT_HTTP = "The request is not valid HTTP/1.1."
+#: aiohttp's words for more than MAX_HEADER_LINES.
+TOO_MANY_HEADERS = "Too many headers received"
+#: What aiohttp raises for a body that is no HTTP.
+BODY_FAULTS = (RequestPayloadError, HttpProcessingError)
 
 
 class HttpHandler(RequestHandler):
@@ -63,7 +72,16 @@ class HttpHandler(RequestHandler):
             raise ConnectionResetError
         if isinstance(exc, LineTooLong):
             return error_response(BadRequest("The request's headers are too long."), 431)
+        if isinstance(exc, BadHttpMessage) and exc.message == TOO_MANY_HEADERS:
+            return error_response(BadRequest(f"The request has more than {MAX_HEADERS} headers."), 431)
         return error_response(InternalError() if status >= 500 else BadRequest(NOT_HTTP))
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """What nobody caught; not what the rest of a body raises that nobody reads and that is no HTTP."""
+        del args
+        error = kw.get("exc_info")
+        if isinstance(error, BaseException) and not isinstance(error, BODY_FAULTS):
+            log_failure(error, new_request_id())
 
     def refused(self, body: StreamReader) -> bool:
         """Whether what has come of `body` is no HTTP."""
@@ -89,8 +107,7 @@ class HttpServer(Server):
             lingering_time=LINGER_SECONDS,
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
-            # As many as a head can hold: `embedded` has the better answer for too many.
-            max_headers=MAX_HEAD_BYTES // 4,
+            max_headers=MAX_HEADER_LINES,
             read_bufsize=READ_BYTES // 2,
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None turns it off

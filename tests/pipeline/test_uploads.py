@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from support import virtual_time
 from support.samples import Caller
 
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
@@ -134,20 +135,44 @@ class Slow(Caller):
             yield self.piece
 
 
+def given_up_after(*pauses, piece=b"x"):
+    """Seconds until an upload with a time-out of 30 s is given up; None where it ends."""
+
+    async def seconds():
+        hold = bodies(max_body=1 << 20, max_held=1 << 20, upload_timeout=30).hold()
+        try:
+            await hold.read(Request(CHAT, {}, Slow(*pauses, piece=piece)))
+        except UploadTimeout:
+            return asyncio.get_running_loop().time()
+        return None
+
+    return virtual_time.run(seconds())
+
+
 def test_a_caller_that_stalls_is_given_up():
-    with pytest.raises(UploadTimeout):
-        asyncio.run(bodies(upload_timeout=0.05).hold().read(Request(CHAT, {}, Slow(0, 10))))
+    assert 30 == given_up_after(0, 31)
 
 
-def test_a_slow_caller_that_keeps_sending_is_not():
-    hold = bodies(max_body=4096, max_held=4096, upload_timeout=0.2).hold()
-    slow = Slow(0.1, 0.1, 0.1, 0.1, piece=b"x" * 1024)
-    assert 4096 == len(asyncio.run(hold.read(Request(CHAT, {}, slow))))
+@pytest.mark.parametrize("pause", [0.01, 1, 5])
+def test_a_caller_that_trickles_is_given_up_as_soon_as_one_that_stalls(pause):
+    """The rate is kept from the first second on: single bytes buy no time worth the name."""
+    assert 30 <= given_up_after(*[pause] * int(200 / pause)) < 34
 
 
-def test_a_caller_that_trickles_is_given_up():
-    with pytest.raises(UploadTimeout):
-        asyncio.run(bodies(upload_timeout=0.2).hold().read(Request(CHAT, {}, Slow(*[0.1] * 20))))
+def test_a_caller_that_keeps_the_rate_is_never_given_up():
+    assert given_up_after(*[1] * 300, piece=b"x" * 1024) is None
+
+
+def test_a_caller_slightly_below_the_rate_is_given_up_in_the_end():
+    assert 100 < given_up_after(*[1] * 400, piece=b"x" * 768) < 120
+
+
+def test_a_caller_that_pauses_and_goes_on_is_not_given_up():
+    assert given_up_after(0, *([29] + [0.01] * 32) * 5, piece=b"x" * 1024) is None
+
+
+def test_what_came_fast_buys_no_longer_silence_afterwards():
+    assert 30 == round(given_up_after(*[0] * 900, 31, piece=b"x" * 1024))
 
 
 def test_a_caller_that_leaves_ends_the_read():

@@ -194,6 +194,26 @@ def test_trailers_are_bounded(embedded_host, request_head):
     assert resident(embedded_host) - before < 20_000_000
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"zz\r\n" * 3, b"0\r\n" + b"x: y\r\n" * 20_000, b"0\r\n\0: y\r\n\r\n"],
+    ids=["chunk", "lines", "name"],
+)
+def test_what_is_no_http_behind_a_reply_closes_the_connection_without_a_word(embedded_host, rest):
+    """Neither to the client nor in the log, where a traceback for each would be most of it."""
+    before = embedded_host.log()
+    with connect(embedded_host.port) as connection:
+        connection.sendall(head("POST", "/api/none", "transfer-encoding: chunked") + b"1\r\na\r\n")
+        replies = read_until(connection, b"}")
+        with contextlib.suppress(OSError):
+            connection.sendall(rest)
+        with contextlib.suppress(ConnectionResetError):
+            replies += read_all(connection)
+
+    assert [404] == statuses(replies)
+    assert "Traceback" not in embedded_host.log().removeprefix(before)
+
+
 def test_a_small_trailer_passes_and_is_no_header(embedded_host):
     before = seen(embedded_host, "upload_began")
     with connect(embedded_host.port) as connection:

@@ -108,6 +108,7 @@ def test_a_taken_port_is_one_line():
         (head("GET", "/api/json?" + "a" * 9000), 414),
         (head("GET", "/api/json", "x-long: " + "a" * 33000), 431),
         (head("GET", "/api/json", *(f"x-{n}: 1" for n in range(101))), 431),
+        (head("GET", "/api/json", *(f"x-{n}:" for n in range(5000))), 431),
         (head("GET", "/api/json", "x-endless: " + "a" * 400_000)[:-4], 431),
         (b"GET /api/json\r\n\r\n", 400),
         (b"GET /api/json HTTP/1.1\r\n\r\n", 400),

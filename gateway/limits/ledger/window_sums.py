@@ -45,8 +45,13 @@ class WindowSums:
             return
         if self._aside is not None and second >= self._aside[0]:
             self._resume(self._aside, second)
+        if second - self.head >= _SLOTS + _KEPT:
+            # All of it is over.
+            self._forget()
+            self.head = second
+            return
         first = self.head - self._span + 1
-        for leaving in range(first, first + min(second - self.head, _SLOTS + _KEPT)):
+        for leaving in range(first, first + second - self.head):
             slot = leaving & _MASK
             # Slots of a jump beyond the ring are empty by then, so nothing is taken away twice.
             self.tokens -= self._tokens[slot]
@@ -60,9 +65,12 @@ class WindowSums:
 
     def _begin_anew(self, second: int) -> None:
         self._aside = (self.head, self._tokens, self._requests, self.tokens, self.requests)
+        self._forget()
+        self.head = second
+
+    def _forget(self) -> None:
         self._tokens = [0] * _SLOTS
         self._requests = [0] * _SLOTS
-        self.head = second
         self.tokens = self.requests = self.marked = 0
 
     def _resume(self, aside: tuple[int, list[int], list[int], int, int], second: int) -> None:
