@@ -85,11 +85,15 @@ def _unknown(values: Mapping[str, Any]) -> set[str]:
 
 def prompt_of(messages: Any) -> str:
     """The prompt that says what `messages` do, each turn under its speaker's name. Raises BadRequest."""
+    if messages is None:
+        raise BadRequest(
+            "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter"
+        )
     if not isinstance(messages, list) or not messages:
         raise BadRequest(
             "Invalid 'messages': expected an array of at least one message.",
             param="messages",
-            code="invalid_type",
+            code="empty_array" if messages == [] else "invalid_type",
         )
     turns = [_turn(message, f"messages[{place}]") for place, message in enumerate(messages)]
     return "\n\n".join((*turns, "Assistant:"))
@@ -171,11 +175,10 @@ class ChatChunks:
             return event
         frame = {name: value for name, value in chunk.items() if name != "choices"}
         frame["object"] = "chat.completion.chunk"
-        said = [one for choice in choices if isinstance(choice, dict) for one in self._chunks(choice)]
-        if not said:
+        if not choices:
             return chunk_event({**frame, "choices": []})
-        events = [chunk_event({**frame, "choices": [one]}) for one in said]
-        return b"".join(events)
+        said = (one for choice in choices if isinstance(choice, dict) for one in self._chunks(choice))
+        return b"".join([chunk_event({**frame, "choices": [one]}) for one in said])
 
     def _chunks(self, choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
         index = choice.get("index", 0)

@@ -83,6 +83,8 @@ def restored(answer: Answer, exchange: Exchange, call: Call, expected: Expected)
         deployment=answer.deployment,
         content_type=answer.content_type,
         limits=answer.limits,
+        # Known already, whatever the client waits for.
+        usage=answer.usage,
         events=events,
         splitter=EventSplitter(),
         tap=StreamTap(call.streaming, hide_usage=not call.wants_usage),

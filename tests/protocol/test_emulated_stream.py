@@ -202,7 +202,9 @@ def text(piece, reason=None, index=0):
 
 def test_a_stream_of_completions_becomes_a_chats():
     usage = {**TEXT, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
-    tap, events = watched(text("\n\n"), text(" Hel"), text("lo there", "stop"), usage, DONE, hide_usage=True)
+    tap, events = watched(
+        text(""), text("\n\n"), text(" Hel"), text("lo there", "stop"), usage, DONE, hide_usage=True
+    )
 
     assert DONE == events[-1]
     chunks = [event_json(event) for event in events[:-1]]

@@ -38,6 +38,8 @@ def simulator_config() -> dict[str, Any]:
         {"name": "instruct", "model": "gpt-35-turbo-instruct", "kind": "completions"},
         {"name": "tts", "model": "tts-1", "kind": "speech"},
     ]
+    reasoning = {"reasoning": True, "streams": False, "system_messages": False}
+    azure.append({"name": "thinker", "model": "o1-mini", **reasoning})
     slow = {"token_ms": [60, 60]}
     azure.append({"name": "slow", "model": "gpt-4o", "latency": slow, "answer_tokens": 400})
     azure.append({"name": "late", "model": "gpt-4o", "latency": {"first_ms": [5000, 5000]}})

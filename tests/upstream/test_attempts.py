@@ -12,6 +12,8 @@ from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream
 from gateway.config.deployment import ClientSecret, DefaultIdentity
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits
+from gateway.protocol.capabilities import capabilities_of
+from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
@@ -213,6 +215,14 @@ def test_the_timeout_of_streams_is_none_for_whole_replies():
     answer, _, _ = tried(then(b"", 0.15, OK), stream_timeout=0.05)
 
     assert 200 == answer.status
+
+
+def test_a_model_that_cannot_stream_has_the_time_of_a_whole_reply_and_its_usage_is_known_at_once():
+    member = {"capabilities": capabilities_of("o1")}
+    answer, _, _ = tried(then(b"", 0.15, OK), one=call(stream=True), member=member, stream_timeout=0.05)
+
+    assert isinstance(answer, StreamedAnswer)
+    assert (200, Usage(3, 4)) == (answer.status, answer.usage)
 
 
 def test_without_a_token_nothing_is_sent_and_nobody_else_hears_of_it():
