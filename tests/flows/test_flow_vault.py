@@ -30,6 +30,16 @@ from support.upstream import member
 
 from simulator.testing import serve
 
+#: Some of the routes that need a key, of every kind.
+AUTHENTICATED = (
+    ("POST", "/v1/embeddings"),
+    ("POST", "/openai/deployments/gpt-4o/chat/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/gpt-4o"),
+    ("GET", "/gateway/me"),
+    ("GET", "/gateway/deployments"),
+    ("POST", "/gateway/reload"),
+)
 CLIENTS = {"clients": [client("team", TEAM), client("other", OTHER)]}
 
 
@@ -116,6 +126,9 @@ def test_until_the_vault_answers_the_gateway_says_that_it_is_not_ready_and_heals
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert 503 == gateway.call("GET", "/readyz").status
         assert 200 == gateway.call("GET", "/healthz", key=None).status
+        for method, path in AUTHENTICATED:
+            answer = gateway.call(method, path, {} if method == "POST" else None, key=MASTER)
+            assert (503, "gateway_not_ready") == (answer.status, answer.error["code"]), path
         asked = len(cloud.vault.requests)
         assert {503} == {gateway.chat().status for _ in range(50)}
         assert len(cloud.vault.requests) - asked < 50
@@ -129,9 +142,9 @@ def test_until_the_vault_answers_the_gateway_says_that_it_is_not_ready_and_heals
     assert "vault-canary" not in log
 
 
-def test_a_hanging_vault_holds_a_request_for_twenty_seconds_at_most_and_the_gateway_heals(cloud):
+def test_a_hanging_vault_holds_a_request_for_twenty_seconds_at_most_and_the_gateway_heals(host, cloud):
     cloud.vault.down = HANG
-    with watched("embedded", cloud) as gateway:
+    with watched(host, cloud) as gateway:
         began = time.monotonic()
         assert 503 == gateway.chat().status
         assert time.monotonic() - began < 21
@@ -139,9 +152,9 @@ def test_a_hanging_vault_holds_a_request_for_twenty_seconds_at_most_and_the_gate
         until(lambda: 200 == gateway.chat().status, 60)
 
 
-def test_a_missing_secret_heals_when_it_is_there_without_a_new_document(cloud):
+def test_a_missing_secret_heals_when_it_is_there_without_a_new_document(host, cloud):
     cloud.vault.delete("UPSTREAM-KEY")
-    with watched("embedded", cloud) as gateway:
+    with watched(host, cloud) as gateway:
         assert 503 == gateway.chat().status
         until(
             lambda: "litellm_params.api_key: the vault's secret UPSTREAM-KEY does not exist" in gateway.log()
