@@ -120,7 +120,9 @@ class Process:
 
     async def _reload(self) -> bool:
         """Read the configuration again; whether other instances are told to do so."""
-        everywhere = self._mark is not None and await self._mark.leave()
+        # Where each instance has a file of its own, none follows the mark.
+        mark = self._mark if self._configuration.remote else None
+        everywhere = mark is not None and await mark.leave()
         await self._configuration.read_again()
         return everywhere
 

@@ -18,6 +18,7 @@ from gateway.errors import NotReady
 from gateway.protocol.endpoints import MODELS
 from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT
+from gateway.settings import read
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import StoreError, StoreFailure
 
@@ -48,6 +49,26 @@ def test_a_configuration_becomes_a_gateway_that_answers():
 
     line = b"POST /openai/deployments/dep-a/chat/completions?api-version=2024-10-21 HTTP/1.1"
     assert (b'{"a":1,"choices":[{}]}', line) == asyncio.run(work())
+
+
+class SharedStore(MemoryStore):
+    shared = True
+
+
+def test_other_instances_are_told_of_a_reload_where_they_have_the_same_source(monkeypatch):
+    """A file is each instance's own, and no mark is followed there."""
+    monkeypatch.setattr("gateway.app.MemoryStore", SharedStore)
+
+    async def everywhere(**environ):
+        own = {"GATEWAY_CONFIG": document(), "GATEWAY_ALLOW_ANONYMOUS": "1"}
+        app = Process(read(own | environ))
+        try:
+            return await app._reload()
+        finally:
+            await app.close()
+
+    assert not asyncio.run(everywhere())
+    assert asyncio.run(everywhere(KEY_VAULT_URL="https://kv.vault.azure.net"))
 
 
 class SlowCaller(Caller):
