@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.programs import ROOT, Program, free_port, gateway_config, serve_command, started, wait_for
@@ -32,11 +33,24 @@ MOST_MS = 1.0
 MOST_LINES = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: seconds of each honest call, CPU seconds of the gateway, wrong keys that were answered."""
+
+    latencies: list[float]
+    cpu: float
+    answered: int
+
+    @property
+    def p99(self) -> float:
+        """Milliseconds."""
+        return 1000 * percentile(self.latencies, 0.99)
+
+
 def measure(bench: Bench) -> tuple[str, list[str]]:
     """The table, and which promises were not kept."""
-    calls = bench.effort.requests
-    seconds = calls / HONEST
-    figures: dict[str, list[list[float]]] = {"nobody": [], "upstream": [], "gateway": []}
+    rounds: dict[str, list[Round]] = {"nobody": [], "upstream": [], "gateway": []}
+    seconds = bench.effort.requests / HONEST
     with tempfile.TemporaryDirectory() as folder:
         config, log_path, port = Path(folder) / "config.json", Path(folder) / "log", free_port()
         config.write_text(gateway_config(bench.upstream), encoding="utf-8")
@@ -47,37 +61,49 @@ def measure(bench: Bench) -> tuple[str, list[str]]:
             ) as process,
         ):
             wait_for(port, process)
-            asyncio.run(_honest(port, min(500, calls)))
-            refused = 0
+            program = Program(port, process.pid)
+            targets = {"nobody": None, "upstream": bench.upstream.port, "gateway": port}
+            asyncio.run(_honest(port, min(500, bench.effort.requests)))
             for _ in range(bench.effort.rounds):
-                figures["nobody"].append(asyncio.run(_honest(port, calls)))
-                for name, target in (("upstream", bench.upstream), ("gateway", Program(port, process.pid))):
-                    with _flooded(target.port, seconds) as flood:
-                        figures[name].append(asyncio.run(_honest(port, calls)))
-                    if name == "gateway":
-                        refused += int(flood[0])
+                for name, target in targets.items():
+                    rounds[name].append(_round(program, bench.effort.requests, target, seconds))
         lines = sum(b'"status":401' in line for line in log_path.read_bytes().splitlines())
-    return report(figures, lines / (seconds * bench.effort.rounds), refused / (seconds * bench.effort.rounds))
+    return report(rounds, lines, seconds * bench.effort.rounds)
 
 
-def report(figures: dict[str, list[list[float]]], lines: float, refused: float) -> tuple[str, list[str]]:
-    """The table, and which promises were not kept; `lines` and `refused` are those of a second."""
-    added = statistics.median(
-        1000 * (percentile(with_it, 0.99) - percentile(without, 0.99))
-        for with_it, without in zip(figures["gateway"], figures["upstream"], strict=True)
-    )
+def _round(program: Program, calls: int, target: int | None, seconds: float) -> Round:
+    """Honest calls, with a flood to the port `target` beside them."""
+    before = program.cpu()
+    if target is None:
+        return Round(asyncio.run(_honest(program.port, calls)), program.cpu() - before, 0)
+    with _flooded(target, seconds) as answered:
+        latencies = asyncio.run(_honest(program.port, calls))
+    return Round(latencies, program.cpu() - before, answered[0])
+
+
+def report(rounds: dict[str, list[Round]], lines: int, seconds: float) -> tuple[str, list[str]]:
+    """The table, and which promises were not kept; `lines` were written in `seconds` of flood."""
+    pairs = list(zip(rounds["gateway"], rounds["upstream"], strict=True))
+    added = statistics.median(flooded.p99 - plain.p99 for flooded, plain in pairs)
+    cost = statistics.median((flooded.cpu - plain.cpu) / max(1, flooded.answered) for flooded, plain in pairs)
+    answered = sum(flooded.answered for flooded, _ in pairs) / seconds
     rows: list[list[object]] = [
-        [f"the flood goes to {name}"]
-        + [1000 * statistics.median(percentile(one, share) for one in rounds) for share in (0.5, 0.99)]
-        for name, rounds in figures.items()
+        [
+            f"the flood goes to {name}",
+            statistics.median(1000 * percentile(one.latencies, 0.5) for one in several),
+            statistics.median(one.p99 for one in several),
+        ]
+        for name, several in rounds.items()
     ]
-    kept = added <= MOST_MS and lines <= MOST_LINES
-    rows.append(
-        [f"added by it, at most {MOST_MS} ms: {'kept' if added <= MOST_MS else 'NOT KEPT'}", "", added]
-    )
-    broken = [] if kept else [f"a flood adds {added:.2f} ms to p99 and {lines:.1f} lines a second"]
+    verdict = "kept" if added <= MOST_MS else "NOT KEPT"
+    rows.append([f"added by it, at most {MOST_MS} ms: {verdict}", "", added])
+    kept = added <= MOST_MS and lines / seconds <= MOST_LINES
+    broken = [] if kept else [f"a flood adds {added:.2f} ms to p99 and {lines / seconds:.1f} lines a second"]
     text = table([f"ms, {HONEST} honest calls a second", "p50", "p99"], rows)
-    note = f"{refused:.0f} wrong keys a second were refused, in {lines:.2f} lines of the log a second."
+    note = (
+        f"{answered:.0f} wrong keys a second were refused, with {1000 * cost:.3f} ms of CPU each and "
+        f"{lines / seconds:.2f} lines of the log a second."
+    )
     return f"{text}\n\n{note}", broken
 
 
@@ -124,17 +150,17 @@ async def _reply(reader: asyncio.StreamReader) -> int:
 
 
 @contextlib.contextmanager
-def _flooded(port: int, seconds: float) -> Iterator[list[str]]:
+def _flooded(port: int, seconds: float) -> Iterator[list[int]]:
     """A flood beside the block; its list has then the number of replies."""
     command = [sys.executable, "-m", "benchmarks.flood", str(port), str(seconds)]
-    found: list[str] = []
+    found: list[int] = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as flood:  # noqa: S603  our own
         try:
             # It says so when it begins.
             if flood.stdout is None or flood.stdout.readline().strip() != "flooding":
                 raise RuntimeError("the flood did not begin")
             yield found
-            found.append(flood.stdout.read().strip())
+            found.append(int(flood.stdout.read()))
         finally:
             flood.terminate()
 
