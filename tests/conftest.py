@@ -24,6 +24,23 @@ _SYSTEM = {
     "scripts",
     "simulator",
 }
+#: What takes longest, in files of tests/: they begin first, so that none of them is left to run alone at the end.
+_LONGEST = (
+    "flows/test_flow_vault.py",
+    "flows/test_flow_keyless.py",
+    "fleet/test_fleet_store.py",
+    "flows/test_flow_failover.py",
+    "flows/test_flow_leaving.py",
+    "clients/test_clients.py",
+    "flows/test_flow_reload.py",
+    "flows/test_flow_readiness.py",
+    "server/test_http_server.py",
+    "cli/test_cli_serve.py",
+    "scripts/test_deploy.py",
+    "server/test_http_connections.py",
+    "sharing/test_store_faults.py",
+    "benchmarks/test_smoke.py",
+)
 #: Fixtures that start a process or listen on a socket.
 _RUNNING = {"azurite", "simulator", "proxy", "host", "embedded_host", "functions_host"}
 #: What only a test marked `system` may do.
@@ -36,11 +53,8 @@ settings.register_profile("whole", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("quick", settings.get_profile("whole"), max_examples=10)
 settings.load_profile("whole")
 
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch):
-    for name in [name for name in os.environ if name.startswith(_OWN)]:
-        monkeypatch.delenv(name)
+for _name in [name for name in os.environ if name.startswith(_OWN)]:
+    del os.environ[_name]
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -50,11 +64,25 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
+    """Mark what is `system`; where files run side by side, let the longest begin first and short ones fill the gaps."""
+    places = {path: path.relative_to(Path(__file__).parent) for path in {item.path for item in items}}
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in _SYSTEM or _RUNNING.intersection(item.fixturenames):
+        if places[item.path].parts[0] in _SYSTEM or _RUNNING.intersection(item.fixturenames):
             item.add_marker("system")
+    try:
+        return (yield)
+    finally:
+        if hasattr(config, "workerinput"):
+            waiting = {item.path for item in items if item.get_closest_marker("system")}
+            turns = {path: _turn(place.as_posix(), waits=path in waiting) for path, place in places.items()}
+            items.sort(key=lambda item: turns[item.path])
+
+
+def _turn(place, *, waits):
+    first = _LONGEST.index(place) if place in _LONGEST else len(_LONGEST)
+    return first, not waits
 
 
 def _stay_inside(event, _details):
