@@ -170,6 +170,8 @@ func memberOf(item deployment, accountName string, endpoint string, apiVersion s
   }
   model_info: {
     id: '${accountName}/${nameOf(item)}'
+    // What parameters it takes is the model's, whatever the deployment is called.
+    ...(contains(item, 'model') ? { base_model: item.model! } : {})
     ...(contains(item, 'mode') ? { mode: item.mode! } : {})
     ...(isProvisioned(item.sku) ? { ptu_count: item.capacity } : {})
   }

@@ -253,6 +253,7 @@ type member = {
   }
   model_info: {
     id: string
+    base_model: string?
     mode: string?
     ptu_count: int?
   }

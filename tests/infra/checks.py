@@ -449,6 +449,7 @@ def the_configuration_names_what_exists(world: World) -> None:
             domain = {"OpenAI": "openai", "AIServices": "services.ai"}[kind]
             assert f"https://{account.lower()}.{domain}.azure.com" == member["litellm_params"]["api_base"]
             assert f"azure/{name}" == member["litellm_params"]["model"]
+            assert deployment["properties"]["model"]["name"] == member["model_info"]["base_model"]
             capacity = deployment["sku"]["capacity"]
             if "Provisioned" in deployment["sku"]["name"]:
                 assert capacity == member["model_info"]["ptu_count"]

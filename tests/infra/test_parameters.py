@@ -214,7 +214,11 @@ def test_the_configuration_is_made_of_accounts_and_deployments(world):
             "api_version": "2025-04-01-preview",
             "order": 2,
         },
-        "model_info": {"id": "contoso-openai/mini-standard", "mode": "chat"},
+        "model_info": {
+            "id": "contoso-openai/mini-standard",
+            "base_model": "gpt-5.4-mini",
+            "mode": "chat",
+        },
         "tpm": 250000,
         "rpm": 2500,
     } == members["contoso-openai/mini-standard"]
