@@ -45,6 +45,9 @@ def migrate(text: str, check: Check) -> Migration:
     result.tell_keys()
     mend(tree, result)
     repair(tree, result, check)
+    for entry in tree["model_list"]:
+        if entry.get("model_info") == {}:
+            del entry["model_info"]
     general = tree.get("general_settings")
     if not (isinstance(general, dict) and general.get("master_key")) and "clients" not in tree:
         result.dropped.append(_MASTER_KEY)
@@ -101,8 +104,6 @@ def _entries(raw: Any, result: Migration) -> list[Any]:
                 if isinstance(left.get(section), dict):
                     known = effective_names(section) | {"litellm_credential_name"}
                     left[section] = _kept(section, left[section], (*path, section), known, result)
-            if not left.get("model_info", True):
-                del left["model_info"]
             kept.append(left)
         else:
             result.keys_lost.append((path, "is no mapping"))

@@ -8,6 +8,9 @@ import sys
 import pytest
 from support.programs import finished
 
+from gateway.cli import check as command
+from gateway.settings import read
+
 CHECK = (sys.executable, "-m", "gateway", "check")
 
 GOOD = """
@@ -156,3 +159,23 @@ def test_a_missing_file_is_one_line():
 
     assert (1, 1) == (code, output.count("\n"))
     assert output.startswith("document: the file cannot be read")
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_warnings_fit_on_a_screen_unless_all_are_asked_for(capsys, everything):
+    clients = [
+        {"name": f"team-{number}", "keys": [f"sha256:{number:064}"], "models": [f"none-{number}"]}
+        for number in range(60)
+    ]
+    entry = {"model": "azure/a", "api_base": "https://a.openai.azure.com", "api_key": "k"}
+    document = {"model_list": [{"model_name": "gpt", "litellm_params": entry}], "clients": clients}
+
+    assert 0 == command.run(
+        read({"GATEWAY_CONFIG": json.dumps(document)}), resolve=False, everything=everything
+    )
+
+    lines = capsys.readouterr().err.splitlines()
+    if everything:
+        assert 60 == len(lines)
+    else:
+        assert (40, "and 21 more warnings; --all shows them") == (len(lines), lines[-1])

@@ -263,3 +263,10 @@ def test_notes_hold_no_secret():
     )
 
     assert secret not in "".join(result.dropped + result.lost)
+
+
+def test_what_is_left_of_an_entry_comes_out_of_itself():
+    entries = [entry(model_info={"id": "twice"}), entry(model_info={"id": "twice"})]
+    result = migrate(document(*entries))
+
+    assert result.document == migrate(result.document).document
