@@ -17,7 +17,7 @@ _FORMS = (
     # Schemes of other tools.
     re.compile(
         r"(env|environ|environment|secret|secrets|secretref|vault|keyvault|akv|kv|ref\+\w+|aws_sm|gcp_sm|"
-        r"arn:aws:secretsmanager|projects)(:|//?).*",
+        r"arn:aws:secretsmanager|projects|op|ssm|doppler|bws)(:|//?).*",
         re.IGNORECASE | re.DOTALL,
     ),
     re.compile(r"!?(env|secret|vault)\s.*", re.IGNORECASE | re.DOTALL),

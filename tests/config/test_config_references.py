@@ -30,6 +30,7 @@ UNRESOLVED = [
     "os.environ/X/Y",
     "environ/X",
     "process.env.KEY",
+    "op://vault/item/field",
     "secretref:key",
     "secret://key",
     "vault:secret/data/key#value",
