@@ -4,46 +4,53 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from gateway.protocol.json_body import Body, LargeValue, Values, splice
-from gateway.protocol.json_walk import JsonMember, drained, walk
+from gateway.protocol.json_body import Body, LargeValue, Values
+from gateway.protocol.json_walk import JsonMember
 
 _NONE: Mapping[str, str] = {}
 _SAME: Mapping[str, bytes] = {}
-_BETWEEN = re.compile(rb"[\s,]*")
-#: Roles of instructions, as JSON.
-_INSTRUCTIONS = frozenset((b'"system"', b'"developer"'))
+#: Azure takes no more messages. (https://learn.microsoft.com/azure/ai-foundry/openai/quotas-limits)
+_MOST_MESSAGES = 2048
+#: The role of instructions.
+_INSTRUCTIONS = re.compile(rb'("role"[ \t\r\n]*:[ \t\r\n]*)"(?:system|developer)"')
 
 
-class _Message(msgspec.Struct):
-    role: msgspec.Raw = msgspec.Raw(b"null")
+def changed(
+    body: Body,
+    *,
+    without: Collection[str] = (),
+    names: Mapping[str, str] = _NONE,
+    values: Mapping[str, bytes] = _SAME,
+) -> Body:
+    """`body` without some members, with others renamed (old name -> new), or of other values (name -> JSON).
 
-
-_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_message = msgspec.json.Decoder(_Message).decode
-
-
-def changed(body: Body, names: Mapping[str, str] = _NONE, values: Mapping[str, bytes] = _SAME) -> Body:
-    """`body` with members renamed (old name -> new), and with other values (name -> JSON)."""
+    Itself where it has none of them. Its bytes are copied once, for it may be large.
+    """
+    if not any(name in body.values for name in (*without, *names, *values)):
+        return body
     view = memoryview(body.raw)
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     places: list[JsonMember] = []
     members: dict[str, msgspec.Raw | memoryview | LargeValue] = {}
     position = len(b"{")
     for place in body.places():
+        if place.key in without:
+            continue
         key = names.get(place.key, place.key)
         head = view[place.start : place.value_start] if key == place.key else json.dumps(key).encode() + b":"
         given = values.get(place.key)
         value = view[place.value_start : place.end] if given is None else given
-        pieces.append(b"".join((head, value)))
-        end = position + len(pieces[-1])
-        places.append(JsonMember(key, position, position + len(head), end))
+        pieces += (b"," if pieces else b"{", head, value)
+        value_start = position + len(head)
+        end = value_start + len(value)
+        places.append(JsonMember(key, position, value_start, end))
         members[key] = body.values.raw[place.key] if given is None else memoryview(given)
         position = end + len(b",")
-    return Body(b"{" + b",".join(pieces) + b"}", Values(members), places)
+    return Body(b"".join((*(pieces or (b"{",)), b"}")), Values(members), places)
 
 
 def member_json(body: Body, name: str) -> bytes:
@@ -55,29 +62,7 @@ def member_json(body: Body, name: str) -> bytes:
 def with_user_roles(messages: bytes) -> bytes:
     """The JSON of a chat's messages with those of the system and of the developer as the user's.
 
-    What is no list of objects stays as it is: it is upstream's to refuse.
+    Searched for as bytes, since messages may be large: a quote within a JSON string is escaped, so a role
+    between bare quotes is a member.
     """
-    try:
-        elements = _elements(messages)
-    except msgspec.MsgspecError:
-        return messages
-    edits: list[tuple[int, int, bytes]] = []
-    position = messages.index(b"[") + 1
-    for element in elements:
-        position = _BETWEEN.match(messages, position).end()  # type: ignore[union-attr]  # it matches nothing, too
-        end = position + len(memoryview(element))
-        if _instructs(element):
-            edits += [
-                (position + member.value_start, position + member.end, b'"user"')
-                for member in drained(walk(messages[position:end]))
-                if member.key == "role"
-            ]
-        position = end
-    return splice(messages, edits) if edits else messages
-
-
-def _instructs(element: msgspec.Raw) -> bool:
-    try:
-        return bytes(_message(element).role) in _INSTRUCTIONS
-    except msgspec.MsgspecError:
-        return False
+    return _INSTRUCTIONS.sub(rb'\1"user"', messages, count=_MOST_MESSAGES)

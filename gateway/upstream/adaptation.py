@@ -56,14 +56,23 @@ def adapted(call: Call, deployment: Deployment) -> Call:
             streaming=CHAT_AS_TEXT.streaming if call.stream else None,
         )
     emulated = call.stream and not capabilities.streams
-    dropped = {"stream", "stream_options"} if emulated else set()
+    without = {"stream", "stream_options"} if emulated else set()
     if deployment.drop_params:
-        dropped |= {*_refused(body, capabilities), *capabilities.doubtful}
-    body = body.without(dropped)
-    if capabilities.renames_max_tokens and _OLD in body.values:
-        body = _renamed(body)
+        without |= {*_refused(body, capabilities), *capabilities.doubtful}
+    names: dict[str, str] = {}
+    if capabilities.renames_max_tokens and body.values.get(_OLD) is not None:
+        # The newer name wins where both are given.
+        if body.values.get(_NEW) is None:
+            without.add(_NEW)
+            names[_OLD] = _NEW
+        else:
+            without.add(_OLD)
+    values: dict[str, bytes] = {}
     if not capabilities.system_messages and "messages" in body.values:
-        body = changed(body, values={"messages": with_user_roles(member_json(body, "messages"))})
+        messages = member_json(body, "messages")
+        if (told := with_user_roles(messages)) != messages:
+            values["messages"] = told
+    body = changed(body, without=without, names=names, values=values)
     return replace(call, body=body, streaming=None if emulated else call.streaming)
 
 
@@ -115,11 +124,3 @@ def _unsupported(name: str, body: Body, capabilities: Capabilities) -> BadReques
         param=name,
         code="unsupported_value",
     )
-
-
-def _renamed(body: Body) -> Body:
-    """The body with one bound on its answer, under the name that the model knows; the newer name wins."""
-    values = body.values
-    if _NEW in values and (values[_NEW] is not None or values[_OLD] is None):
-        return body.without({_OLD})
-    return changed(body.without({_NEW}), names={_OLD: _NEW})

@@ -101,6 +101,33 @@ def test_roles_of_large_messages_change_too():
     assert 5 == found["max_completion_tokens"]
 
 
+@pytest.mark.parametrize(
+    "messages", ['"system"', "{}", "null", "[]", "[ ]", '[["role","system"]]', '[{"role":["system"]}]']
+)
+def test_messages_that_are_none_are_upstreams_to_refuse(messages):
+    raw = b'{"messages":%b}' % messages.encode()
+
+    assert raw == sent("o1-mini", raw)
+
+
+def test_no_more_messages_are_changed_than_any_model_takes():
+    found = json.loads(sent("o1-mini", {"messages": [{"role": "system"}] * 3000}))["messages"]
+
+    assert [{"role": "user"}] * 2048 + [{"role": "system"}] * 952 == found
+
+
+def test_only_roles_become_others():
+    content = 'He said "role":"system", {"role": "developer"} and \\"role\\":\\"system\\"'
+    messages = [
+        {"name": "role", "role": "assistant", "content": content},
+        {"role": "developer", "content": "role"},
+    ]
+
+    found = json.loads(sent("o1-mini", {"messages": messages}))["messages"]
+
+    assert [messages[0], {"role": "user", "content": "role"}] == found
+
+
 REFUSED = {
     "temperature": 0.2,
     "top_p": 0.5,
