@@ -28,7 +28,7 @@ LAYERS = [
     {"config", "telemetry"},
     {"protocol"},
     {"errors", "exceptions", "settings"},
-    {"variables"},
+    {"descriptors", "variables"},
     {"__init__"},
 ]
 

@@ -8,6 +8,7 @@ while, the second ends them at once; both lead to exit code 0.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
 from starlette.types import ASGIApp
 
+from gateway.descriptors import make_room, most_connections
 from gateway.errors import BadRequest, GatewayError, InternalError, error_body
 from gateway.pipeline.ending import new_request_id
 from gateway.server.connection_table import READ_BYTES, TICK_SECONDS, ConnectionTable
@@ -32,9 +34,13 @@ from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, Guar
 from gateway.server.http_requests import HttpReply, HttpRequest
 from gateway.server.replies import error_headers, log_failure
 
-#: ConnectionTable the kernel holds until they are accepted.
+logger = logging.getLogger("gateway.hosting")
+
+#: Connections the kernel holds until they are accepted.
 BACKLOG = 2048
-#: ConnectionTable open at one time, where the caller names no other number.
+#: Connections accepted in one turn of asyncio's loop: those to be turned away are, before more are accepted.
+ACCEPTED_AT_ONCE = 16
+#: Connections open at one time, where the caller names no other number.
 MAX_CONNECTIONS = 1000
 
 #: Lines that a head and its trailers may have before they are read no further. `embedded` has the better
@@ -198,6 +204,7 @@ def run(
 ) -> int:
     """Serve until a signal comes; returns the exit code: 0, or 1 where the address cannot be bound.
 
+    Fewer than `max_connections` are allowed where the system has no descriptors for them, which is logged.
     `port` 0 takes a free one; `on_ready` is told the port once connections are accepted. Requests in flight
     have `grace_seconds` to finish after the first signal; `on_stop` is awaited after the last one, in their
     event loop.
@@ -207,13 +214,20 @@ def run(
     except OSError as error:
         print(f"Cannot listen on {host}:{port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - for people
         return 1
+    make_room(max_connections)
+    if (most := most_connections(max_connections)) < max_connections:
+        logger.warning(
+            "The limit on open files (ulimit -n) has room for %d connections instead of %d.",
+            most,
+            max_connections,
+        )
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         runner.run(
             serve(
                 app,
                 listener,
                 grace_seconds=grace_seconds,
-                max_connections=max_connections,
+                max_connections=most,
                 on_ready=on_ready,
                 on_stop=on_stop,
             )
@@ -244,7 +258,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     signals = Signals(loop)
     connections = ConnectionTable(max_connections, loop)
-    server = await loop.create_server(HttpServer(app, connections), sock=listener, backlog=BACKLOG)
+    server = await loop.create_server(HttpServer(app, connections), sock=listener, backlog=ACCEPTED_AT_ONCE)
+    # asyncio has made it the length of the kernel's queue, too.
+    listener.listen(BACKLOG)
     if on_ready is not None:
         on_ready(listener.getsockname()[1])
     await signals.first.wait()

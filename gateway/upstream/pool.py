@@ -8,6 +8,7 @@ import ssl
 from collections import deque
 from pathlib import Path
 
+from gateway.descriptors import most_connections
 from gateway.upstream.connections import Connection, Origin
 from gateway.upstream.dialing import dial
 from gateway.upstream.local import LocalFault, LoopWatch
@@ -19,7 +20,8 @@ from gateway.upstream.proxy import Network, open_tunnel
 IDLE_SECONDS = 30.0
 #: Idle connections that are kept to one place.
 MAX_IDLE = 100
-#: Connections in all, those being opened included. A call beyond it waits as long as for a connection.
+#: Connections in all, those being opened included; fewer where the system has no descriptors for them. A call
+#: beyond it waits as long as for a connection.
 MAX_CONNECTIONS = 1000
 
 
@@ -35,6 +37,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
         self._opening = 0
+        self._most = most_connections(MAX_CONNECTIONS)
         #: Calls that wait, first come first: for a connection to their place, or None for room for a new one.
         self._queue: deque[tuple[Origin, asyncio.Future[Connection | None]]] = deque()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -184,7 +187,7 @@ class Pool:
             self._admit()
 
     def _has_room(self) -> bool:
-        return len(self._open) + self._opening < MAX_CONNECTIONS
+        return len(self._open) + self._opening < self._most
 
     def _admit(self) -> None:
         """Let the calls that have waited longest open connections, as far as there is room."""

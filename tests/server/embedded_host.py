@@ -2,13 +2,14 @@
 
 Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
 deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections and connection_table), limit its connections
-(TEST_MAX_CONNECTIONS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
+(TEST_MAX_CONNECTIONS) and its open files (TEST_DESCRIPTORS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def main():
     for name, value in json.loads(os.environ.get("TEST_CONNECTIONS", "{}")).items():
         module = next(each for each in (http_connections, connection_table) if hasattr(each, name))
         setattr(module, name, value)
+    if descriptors := int(os.environ.get("TEST_DESCRIPTORS", "0")):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     most = int(os.environ.get("TEST_MAX_CONNECTIONS", MAX_CONNECTIONS))
     host = EmbeddedHost(app.get_functions(), read_route_prefix(app_dir / "host.json"))
     return run(

@@ -362,6 +362,31 @@ def test_a_client_is_turned_away_where_all_connections_are_in_use(patient):
     assert wait_for(lambda: httpx.get(f"{patient.url}/api/json").is_success)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_few_descriptors_mean_fewer_connections_and_nothing_worse(loop):
+    """46 of 256: two for each, 164 set aside."""
+    with start_embedded_host(SAMPLE_APP, {"TEST_DESCRIPTORS": "256"}, loop=loop) as host:
+        with contextlib.ExitStack() as stack:
+            for _ in range(46):
+                busy = stack.enter_context(connect(host.port))
+                busy.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
+                read_until(busy, b"\r\n\r\n")
+            crowd = [stack.enter_context(connect(host.port)) for _ in range(250)]
+            replies = b""
+            for each in crowd:
+                # Those above 100 get no answer.
+                with contextlib.suppress(ConnectionError):
+                    replies += read_all(each)
+            assert {503} == set(statuses(replies))
+            assert len(statuses(replies)) >= 100
+            assert read_until(busy, b"data: 9")
+
+        assert wait_for(lambda: httpx.get(f"{host.url}/api/json").is_success)
+        log = host.log()
+    assert "The limit on open files (ulimit -n) has room for 46 connections instead of 1000." in log
+    assert "Traceback" not in log
+
+
 def test_a_crowd_of_dead_connections_leaves_nothing_behind(hasty):
     with contextlib.suppress(httpx.HTTPError):
         httpx.get(f"{hasty.url}/api/json")
