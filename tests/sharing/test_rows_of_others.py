@@ -30,8 +30,13 @@ BAD = {
     "large numbers": {"text": '{"q":1,"l":{"q:d0":[0,' + "9" * 400 + ",1]}}"},
     "no zlib": {"z0": b"nonsense"},
     "no UTF-8": {"z0": zlib.compress(b"\xff\xfe")},
-    "a bomb": {"z0": zlib.compress(b"a" * (60 << 20))[:60_000]},
+    # A row that would be 60 MB; made when a test asks for it, for it takes a while.
+    "a bomb": None,
 }
+
+
+def properties(kind):
+    return BAD[kind] if kind != "a bomb" else {"z0": zlib.compress(b"a" * (60 << 20))[:60_000]}
 
 
 async def _put(azurite, table, entity):
@@ -44,9 +49,9 @@ def test_bad_rows_are_passed_over_and_logged_once_a_minute(azurite, pool, tables
         one = Instance(tables_at(azurite.port), pool)
         await one.call(tokens=7)
         now = time.time()
-        for number, properties in enumerate(BAD.values()):
+        for number, kind in enumerate(BAD):
             key = {"PartitionKey": "u" + pool, "RowKey": f"{page_of(now):010d}bad{number:05d}"}
-            await _put(azurite, _day_table(int(now) // 86_400), {**key, **properties})
+            await _put(azurite, _day_table(int(now) // 86_400), {**key, **properties(kind)})
         other = Instance(tables_at(azurite.port), pool)
         for _ in range(3):
             await other.sharing.refresh(5.0)
@@ -61,11 +66,11 @@ def test_bad_rows_are_passed_over_and_logged_once_a_minute(azurite, pool, tables
     assert 1 == len([record for record in caplog.records if "could not be read" in record.getMessage()])
 
 
-@pytest.mark.parametrize("properties", BAD.values(), ids=BAD)
-def test_a_bad_row_of_a_strict_cap_is_replaced_and_the_cap_holds(azurite, pool, tables_at, properties):
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_row_of_a_strict_cap_is_replaced_and_the_cap_holds(azurite, pool, tables_at, kind):
     async def check():
         name = "c" + pool + "cap"
-        await _put(azurite, PREFIX + "caps", {"PartitionKey": name, "RowKey": "cap", **properties})
+        await _put(azurite, PREFIX + "caps", {"PartitionKey": name, "RowKey": "cap", **properties(kind)})
         need = StrictNeed("cap", 2, None, 1)
         stores = [GuardedStore(tables_at(azurite.port), time.time) for _ in range(2)]
         caps = [StrictCaps(store, random.Random(1).random, prefix="c" + pool) for store in stores]

@@ -291,28 +291,34 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_the_time_is_linear_in_the_body_and_not_the_configurations(kind):
+@pytest.fixture(scope="module")
+def of_many_members():
     members = [
         deployment(f"m{n}", base=f"https://resource-{n}.openai.azure.com", name=f"deployment-{n}",
                    credential=ApiKey(f"key-of-member-{n}"))
         for n in range(300)
     ]  # fmt: skip
-    scrubber = Scrubber(config(MEMBER, *members))
+    return Scrubber(config(MEMBER, *members))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_time_is_linear_in_the_body_and_not_the_configurations(kind, of_many_members):
+    scrubber = of_many_members
     piece = HOSTILE[kind]
 
     def seconds(size):
         body = '{"callstack":1,"a":"dep-a ' + ('"' if piece[0] == "," else "")
         body += piece * (size // len(piece)) + ("}" if piece[0] == "," else '"}')
-        best = 9e9
-        for _ in range(3):
-            began = time.process_time()
-            assert scrubber.redacted(body.encode(), MEMBER, "gpt")
-            best = min(best, time.process_time() - began)
-        return best
+        began = time.process_time()
+        assert scrubber.redacted(body.encode(), MEMBER, "gpt")
+        return time.process_time() - began
 
-    small, large = seconds(50_000), seconds(400_000)
-    assert large < 24 * small, (small, large)
+    small = min(seconds(50_000) for _ in range(3))
+    # The best of three; the first that is good enough is.
+    large = []
+    while len(large) < 3 and not any(each < 24 * small for each in large):
+        large.append(seconds(400_000))
+    assert min(large) < 24 * small, (small, large)
 
 
 def test_what_a_member_adds_to_its_requests_is_cut_out():
