@@ -11,6 +11,9 @@ _BLANK = re.compile(rb"\s*\Z")
 _BEGUN = re.compile(rb"(?:\xef(?:\xbb(?:\xbf)?)?)?\s*(?:\{\s*|<)?\Z")
 #: Marks of the formats: MP3 (bare frames, too, as AAC's), WAV, Ogg, FLAC.
 _SOUND = re.compile(rb"ID3|RIFF|OggS|fLaC|\xff[\xe0-\xff]")
+#: The beginning of a message in words, or of JSON: letters all through. Samples are not.
+_WORDING = re.compile(rb"[\t\r\n -~]{12,64}")
+_LOOKED_AT = 64
 #: Media types that are read by people or programs.
 _WORDS = re.compile(r"text/(?!event-stream)|application/([\w.-]+\+)?(json|xml)\b")
 
@@ -24,4 +27,6 @@ def is_sound(first: bytes, media_type: str) -> bool:
     """Whether a reply of `media_type` that begins with `first` is sound."""
     if _SOUND.match(first):
         return True
+    if _WORDING.fullmatch(first[:_LOOKED_AT]):
+        return False
     return not (_BLANK.match(first) or _TEXT.match(first) or _WORDS.match(media_type))

@@ -13,9 +13,12 @@ from typing import Any
 
 DONE = b"data: [DONE]\n\n"
 
-# The last CR of what has come so far may be half of a CRLF, so it ends nothing yet.
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
+# The last CR of what has come so far may be half of a CRLF, so it ends nothing yet. Behind another CR it is
+# none: lines of that stream end in CR.
+_EVENT_END = re.compile(rb"\r\r|(?:\r\n|\n|\r(?!\n|\Z)){2}")
 _DONE = re.compile(rb"(?:\A|[\r\n])data:\s*\[DONE\]")
+#: Bytes of `[DONE]` with whatever stands around it.
+_LONGEST_DONE = 200
 
 
 #: Bytes of one event.
@@ -52,6 +55,10 @@ class EventSplitter:
         del self._rest[:position]
         return events
 
+    def ends(self) -> bool:
+        """Whether what has come since the last whole event is `[DONE]`: nothing need end it."""
+        return 0 < len(self._rest) < _LONGEST_DONE and is_done(self._rest)
+
     def rest(self) -> bytes:
         """What has come since the last whole event."""
         return bytes(self._rest)
@@ -79,7 +86,7 @@ def is_whole(event: bytes) -> bool:
     return bool(_DONE.search(event) or event_json(event))
 
 
-def is_done(event: bytes) -> bool:
+def is_done(event: bytes | bytearray) -> bool:
     """Whether the event is `[DONE]`."""
     return _DONE.search(event) is not None
 

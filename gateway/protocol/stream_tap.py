@@ -118,8 +118,9 @@ class StreamTap:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.usage = self._streaming.usage_fields.read(usage)
-            if self.hide_usage and not chunk.get("choices"):
-                return with_data(event, _without_usage) if chunk.keys() - _ENVELOPE else b""
+            if self.hide_usage:
+                tells = chunk.get("choices") or chunk.keys() - _ENVELOPE
+                return with_data(event, _without_usage) if tells else b""
         return event
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import httpx
 
 from gateway import __version__
-from gateway.upstream.coding import CodingError, Decoder
+from gateway.upstream.coding import CodingError, Decoder, applied
 from gateway.upstream.transport import PooledTransport
 
 #: Seconds to connect, TLS included.
@@ -43,6 +43,10 @@ class TooLong(Torn):
     """The reply is longer than it may be. Its connection is closed."""
 
 
+class Undecodable(Torn):
+    """The reply is in a coding that is not known here, or not what its coding says."""
+
+
 class TooSlow(Exception):
     """The reply or its next piece did not come in time."""
 
@@ -58,8 +62,8 @@ class Exchange:
         self.status = response.status_code
         #: Names in lower case. A dict, because httpx's Headers looks through all names for each lookup.
         self.headers = _joined(response.headers.raw)
-        coding = self.headers.get("content-encoding")
-        self._coding = None if coding in {None, "", "identity"} else coding
+        coding = self.headers.get("content-encoding", "")
+        self._coding = applied(coding)
         self._decoder: Decoder | None = None
 
     @property
@@ -70,14 +74,14 @@ class Exchange:
     async def piece(self) -> bytes:
         """The next piece of the body as it arrives, decoded; empty at the body's end.
 
-        Raises Torn when the connection breaks or the body cannot be decoded, TooSlow when nothing comes.
+        Raises Torn when the connection breaks, Undecodable, and TooSlow when nothing comes.
         """
         if self._coding is None:
             return await self._raw()
         try:
             return await self._decoded(self._coding)
         except CodingError as error:
-            raise Torn from error
+            raise Undecodable from error
 
     async def _decoded(self, coding: str) -> bytes:
         """The next piece of a coded body."""

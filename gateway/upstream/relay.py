@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
+from gateway.protocol.sse import EventSplitter, EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
 from gateway.upstream.refusals import in_openais_shape
 from gateway.upstream.replies import BytesAnswer, EventsAnswer, StreamedAnswer
-from gateway.upstream.words import said
+from gateway.upstream.words import Said, said
 
 #: Bytes of an event beside its text, filter results included. Most events bring one token.
 FRAME = 1000
@@ -60,7 +60,7 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     if first := _passed(answer.events, answer, record, requested_model):
         yield first
     try:
-        while not tap.over and (piece := await exchange.piece()):
+        while not tap.over and (piece := await _next(exchange, splitter)):
             if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
     except (Unreachable, EventTooLong):
@@ -83,6 +83,17 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         yield error_event(error_body(problem))
 
 
+async def _next(exchange: Exchange, splitter: EventSplitter) -> bytes:
+    """The next piece; empty at the end, and where `[DONE]` has come and the line that ends it does not."""
+    if not splitter.ends():
+        return await exchange.piece()
+    try:
+        async with asyncio.timeout(LAST_BYTES):
+            return await exchange.piece()
+    except TimeoutError:
+        return b""
+
+
 async def _end(exchange: Exchange) -> None:
     """Read the end of a reply whose last event has come, so that its connection can be used again.
 
@@ -91,6 +102,13 @@ async def _end(exchange: Exchange) -> None:
     with contextlib.suppress(Unreachable, TooSlow, TimeoutError):
         async with asyncio.timeout(LAST_BYTES):
             await exchange.piece()
+
+
+def _to_blame(error: Said) -> Result:
+    """How a stream ended that broke off with `error`."""
+    if error.callers:
+        return Result.CALLER
+    return Result.REQUEST if error.models_own else Result.FAILED
 
 
 def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested_model: str) -> bytes:
@@ -102,7 +120,7 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
         if tap.failed:
             record.error_code = record.error_code or "upstream_error"
             data = event_data(event)
-            answer.result = Result.REQUEST if said(data).models_own else Result.FAILED
+            answer.result = _to_blame(said(data))
             data = answer.scrubber.redacted(data, answer.deployment, requested_model)
             visible = error_event(in_openais_shape(data, UpstreamFailed))
         sent.append(visible)

@@ -19,7 +19,7 @@ from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.usage import NO_USAGE, Usage
 from gateway.protocol.whole_replies import BYTE_ORDER_MARK
-from gateway.upstream.client import Exchange
+from gateway.upstream.client import Exchange, TooLong, Undecodable
 from gateway.upstream.expected import Expected
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.refusals import error_details, in_openais_shape
@@ -28,6 +28,7 @@ from gateway.upstream.words import said, said_by
 
 #: Bytes of a refusal's body.
 LONGEST_ERROR = 1_000_000
+_JSON = "application/json"
 #: Bytes of a stream that may come before its answer begins.
 LONGEST_HEAD = 1_000_000
 #: How a stream that ends badly is told to the operator.
@@ -156,7 +157,7 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
     if expected.call.streaming is not None:
         choices = expected.call.choices(expected.deployment.defaults)
         tap = StreamTap(expected.call.streaming, hide_usage=expected.hide_usage, choices=choices)
-        return await _events(exchange, expected, tap)
+        return await _events(exchange, expected, tap, now)
     if expected.call.operation.whole_reply:
         return await _whole(exchange, expected)
     return await _bytes(exchange, expected.deployment)
@@ -164,7 +165,11 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
 
 async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The refusal of the caller's mistake."""
-    body = await exchange.read(LONGEST_ERROR)
+    try:
+        body = await exchange.read(LONGEST_ERROR)
+    except (TooLong, Undecodable):
+        # It may repeat all of a long request. The status tells enough.
+        body = b""
     error = said(body)
     failure = rejection(exchange.status, exchange.headers, error, now)
     if failure is not None:
@@ -214,7 +219,7 @@ async def _bytes(exchange: Exchange, deployment: Deployment) -> BytesAnswer:
     )
 
 
-async def _events(exchange: Exchange, expected: Expected, tap: StreamTap) -> Answer:
+async def _events(exchange: Exchange, expected: Expected, tap: StreamTap, now: float) -> Answer:
     """A stream, read until it is an answer: a failure before that can still be an HTTP error.
 
     Its type does not matter. Clients do not look at it either.
@@ -233,7 +238,7 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap) -> Ans
         for event in (*came, *last):
             kind = tap.look(event)
             if kind is EventKind.FAILURE:
-                return _first_error(event, exchange, expected)
+                return _first_error(event, exchange, expected, now)
             if kind is EventKind.DONE:
                 raise no_answer(exchange.status, "empty")
             if kind is EventKind.ANSWER:
@@ -254,16 +259,21 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap) -> Ans
     )
 
 
-def _first_error(event: bytes, exchange: Exchange, expected: Expected) -> WholeAnswer:
+def _first_error(event: bytes, exchange: Exchange, expected: Expected, now: float) -> WholeAnswer:
     """The HTTP error that answers a stream which begins with the caller's error. Raises AttemptFailed."""
     values = event_json(event)
     details, error = error_details(values), said_by(values)
-    callers = error.type == "invalid_request_error" or error.code == "content_filter"
-    if not callers and not error.models_own:
-        raise no_answer(exchange.status, error.code, error.message)
+    status = error.status or (400 if error.callers else 500)
     body = json.dumps({"error": details}).encode()
-    status = 400 if callers else 500
-    return _refused(exchange, body, expected, status=status, code=error.code, content_type="application/json")
+    answer = _refused(exchange, body, expected, status=status, code=error.code, content_type=_JSON)
+    if error.callers or error.models_own:
+        return answer
+    if error.status is None:
+        raise no_answer(exchange.status, error.code, error.message)
+    failure = rejection(status, exchange.headers, error, now)
+    if failure is None or failure.outcome.certain:
+        raise failure or no_answer(exchange.status, error.code, error.message)
+    raise Refused(failure, answer, sound=True)
 
 
 def _refused(
@@ -278,7 +288,7 @@ def _refused(
     """The answer that passes a refusal on, in OpenAI's shape."""
     clean = expected.scrubber.redacted(body, expected.deployment, expected.call.shown_model)
     passed = in_openais_shape(clean)
-    content_type = (content_type or _content_type(exchange)) if passed is clean else "application/json"
+    content_type = (content_type or _content_type(exchange)) if passed is clean else _JSON
     limits = read_limits(exchange.headers)
     return WholeAnswer(
         status, passed, content_type, expected.deployment, code=code, limits=limits, headers=exchange.headers

@@ -36,8 +36,9 @@ _LIMITS = frozenset(
 #: The wait for a spent quota, in seconds. Azure names as many for a quota of a day.
 SPENT_SECONDS = 86_400.0
 
-#: Words of a message that differ from deployment to deployment: ids, regions, dates, addresses.
-_OWN_WORDS = re.compile(r"[\w./:-]*\d[\w./:-]*")
+_WORD = re.compile(r"[\w./:-]+")
+#: Share of the words of two messages that must be in both. The others name regions and the like.
+_SHARED_WORDS = 0.6
 
 
 class Blame(Enum):
@@ -223,12 +224,17 @@ def alike(one: AttemptFailed, other: AttemptFailed) -> bool:
     """
     if one.outcome.certain or other.outcome.certain:
         return False
-    same = one.status == other.status and one.code == other.code
-    return same and _common(one.message) == _common(other.message)
+    if one.status != other.status or one.code != other.code:
+        return False
+    if one.message is None or other.message is None:
+        return one.message == other.message
+    words, others = _words(one.message), _words(other.message)
+    return words == others or len(words & others) >= _SHARED_WORDS * len(words | others)
 
 
-def _common(message: str | None) -> str | None:
-    return None if message is None else _OWN_WORDS.sub("#", message)
+def _words(message: str) -> set[str]:
+    """The words of a message but those with digits: ids, dates and addresses are other ones each time."""
+    return {word for word in _WORD.findall(message) if not any(map(str.isdigit, word))}
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -65,6 +65,19 @@ _NO_ENTRY = re.compile(
 )
 
 
+#: Codes, and types where there is none, of errors that say whose fault they are by their status.
+_STATUSES = {
+    **dict.fromkeys(
+        ("401", "Unauthorized", "PermissionDenied", "invalid_api_key", "authentication_error"), 401
+    ),
+    **dict.fromkeys(("403", "Forbidden", "permission_error"), 403),
+    **dict.fromkeys(("404", "DeploymentNotFound", "model_not_found"), 404),
+    **dict.fromkeys(("ModelDeprecated", "DeploymentDeprecated"), 410),
+    **dict.fromkeys(("429", "RateLimitReached", "NoCapacity", "TooManyRequests", "rate_limit_exceeded"), 429),
+    **dict.fromkeys(("insufficient_quota", "rate_limit_error", "tokens", "requests"), 429),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """The values of an error; None where they are missing or no strings."""
@@ -98,6 +111,18 @@ class Said:
     def models_own(self) -> bool:
         """Whether the model itself failed at this prompt."""
         return self.type == "model_error" or self._is(_MODELS_OWN)
+
+    @property
+    def callers(self) -> bool:
+        """Whether the request itself is wrong or blocked, of an error that came without a status."""
+        return self.code == "content_filter" or (self.type == "invalid_request_error" and self.status is None)
+
+    @property
+    def status(self) -> int | None:
+        """The status that an error without one would have had, where its code tells that it is no 400."""
+        if self.no_deployment:
+            return 404
+        return _STATUSES.get(self.code or "") or _STATUSES.get(self.type or "")
 
     def _is(self, form: re.Pattern[str]) -> bool:
         return self.message is not None and form.fullmatch(self.message) is not None

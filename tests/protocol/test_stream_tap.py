@@ -53,10 +53,13 @@ def test_the_null_usage_stays_where_it_was_asked_for():
     assert event == StreamTap(CHAT.streaming, hide_usage=False).watch(event)
 
 
-def test_a_chunk_with_usage_and_an_answer_is_never_dropped():
-    tap = StreamTap(CHAT.streaming, hide_usage=True)
-    event = chat(choices=[{"delta": {"content": "a"}}], usage=USAGE)
-    assert event == tap.watch(event)
+@pytest.mark.parametrize("hide_usage", [True, False])
+def test_a_chunk_with_usage_and_an_answer_loses_at_most_its_usage(hide_usage):
+    tap = StreamTap(CHAT.streaming, hide_usage=hide_usage)
+    answer = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
+    event = chat(**answer, usage=USAGE)
+    assert (chat(**answer) if hide_usage else event) == tap.watch(event)
+    assert (Usage(3, 4), True) == (tap.usage, tap.finished)
 
 
 def test_words_of_the_answer_are_no_keys():

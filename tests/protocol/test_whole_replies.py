@@ -75,6 +75,9 @@ def test_sound_is_sound_under_a_wrong_type(media_type):
         (b"upstream connect error", "text/plain"),
         (b"[1]", "application/json"),
         (b"\x00", "application/problem+json"),
+        (b"no healthy upstream", "application/octet-stream"),
+        (b"upstream connect error or disconnect/reset before headers. reset reason: overflow", "audio/mpeg"),
+        (b'["an", "error"]', ""),
     ],
 )
 def test_pages_and_objects_are_no_sound(first, media_type):

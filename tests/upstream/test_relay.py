@@ -51,6 +51,42 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED):
     return asyncio.run(work())
 
 
+@pytest.mark.parametrize("end", [b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]\r\n", b"data: [DONE]\r\r"])
+def test_done_ends_the_reply_though_no_empty_line_follows_and_upstream_leaves_it_open(end):
+    pieces, record = relayed(then(NO_END + chunk(FIRST + LAST + end), "hang"), silence=4.0)
+    assert (FIRST + LAST + end, None) == (b"".join(pieces), record.error_code)
+
+
+def test_lines_that_end_in_cr_are_passed_on_as_they_come():
+    first, last, done = (each.replace(b"\n", b"\r") for each in (FIRST, LAST, DONE))
+    pieces, record = relayed(then(NO_END + chunk(first), 0.05, chunk(last), 0.05, chunk(done), "hang"))
+    assert ([first, last, done], None) == (pieces, record.error_code)
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        ({"code": "content_filter", "type": None}, Result.CALLER),
+        ({"code": None, "type": "invalid_request_error"}, Result.CALLER),
+        ({"code": None, "type": "model_error"}, Result.REQUEST),
+        ({"code": "DeploymentNotFound", "type": "invalid_request_error"}, Result.FAILED),
+        ({"code": None, "type": "server_error"}, Result.FAILED),
+    ],
+)
+def test_an_error_in_a_stream_has_one_to_blame(error, result):
+    async def work():
+        async with Scripted(stream(FIRST, event(error=error | {"message": "m"}))) as server:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
+            answer = await receive(exchange, expected(STREAMED), 0.0)
+            [piece async for piece in relay(answer, Record("r", "chat", 0.0), "gpt")]
+            await exchange.close()
+            await pool.close()
+            return answer.outcome().result
+
+    assert result is asyncio.run(work())
+
+
 def test_what_a_client_got_that_left_is_counted():
     async def work():
         text = event(choices=[{"delta": {"content": "x" * (FRAME + 400)}}])

@@ -65,6 +65,19 @@ def test_a_rejection_says_whose_fault_it_is_and_when_to_come_back():
     )
 
 
+@pytest.mark.parametrize(
+    ("step", "result", "wait"),
+    [
+        (reply(429, b"x", content_encoding="br", retry_after="7"), Result.LIMITED, 7),
+        (reply(429, b"x" * 1_100_000, retry_after="7"), Result.LIMITED, 7),
+        (reply(404, b"no gzip", content_encoding="gzip"), Result.OPERATION, None),
+    ],
+)
+def test_a_refusal_that_cannot_be_read_is_judged_by_its_head(step, result, wait):
+    error = rejected(step)
+    assert (result, wait) == (error.result, error.outcome.retry_after)
+
+
 def test_a_refusal_is_redacted_and_keeps_its_status_and_code():
     answer, _ = received(reply(422, {"error": {"message": "dep-a", "code": "c"}}))
     assert (422, "c", {"error": {"message": "gpt", "code": "c"}}) == (
@@ -134,6 +147,32 @@ def test_a_streams_first_error_that_is_the_callers_is_a_400(error, code):
     )
     assert (400, "application/json", code) == (answer.status, answer.content_type, answer.code)
     assert {"error": error} == json.loads(answer.body)
+
+
+V1 = "Could not find an existing deployment to match the model in the request."
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "certain"),
+    [
+        ({"code": "DeploymentNotFound", "message": "m"}, Result.OPERATOR, True),
+        ({"code": None, "message": V1}, Result.OPERATOR, True),
+        ({"code": "ModelDeprecated", "message": "m"}, Result.OPERATOR, True),
+        (
+            {"code": "invalid_api_key", "message": "Incorrect API key provided: upstream-key"},
+            Result.OPERATOR,
+            False,
+        ),
+        ({"code": "404", "message": "Resource not found"}, Result.OPERATION, False),
+        ({"code": "rate_limit_exceeded", "message": "m"}, Result.LIMITED, True),
+        ({"code": "RateLimitReached", "message": "m"}, Result.LIMITED, True),
+        ({"code": None, "type": "server_error", "message": "m"}, Result.FAILED, True),
+    ],
+)
+def test_a_streams_first_error_that_speaks_of_the_deployment_moves_on(error, result, certain):
+    event = b"data: " + json.dumps({"error": {"type": "invalid_request_error"} | error}).encode() + b"\n\n"
+    failed = rejected(stream(event), call(stream=True))
+    assert (result, certain) == (failed.result, failed.outcome.certain)
 
 
 def test_a_reply_that_breaks_off_is_neither():
@@ -288,10 +327,24 @@ def test_a_small_reply_that_decodes_to_an_endless_one_is_cut():
         received(reply(200, gzip.compress(bytes(LONGEST + 1), 9), content_encoding="gzip"))
 
 
-def test_identity_is_no_coding():
-    assert (
-        b'{"choices":[{}]}' == received(reply(200, b'{"choices":[{}]}', content_encoding="identity"))[0].body
-    )
+@pytest.mark.parametrize("coding", ["identity", "none", "UTF-8", "identity, identity", ""])
+def test_what_is_no_coding_is_none(coding):
+    assert b'{"choices":[{}]}' == received(reply(200, b'{"choices":[{}]}', content_encoding=coding))[0].body
+
+
+@pytest.mark.parametrize("between", [b"", bytes(512)])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_reply_of_several_gzip_members_is_decoded_whole(between, size):
+    coded = gzip.compress(BODY[:1_500_000]) + between + gzip.compress(BODY[1_500_000:]) + bytes(100)
+    head = NO_END.replace(b"text/event-stream", b"application/json\r\ncontent-encoding: gzip")
+    pieces = [coded[at : at + size] for at in range(0, len(coded), size)]
+    assert BODY == received(head + b"".join(map(chunk, pieces)) + b"0\r\n\r\n")[0].body
+
+
+@pytest.mark.parametrize("behind", [b"x", gzip.compress(b"a")[:-3], gzip.compress(b"") * 1001])
+def test_what_follows_a_gzip_member_must_be_another_and_not_any_number(behind):
+    with pytest.raises(Torn):
+        received(reply(200, gzip.compress(b'{"choices":[{}]}') + behind, content_encoding="gzip"))
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
@@ -330,9 +383,8 @@ def test_a_reply_is_read_to_its_bound_and_no_further(framing, most, whole):
 def test_a_refusal_is_read_to_its_bound_and_no_further(size, passes):
     body = json.dumps({"error": {"message": "x", "code": "c"}}).encode()
     padded = body + b" " * (size - len(body))
-    if passes:
-        answer, _ = received(reply(400, padded))
-        assert (400, "c") == (answer.status, answer.code)
-    else:
-        with pytest.raises(TooLong):
-            received(reply(400, padded))
+    # What is longer is never whole here, and is not waited for: its status is known.
+    head = b"HTTP/1.1 400 X\r\ncontent-length: %d\r\n\r\n" % (size if passes else 2 * size)
+    answer, _ = received(then(head + padded, "hang"))
+    assert (400, "c" if passes else None) == (answer.status, answer.code)
+    assert passes is (b'"x"' in answer.body)

@@ -1,5 +1,7 @@
 """Whose fault the end of a call is, and when upstream wants to be asked again."""
 
+import time
+
 import pytest
 
 from gateway.limits.tokens.outcome import Outcome, Result
@@ -178,6 +180,14 @@ def refusal(status=403, code="Denied", message="No.", *, certain=False):
     [
         (refusal(), refusal(), True),
         (refusal(message="Id 6f-1 at 10:05."), refusal(message="Id 77-a2 at 10:06."), True),
+        (
+            refusal(message="flex is not served in West Europe, id a1b2."),
+            refusal(message="flex is not served in Sweden Central, id 9f."),
+            True,
+        ),
+        (refusal(message="Public access is disabled."), refusal(message="The key lacks a role."), False),
+        (refusal(message="No."), refusal(message=None), False),
+        (refusal(message="1 2"), refusal(message="3"), True),
         (refusal(code=None, message=None), refusal(code=None, message=None), True),
         (refusal(401), refusal(), False),
         (refusal(code="Other"), refusal(), False),
@@ -188,6 +198,19 @@ def refusal(status=403, code="Denied", message="No.", *, certain=False):
 )
 def test_refusals_are_alike_but_for_ids_and_moments(one, other, same):
     assert same is alike(one, other)
+
+
+def test_messages_are_compared_in_linear_time():
+    def seconds(size):
+        pair = [refusal(message=f"No such file: {'a' * size} {number}") for number in range(2)]
+        best = 9e9
+        for _ in range(3):
+            began = time.process_time()
+            assert alike(*pair)
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(800_000) < 40 * max(seconds(100_000), 0.0005)
 
 
 @pytest.mark.parametrize(
