@@ -6,10 +6,13 @@ there are: words are looked up, not searched for.
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
 
 from gateway.config.deployment import Config, Deployment
 from gateway.upstream.telling import SHORTEST_SECRET, telling_values
@@ -18,9 +21,24 @@ from gateway.upstream.telling import SHORTEST_SECRET, telling_values
 LONGEST = 1_000_000
 
 _UPSTREAM = "upstream"
+_BACKSLASH = chr(92)
+_REMOVED = "(removed)"
 _SECRET = "***"  # noqa: S105 - what stands in place of one
 #: Members that hold call stacks.
-_STACKS = frozenset(("callstack", "call_stack", "stack", "stacktrace", "stack_trace", "traceback"))
+_STACKS = frozenset(
+    (
+        "callstack",
+        "call_stack",
+        "stack",
+        "stacktrace",
+        "stack_trace",
+        "stacktracestring",
+        "backtrace",
+        "traceback",
+    )
+)
+#: Characters of a key from which on it is one within other words, too.
+_UNMISTAKABLE = 12
 #: A string of a JSON text, and the colon behind it where the string is a key.
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:\s*)?', re.DOTALL)
 _COMMA = re.compile(r"\s*,\s*")
@@ -29,12 +47,23 @@ _WORD = re.compile(r"(https?://)?(\w[\w-]*(?:\.[\w-]+)*)(:\d{1,5}(?!\d))?", re.I
 _BARE = re.compile(r"\w[\w-]*(?:\.[\w-]+)*")
 #: An escape in a JSON text.
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
-#: Where a traceback begins, of Python's, .NET's, Java's and JavaScript's kinds.
+#: Where a traceback begins: of Python; of .NET, Java and JavaScript; of Go, Rust, Ruby, PHP and Elixir.
 _TRACEBACK = re.compile(
     r"Traceback \(most recent call last\)"
-    r"|\n[ \t]{0,40}File \"[^\"\n]{1,300}\", line \d"
-    r"|\n[ \t]{0,40}at [\w.$<>`\[\] ]{1,200}\("
+    r"|(?:\A|\n)[ \t]{0,40}File \"[^\"\n]{1,300}\", line \d"
+    r"|(?:\A[ \t]|\n)[ \t]{0,40}at (?:[\w.$<>`\[\] ]{1,200}\(|[^\s()]{1,300}:\d)"
+    r"|goroutine \d{1,9} \[[a-z]|\n\t[^\s]{1,300}\.go:\d"
+    r"|thread '[^'\n]{1,100}'(?: \(\d{1,9}\))? panicked at |stack backtrace:\n"
+    r"|(?:\A|\n)[ \t]{0,40}(?:from )?[^\s]{1,300}:\d{1,9}:in [`']"
+    r"|(?:\A|\n)(?:Stack trace:\s{0,9})?#\d{1,4} [^\s]{1,300}\(\d{1,9}\): "
+    r"|\n[ \t]{1,40}\([\w. ]{1,60}\) [^\s]{1,300}:\d{1,9}: "
 )
+#: Text without a space, and codings in which a name could hide: of URLs, of JSON in a text, of HTML.
+_RUN = re.compile(r"\S+")
+_CODED = re.compile(r"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\/|&#?[a-z0-9]{2,8};", re.IGNORECASE)
+_UNICODE = re.compile(r"\\u([0-9a-f]{4})", re.IGNORECASE)
+#: Codings of one text within each other that are undone.
+_DEEPEST = 3
 #: No host is longer (RFC 1035), and no name of a deployment.
 _LONGEST_WORD = 253
 #: Secrets that are learnt at a time: the tokens of so many identities, and keys that were renewed.
@@ -62,7 +91,17 @@ class Findings:
     def cleaned(self, text: str) -> str:
         """A text without what tells."""
         if self.stacks and (trace := _TRACEBACK.search(text)):
-            text = text[: trace.start()].rstrip()
+            text = text[: trace.start()].rstrip() or _REMOVED
+        text = self._named(text)
+        return _RUN.sub(self._uncoded, text) if _CODED.search(text) else text
+
+    def _uncoded(self, match: re.Match[str]) -> str:
+        """A piece of text as it is, or decoded and cleaned where it tells something once it is decoded."""
+        plain = _decoded(match[0])
+        cleaned = self._named(plain)
+        return match[0] if cleaned == plain else cleaned
+
+    def _named(self, text: str) -> str:
         for pattern, replacement in self.phrases:
             # A model's name may hold backslashes, which are no template's.
             text = replacement.join(pattern.split(text))
@@ -105,31 +144,38 @@ class Scrubber:
     def redacted(self, body: bytes, deployment: Deployment, requested_model: str) -> bytes:
         """`body` without call stacks. Hosts become "upstream", deployments become the requested model.
 
-        Empty where something must be removed and the body is no JSON, and where it is longer than `LONGEST`.
+        Empty where something must be removed and the body is no JSON, where it is longer than `LONGEST`, and
+        where it is not in UTF-8.
         """
-        if len(body) > LONGEST:
+        if len(body) > LONGEST or b"\0" in body:
+            # Zeros are those of an encoding in which names could hide.
             return b""
         called = deployment.name.lower()
         try:
             text = body.decode()
             value = json.loads(text)
             # Without the escapes, in which a name could hide.
-            plain = _ESCAPE.sub(
-                " ", json.dumps(value, ensure_ascii=False).replace("\\n", "\n").replace('\\"', '"')
-            )
-            found = self._find(plain, called, requested_model)
+            dumped = json.dumps(value, ensure_ascii=False)
+            plain = _ESCAPE.sub(" ", dumped)
+            if _CODED.search(dumped):
+                plain = f"{plain}\n{_decoded(dumped.replace(_BACKSLASH * 2, _BACKSLASH))}"
+            found = self._find(plain, _strings(value), called, requested_model)
             return _rewritten(text, found).encode() if found else body
+        except UnicodeDecodeError:
+            return b""
         except (ValueError, RecursionError):
-            return b"" if self._find(body.decode(errors="replace"), called, requested_model) else body
+            text = body.decode()
+            return b"" if self._find(text, [text], called, requested_model) else body
 
-    def _find(self, text: str, called: str, requested_model: str) -> Findings:
+    def _find(self, text: str, strings: Iterable[str], called: str, requested_model: str) -> Findings:
+        """What must go of a body that has `text`, decoded, in `strings`."""
         lowered = text.lower()
         phrases = [
             (pattern, replacement or requested_model)
             for phrase, pattern, replacement in (*self._learnt.values(), *self._phrases)
             if phrase in lowered
         ]
-        stacks = any(stack in lowered for stack in _STACKS) or _TRACEBACK.search(text) is not None
+        stacks = any(stack in lowered for stack in _STACKS) or any(map(_TRACEBACK.search, strings))
         return Findings(self._words(lowered, called, requested_model), phrases, stacks)
 
     def _words(self, lowered: str, called: str, requested_model: str) -> dict[str, str]:
@@ -172,7 +218,11 @@ class OpenScrubber(Scrubber):
 
 
 def _phrase(text: str, replacement: str | None) -> _Phrase:
-    return text, re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])", re.IGNORECASE), replacement
+    """What finds `text`, as no part of a word unless it is an unmistakable secret, and what replaces it."""
+    found = re.escape(text)
+    if replacement is None or len(text) < _UNMISTAKABLE:
+        found = rf"(?<![\w-]){found}(?![\w-])"
+    return text, re.compile(found, re.IGNORECASE), replacement
 
 
 def _rewritten(text: str, found: Findings) -> str:
@@ -198,6 +248,25 @@ def _rewritten(text: str, found: Findings) -> str:
             pieces.append(string if cleaned == value else json.dumps(cleaned, ensure_ascii=False))
         position = match.end()
     return "".join((*pieces, text[position:]))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value that is no key."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
+
+
+def _decoded(text: str) -> str:
+    """`text` without the codings that it is in."""
+    for _ in range(_DEEPEST):
+        if not _CODED.search(text):
+            break
+        text = _UNICODE.sub(lambda match: chr(int(match[1], 16)), unquote(html.unescape(text)))
+        text = text.replace(r"\/", "/")
+    return text
 
 
 def _parts(word: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ _COMMON = frozenset(
 )
 #: Members of a request default, such as `data_sources`, that name what is the operator's, or open it.
 _NAMES = re.compile(
-    r"index|deployment|resource|database|container|account|server|collection|fields_mapping", re.IGNORECASE
+    r"index|configuration|deployment|resource|database|container|account|server|collection|fields_mapping",
+    re.IGNORECASE,
 )
 _SECRETS = re.compile(r"key|token|secret|password|connection|credential", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
@@ -66,6 +68,7 @@ _AZURE = re.compile(r"\.(azure|azure-api|windows|cognitive|microsoft|chinaclouda
 #: Shorter ones are found in upstream's own words.
 SHORTEST_SECRET = 6
 _SHORTEST_NAME = 3
+_SHORTEST_BASE64 = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,23 @@ def _read(deployment: Deployment, values: TellingValues) -> None:
             telling = (tenant_id, client_id, secret)
         case ManagedIdentity(client_id):
             telling = (client_id,)
-    values.secrets.update(text.lower() for text in telling)
+    for text in telling:
+        values.secrets.update(each.lower() for each in (text, *_in_base64(text)))
     if deployment.organization:
         values.secrets.add(deployment.organization.lower())
     values.secrets.update(value.lower() for value in deployment.headers.values())
     for key, default in (*deployment.defaults.items(), *deployment.extra_body.items()):
-        if isinstance(default, Mapping | list):
-            for name, text in _texts(key, default):
-                _add_text(name, text, values)
+        for name, text in _texts(key, default):
+            _add_text(name, text, values)
+
+
+def _in_base64(text: str) -> Iterator[str]:
+    """What base64 makes of `text` wherever it stands in a longer text, as in basic authentication."""
+    for begin in range(3):
+        part = text.encode()[begin:]
+        coded = base64.b64encode(part[: len(part) // 3 * 3]).decode()
+        if len(coded) >= _SHORTEST_BASE64:
+            yield coded
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:

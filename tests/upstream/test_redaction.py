@@ -1,5 +1,6 @@
 """What would tell of the operator's topology is cut out, and not one byte besides."""
 
+import base64
 import json
 import time
 from dataclasses import fields
@@ -246,13 +247,53 @@ def vars_of(credential):
         ("Failed.\n   at Contoso.Api.Run(String x) in /src/Run.cs:line 5", "Failed."),
         ("Failed.\n\tat com.contoso.Api.run(Api.java:12)", "Failed."),
         ("Look at foo(bar)", "Look at foo(bar)"),
+        ('Invalid "x" at foo(3)', 'Invalid "x" at foo(3)'),
+        ('  File "/srv/app.py", line 12\n', "(removed)"),
+        ("Error: x\n    at /app/server.js:10:5", "Error: x"),
+        ("Error: x\n    at async run (file:///app/server.js:10:5)", "Error: x"),
+        ("panic: x\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:12 +0x1d", "panic: x"),
+        ("x: thread 'main' panicked at src/main.rs:4:5:\nboom", "x:"),
+        ("boom\n\tfrom /app/run.rb:15:in `<main>'", "boom"),
+        ("boom\n/app/run.rb:15:in 'Api#run': x", "boom"),
+        ("Fatal error\nStack trace:\n#0 /var/www/x.php(12): foo()\n#1 {main}", "Fatal error"),
+        ("boom\n    (api 1.0.2) lib/api/run.ex:12: Api.run/1", "boom"),
+        ("https%3A%2F%2Fcontoso-east.openai.azure.com%2Fx", "upstream/x"),
+        ("/deployments/dep%2Da/chat of 100% and %41", "/deployments/gpt/chat of 100% and %41"),
+        ("dep%252da and dep&#45;a and dep\\u002Da", "gpt and gpt and gpt"),
+        (r"https:\/\/contoso-east.openai.azure.com\/x", r"https:\/\/upstream\/x"),
+        (r"{\"a\":\"https:\/\/contoso\u002deast\"}", '{\\"a\\":\\"upstream\\"}'),
+        ("key=search-key-0123456789_x and Xsearch-key-0123456789X", "key=***_x and X***X"),
     ],
 )
 def test_the_values_of_the_whole_configuration_are_cut_out(text, expected):
     assert expected == scrubbed(text)
 
 
-@pytest.mark.parametrize("key", ["callstack", "stackTrace", "traceback", "STACK"])
+@pytest.mark.parametrize("basic", ["{}", "{}:", ":{}", "me:{}", "team:{}:x"])
+def test_a_key_in_base64_is_cut_out(basic):
+    coded = base64.b64encode(basic.format("upstream-key-0123456789").encode()).decode()
+    member = deployment(credential=ApiKey("upstream-key-0123456789"))
+    body = json.dumps({"error": {"message": f"Authorization: Basic {coded}"}}).encode()
+    rest = json.loads(cut(body, member=member))["error"]["message"].removeprefix("Authorization: Basic ")
+    left, right = rest.split("***")
+    assert coded.startswith(left)
+    assert coded.endswith(right)
+    assert b"stream-key-01234567" not in base64.b64decode(left + right + "==", validate=False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-be"])
+def test_another_encoding_hides_nothing(encoding):
+    assert b"" == cut('{"error":{"message":"dep-a"}}'.encode(encoding))
+
+
+def test_texts_at_the_top_of_an_extra_body_tell_too():
+    member = deployment(
+        extra_body={"search_index": "payroll", "api_token": "token-of-ours", "user": "someone"}
+    )
+    assert b'{"a":"gpt *** someone"}' == cut(b'{"a":"payroll token-of-ours someone"}', member=member)
+
+
+@pytest.mark.parametrize("key", ["callstack", "stackTrace", "backtrace", "traceback", "STACK"])
 def test_members_that_hold_stacks_go(key):
     assert {"a": 1} == json.loads(cut(json.dumps({key: ["x", {"y": 1}], "a": 1}).encode()))
 
@@ -288,6 +329,7 @@ HOSTILE = {
     "backslashes": r"\\",
     "small texts": '","a":"b',
     "digits": "1:1",
+    "codings": "%41",
 }
 
 
