@@ -28,7 +28,7 @@ LAYERS = [
     {"config", "telemetry"},
     {"protocol"},
     {"errors", "exceptions", "settings"},
-    {"descriptors", "variables"},
+    {"descriptors", "quoting", "variables"},
     {"__init__"},
 ]
 

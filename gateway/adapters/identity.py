@@ -19,6 +19,7 @@ from gateway.config.deployment import (
     ManagedIdentity,
     TokenIdentity,
 )
+from gateway.quoting import logged
 from gateway.upstream.credentials import IdentityFailed
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ RETRY_SOONEST = 1.0
 RETRY_FETCH = 5.0
 #: Seconds for one fetch. The identity endpoint of an app that just starts takes up to ten.
 FETCH_SECONDS = 30.0
+#: Characters of the reason why there is no token: a chain of credentials tells of each.
+LONGEST_REASON = 1000
 #: Statuses with which an issuer says that it does not take what an identity signs in with.
 _REFUSED = frozenset((400, 401, 403))
 #: What Entra ID calls its errors, and operators look up.
@@ -130,7 +133,8 @@ class EntraTokens:
             left = max(RETRY_SOONEST, (entry.usable_until - self._clock()) / 4)
             entry.retry_at = self._clock() + (min(RETRY_RENEWAL, left) if good else RETRY_FETCH)
             entry.refused = getattr(error, "status_code", None) in _REFUSED
-            entry.failure = f"{type(error).__name__}: {self._told(error, entry.identity)}"
+            told = logged(self._told(error, entry.identity), LONGEST_REASON)
+            entry.failure = f"{type(error).__name__}: {told}"
             _log.warning("no Entra token: %s", entry.failure)
         finally:
             entry.fetch = None

@@ -34,6 +34,7 @@ from gateway.limits.tokens.estimate import estimate, with_additions
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
+from gateway.quoting import logged
 from gateway.routing.groups import Group, Groups
 from gateway.routing.models import Models
 from gateway.routing.places import wait_for_place
@@ -254,10 +255,10 @@ class Dispatcher:
         progress.failures.append(Failure(deployment.id, failed, reservation))
         _log.warning(
             "deployment %s failed: %s, status %s, code %s",
-            deployment.id,
+            logged(deployment.id),
             failed.result.name.lower(),
             failed.status,
-            failed.code,
+            failed.code and logged(failed.code),
         )
         return _requests_own(failed, deployment, progress) if isinstance(failed, Refused) else None
 

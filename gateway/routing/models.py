@@ -13,9 +13,7 @@ from gateway.config.wildcards import ServedNames
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
 from gateway.protocol.operation import Operation
-
-#: Characters of a model's name that an error repeats.
-LONGEST_SHOWN = 200
+from gateway.quoting import shown
 
 T = TypeVar("T")
 
@@ -29,8 +27,8 @@ class Models:
         """`created` (seconds since 1970) is reported for every model: when the configuration was loaded."""
         self._served = ServedNames(config.models)
         self._aliases = {name: alias.model for name, alias in config.aliases.items()}
-        shown = (name for name, alias in config.aliases.items() if not alias.hidden)
-        self._listed = (*self._served, *shown)
+        listed = (name for name, alias in config.aliases.items() if not alias.hidden)
+        self._listed = (*self._served, *listed)
         self._created = created
 
     def check(self, call: Call, principal: Principal, *, azure_path: bool = False) -> Call:
@@ -44,7 +42,7 @@ class Models:
         if not self.able(call.requested_model, call.operation):
             raise BadRequest(
                 f"The {call.operation.azure_name} operation does not work with the specified model, "
-                f"{call.requested_model}. Please choose different model and try again.",
+                f"{shown(call.requested_model)}. Please choose different model and try again.",
                 code="OperationNotSupported",
             )
         model = self._aliases.get(call.requested_model)
@@ -93,14 +91,14 @@ class Models:
 
 def not_found(model: str, *, azure_path: bool = False) -> GatewayError:
     """The error for an unknown model, worded as Azure does on Azure's paths."""
-    shown = model if len(model) <= LONGEST_SHOWN else f"{model[:LONGEST_SHOWN]}..."
+    name = shown(model)
     if azure_path:
         return ModelNotFound(
             "The API deployment for this resource does not exist. If you created the deployment within the "
-            f"last 5 minutes, please wait a moment and try again. The deployment asked for was `{shown}`.",
+            f"last 5 minutes, please wait a moment and try again. The deployment asked for was `{name}`.",
             code="DeploymentNotFound",
         )
-    return ModelNotFound(f"The model `{shown}` does not exist or you do not have access to it.")
+    return ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
 
 
 def _json(value: Any) -> bytes:

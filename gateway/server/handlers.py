@@ -19,6 +19,7 @@ from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.messages import Reply
 from gateway.protocol.messages import Request as Call
 from gateway.protocol.operation import Operation
+from gateway.quoting import shown
 from gateway.server.functions import Request, Response
 from gateway.server.host_routing import decoded
 from gateway.server.responses import GatewayResponse, HttpCaller
@@ -99,8 +100,10 @@ async def _refuse(method: str, path: str) -> Reply:
             "(POST /v1/chat/completions); most clients have an option for it."
         )
     if allowed := ", ".join(allowed_methods(path)):
-        raise MethodNotAllowed(f"Not allowed to {method} on {path}; use {allowed}.", allow=allowed)
-    raise NotFound(f"Invalid URL ({method} {path})")
+        raise MethodNotAllowed(
+            f"Not allowed to {shown(method)} on {shown(path)}; use {allowed}.", allow=allowed
+        )
+    raise NotFound(f"Invalid URL ({shown(method)} {shown(path)})")
 
 
 async def _page(req: Request, work: Callable[[], Awaitable[Reply]]) -> Response:

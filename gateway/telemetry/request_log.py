@@ -10,6 +10,7 @@ import logging
 import math
 from typing import Any
 
+from gateway.quoting import LONGEST
 from gateway.telemetry.record import Record
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -47,11 +48,11 @@ def write(record: Record, now: float) -> None:
         "request_id": record.request_id,
         "gen_ai.operation.name": record.operation,
         "client": record.client,
-        "gen_ai.request.model": record.requested_model,
-        "deployment": record.deployment,
+        "gen_ai.request.model": record.requested_model and record.requested_model[:LONGEST],
+        "deployment": record.deployment and record.deployment[:LONGEST],
         "stream": record.stream,
         "status": record.status,
-        "error": record.error_code,
+        "error": record.error_code and record.error_code[:LONGEST],
         "gen_ai.usage.input_tokens": record.usage.prompt_tokens,
         "gen_ai.usage.output_tokens": record.usage.completion_tokens,
         "attempts": record.attempts,

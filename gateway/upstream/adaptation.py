@@ -24,6 +24,9 @@ from gateway.upstream.expected import Expected
 from gateway.upstream.replies import Answer, EventsAnswer, WholeAnswer
 from gateway.upstream.verdicts import no_answer
 
+#: Bits of a whole number that a message repeats: Python writes none of more than some thousand digits.
+_SHOWN_BITS = 64
+
 _OLD, _NEW = "max_tokens", "max_completion_tokens"
 
 
@@ -117,9 +120,10 @@ def _unsupported(name: str, body: Body, capabilities: Capabilities) -> BadReques
             code="unsupported_parameter",
         )
     value = body.values[name]
-    shown = f"{value} " if isinstance(value, int | float) else "this value "
+    number = isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= _SHOWN_BITS)
+    told = f"{value} " if number else "this value "
     return BadRequest(
-        f"Unsupported value: '{name}' does not support {shown}with this model. "
+        f"Unsupported value: '{name}' does not support {told}with this model. "
         f"Only the default ({only}) value is supported.",
         param=name,
         code="unsupported_value",

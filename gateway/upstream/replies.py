@@ -19,6 +19,7 @@ from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.usage import NO_USAGE, Usage
 from gateway.protocol.whole_replies import BYTE_ORDER_MARK
+from gateway.quoting import LONGEST
 from gateway.upstream.client import Exchange, TooLong, Undecodable
 from gateway.upstream.expected import Expected
 from gateway.upstream.redaction import Scrubber
@@ -303,9 +304,9 @@ def _result(status: int) -> Result:
 
 
 def _content_type(exchange: Exchange) -> str | None:
-    """Upstream's content type; None where no header of ours can carry it."""
+    """Upstream's content type; None where no header of ours can carry it, or it is none."""
     content_type = exchange.headers.get("content-type")
-    return content_type if content_type is None or content_type.isascii() else None
+    return content_type if content_type and content_type.isascii() and len(content_type) <= LONGEST else None
 
 
 def _media_type(content_type: str | None) -> str:

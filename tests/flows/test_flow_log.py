@@ -23,6 +23,25 @@ def test_no_content_and_no_key_is_ever_logged(gateway, pool):
     assert [] == [mark for mark in [*marks, KEY, "wrong-key-mark", "key-of-the-operator"] if mark in log]
 
 
+def test_what_upstream_says_forges_no_line_and_fills_no_log(gateway, pool):
+    mark = "FORGED-8812"
+    codes = [f"a\n{mark}", f"\x1b[2J{mark}\u2028{mark}\x85", f"\0{mark}\ufeff", mark * 1000]
+    for code in codes:
+        for status in (400, 500):
+            error = {"code": code, "type": [code], "message": code, "param": {"a": code}}
+            model = pool.pair({"status": status, "body": {"error": error}})
+            answer = chat(gateway.port, model.name)
+            assert gateway.lines(answer.headers["x-request-id"])
+
+    found = [line for line in gateway.log().split("\n") if mark in line]
+
+    assert len(found) >= 2 * len(codes)
+    for line in found:
+        assert line.isprintable()
+        assert 20 >= line.count(mark)
+        assert "request_id" in line or "failed, status 500, code " in line
+
+
 def test_every_request_is_logged_once_with_what_happened(gateway, pool):
     model = pool.pair({"status": 503})
 

@@ -286,3 +286,12 @@ def test_a_head_with_many_headers_is_answered_in_our_shape_on_the_embedded_host(
 
     assert reply.startswith(b"HTTP/1.1 431 ")
     assert {"message", "type", "param", "code"} == set(json.loads(reply.partition(b"\r\n\r\n")[2])["error"])
+
+
+@pytest.mark.parametrize("path", ["/v1/" + "x" * 7000, "/v1/%1b%5b31m%e2%80%a8"])
+def test_a_path_is_repeated_at_most_in_part_and_printable(gateway, path):
+    message = call(gateway.port, "POST", path, {}).error["message"]
+
+    assert message.startswith("Invalid URL (POST /v1/")
+    assert message.isprintable()
+    assert len(message) < 250

@@ -74,6 +74,15 @@ def test_line_breaks_in_a_model_do_not_break_the_line(caplog):
     assert "\n" not in caplog.records[0].getMessage()
 
 
+def test_a_line_repeats_no_more_than_200_characters_of_what_came_from_outside(caplog):
+    record = Record(
+        "r", "chat", 1.0, requested_model="m" * 201, deployment="d" * 201, error_code="e" * 10_000
+    )
+    line = written(caplog, record, 1.0)
+    names = ("gen_ai.request.model", "deployment", "error")
+    assert ["m" * 200, "d" * 200, "e" * 200] == [line[name] for name in names]
+
+
 def test_nothing_is_made_where_nobody_listens(caplog):
     with caplog.at_level(logging.WARNING, "gateway.request"):
         telemetry.write(FULL, 1.0)
