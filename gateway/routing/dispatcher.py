@@ -249,7 +249,7 @@ class Dispatcher:
             # A caller has made the name up.
             progress.absent = True
             progress.account.settle(Outcome(Result.CALLER))
-            self._balancer.forget(deployment)
+            self._balancer.drop(deployment)
             return None
         reservation = progress.account.failed(failed.outcome)
         progress.failures.append(Failure(deployment.id, failed, reservation))

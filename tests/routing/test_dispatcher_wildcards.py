@@ -46,6 +46,18 @@ def test_a_deployment_that_is_not_there_is_the_callers_mistake_and_rests_nobody(
     assert expected == run([wildcard(ABSENT, ABSENT, ABSENT, OK)], test)
 
 
+def test_names_that_callers_make_up_leave_nothing_behind():
+    async def test(bench):
+        balancer = bench.parts.balancer
+        await asyncio.gather(*(bench.send(f"azure/made-up-{number % 5}") for number in range(20)))
+        rows = balancer.rows(time.time())
+        return [state.id for state in balancer.state(time.time())], "made-up" in "".join(
+            row.text for row in rows
+        )
+
+    assert (["azure/*#1"], False) == run([wildcard(ABSENT)], test)
+
+
 def test_another_resource_of_the_group_may_have_it():
     async def test(bench):
         return [(await bench.send("azure/a")).status for _ in range(2)], bench.counts

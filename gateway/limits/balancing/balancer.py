@@ -142,9 +142,9 @@ class Balancer:
         """What a call that was settled says about its deployment. `request` tells requests apart."""
         self._counting.learn(reservation, outcome, now, request=request)
 
-    def forget(self, deployment: Deployment) -> None:
+    def drop(self, deployment: Deployment) -> None:
         """A caller's name made a deployment of a wildcard that is not there."""
-        self._members.forget(deployment.id)
+        self._members.drop(deployment.id)
 
     def withdraw(self, reservation: Reservation, now: float) -> None:
         """The call was never sent. Only the first time counts."""

@@ -47,12 +47,28 @@ class Members(dict[str, Member]):
 
     def forget(self, identity: str) -> None:
         """Keep a wildcard's member no longer than those who call it."""
+        member = self._take_out(identity)
+        if member is not None:
+            self._view.release(member.charge_key)
+            self._view.release(member.usage_key)
+
+    def drop(self, identity: str) -> None:
+        """Forget a wildcard's member that upstream does not have; whoever else is calling it does so later.
+
+        Callers make such names up, so nothing of them may stay.
+        """
+        member = self.get(identity)
+        if member is not None and member.places.taken == 0:
+            self._take_out(identity)
+            self._view.drop(member.charge_key)
+            self._view.drop(member.usage_key)
+
+    def _take_out(self, identity: str) -> Member | None:
         self._filled.pop(identity, None)
         member = self.pop(identity, None)
         if member is not None:
             self._removed[identity] = member
-            self._view.release(member.charge_key)
-            self._view.release(member.usage_key)
+        return member
 
     def configuring(self, config: Config) -> Iterator[None]:
         """Take over another configuration, member by member: whoever keeps the id keeps the state.

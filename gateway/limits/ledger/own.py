@@ -42,6 +42,13 @@ class OwnRows:
             cell[0] += tokens
             cell[1] += requests
 
+    def drop(self, key: str) -> None:
+        """Forget a key whose changes come to nothing."""
+        self._fresh.pop(key, None)
+        for page in self._pages.values():
+            if page.changes.pop(key, None) is not None:
+                self._touched = True
+
     def touch(self) -> None:
         """There is something that others should see soon."""
         self._touched = True

@@ -68,6 +68,12 @@ class View:
         if key in self._rings:
             self._strangers.add(key)
 
+    def drop(self, key: str) -> None:
+        """Forget a key under which nothing was counted that was not given back."""
+        self._strangers.discard(key)
+        self._rings.pop(key, None)
+        self._own.drop(key)
+
     def note(self, key: str, second: int, tokens: int, requests: int) -> None:
         """Remember a change of our own for the next row, which others should see soon."""
         self._own.touch()
