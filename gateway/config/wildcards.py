@@ -14,6 +14,8 @@ from urllib.parse import quote
 from gateway.config.deployment import Deployment
 
 STAR = "*"
+#: Names of which it is remembered what serves them.
+_REMEMBERED = 1000
 
 #: Azure's rule for the name of a deployment.
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -35,6 +37,8 @@ class ServedNames(Collection[str]):
         # The one with the most text of its own is the closest; Python's sort keeps the document's order.
         patterns = sorted((name for name in models if STAR in name), key=_wideness)
         self._patterns = [(name, _expression(name)) for name in patterns]
+        #: What names were found to stand for.
+        self._found: dict[str, tuple[str, Sequence[Deployment]] | None] = {}
 
     def entry(self, name: str) -> str | None:
         """The `model_name` of the entries that serve `name`, the closest one."""
@@ -42,14 +46,18 @@ class ServedNames(Collection[str]):
             return None
         if name in self._models:
             return name
-        return next((pattern for pattern, _ in self._matches(name)), None)
+        match = self._match(name)
+        return None if match is None else match[0]
 
     def deployments(self, name: str) -> Sequence[Deployment]:
         """The deployments that serve `name`, as a wildcard's `*` makes them."""
         if STAR in name:
             return ()
         found = self._models.get(name)
-        return next((filled for _, filled in self._matches(name)), ()) if found is None else found
+        if found is not None:
+            return found
+        match = self._match(name)
+        return () if match is None else match[1]
 
     @property
     def model_names(self) -> Collection[str]:
@@ -60,6 +68,16 @@ class ServedNames(Collection[str]):
     def wildcards(self) -> bool:
         """Whether there are any."""
         return bool(self._patterns)
+
+    def _match(self, name: str) -> tuple[str, Sequence[Deployment]] | None:
+        """The closest wildcard that serves `name`, and what it makes of it."""
+        if not self._patterns:
+            return None
+        if name not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[name] = next(self._matches(name), None)
+        return self._found[name]
 
     def _matches(self, name: str) -> Iterator[tuple[str, Sequence[Deployment]]]:
         for pattern, expression in self._patterns:

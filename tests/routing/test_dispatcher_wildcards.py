@@ -74,6 +74,16 @@ def test_a_limit_of_one_name_is_none_of_another():
     assert (RateLimited, RateLimited, 200, [2]) == run([wildcard(LIMITED, OK)], test)
 
 
+def test_each_call_of_a_name_teaches_what_it_brings():
+    async def test(bench):
+        first = await bench.send("azure/a")
+        bench.parts.models._served._found.clear()
+        await bench.send("azure/a")
+        return first.status, type(await bench.send("azure/a")), bench.counts
+
+    assert (200, RateLimited, [2]) == run([wildcard(OK, LIMITED)], test)
+
+
 def test_a_fixed_deployment_that_is_not_there_is_the_operators_mistake():
     async def test(bench):
         return type(await bench.send("gpt-5")), type(await bench.send("gpt-6"))

@@ -38,8 +38,12 @@ class Members(dict[str, Member]):
     def ensure(self, deployment: Deployment, config: Config) -> None:
         """Have a member for a deployment that a wildcard stands for."""
         identity = deployment.id
-        if identity not in self:
+        member = self.get(identity)
+        if member is None:
             self[identity] = Member(deployment, config, self._view)
+        elif member.deployment is not deployment and member.deployment == deployment:
+            # Made anew from the same entry: calls of it teach as before.
+            member.deployment = deployment
         self._filled.pop(identity, None)
         self._filled[identity] = None
         while len(self._filled) > MOST_FILLED:
