@@ -27,6 +27,8 @@ def table(config: Config) -> list[str]:
 def _row(member: Deployment) -> Sequence[str]:
     url = next((target.url for target in member.targets.values()), "")
     limits = [f"{value} {unit}" for unit in ("rpm", "tpm") if (value := getattr(member, unit)) is not None]
+    if member.max_parallel_requests is not None:
+        limits.append(f"{member.max_parallel_requests} in flight")
     return (
         member.model_name,
         member.id,

@@ -57,6 +57,25 @@ def test_a_valid_configuration_is_exit_code_0(check):
     assert (0, "The configuration is valid.") == (code, output.splitlines()[-1])
 
 
+def test_the_table_has_places_and_wildcards(capsys):
+    params = {
+        "model": "azure/*",
+        "api_base": "https://a.openai.azure.com",
+        "api_key": "k",
+        "max_parallel_requests": 7,
+    }
+    document = {
+        "model_list": [{"model_name": "azure/*", "litellm_params": params, "rpm": 60}],
+        "general_settings": {"master_key": "sk-1"},
+    }
+
+    assert 0 == command.run(read({"GATEWAY_CONFIG": json.dumps(document)}), resolve=False)
+
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("azure/*  azure/*#1  azure/*  a.openai.azure.com")
+    assert row.endswith("60 rpm, 7 in flight")
+
+
 def test_what_will_be_called_is_a_table(check):
     more = GOOD.replace(
         "general_settings:", "router_settings: {model_group_alias: {default: gpt-4o}}\ngeneral_settings:"
