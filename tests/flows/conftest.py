@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from doubles.cloud import running_cloud
 from support import combinations, fixtures
 from support.combinations import Combination
 from support.gateways import Gateway, start_gateway
+from support.keyless import equip, simulated
 from support.upstream import gateway_config
+
+from simulator.testing import serve
 
 simulator, pool = fixtures.simulator, fixtures.pool
 pytest_generate_tests = combinations.pytest_generate_tests
@@ -49,4 +53,20 @@ def host(request) -> Combination:
 def narrow(request, simulator) -> Gateway:
     """The gateway with low limits and its own time-outs, for bodies that take a busy machine a while."""
     with start_gateway(request.param, gateway_config(simulator.url), **LIMITS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azure():
+    """A simulator for gateways without keys."""
+    with serve(simulated()) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(tmp_path, azure):
+    """Doubles with a configuration of three parts in the vault."""
+    azure.reset()
+    with running_cloud(tmp_path) as running:
+        equip(running, azure.url)
         yield running

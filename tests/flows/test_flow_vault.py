@@ -1,4 +1,4 @@
-"""The running gateway with its configuration and secrets in a vault: at the start, at refreshes, and on many instances."""
+"""The running gateway with its configuration and secrets in a vault: at refreshes, and on many instances."""
 
 from __future__ import annotations
 
@@ -22,47 +22,19 @@ from support.keyless import (
     Watched,
     client,
     equip,
-    simulated,
     until,
     watched,
 )
 from support.upstream import member
 
-from simulator.testing import serve
-
-#: Some of the routes that need a key, of every kind.
-AUTHENTICATED = (
-    ("POST", "/v1/embeddings"),
-    ("POST", "/openai/deployments/gpt-4o/chat/completions"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/gpt-4o"),
-    ("GET", "/gateway/me"),
-    ("GET", "/gateway/deployments"),
-    ("POST", "/gateway/reload"),
-)
 CLIENTS = {"clients": [client("team", TEAM), client("other", OTHER)]}
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with serve(simulated()) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(tmp_path, simulator):
-    """Doubles with a configuration of three parts in the vault."""
-    simulator.reset()
-    with running_cloud(tmp_path) as running:
-        equip(running, simulator.url)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def hasty(request, simulator, tmp_path_factory):
+def hasty(request, azure, tmp_path_factory):
     """A gateway that looks at the vault every 0.4 s."""
     with running_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
-        equip(cloud, simulator.url)
+        equip(cloud, azure.url)
         with watched(request.param, cloud, **QUICK) as gateway:
             until(lambda: 200 == gateway.chat().status)
             yield gateway
@@ -79,7 +51,7 @@ def keyless(hasty) -> Watched:
     hasty.search()
 
 
-def test_without_any_key_in_a_setting_calls_are_answered(host, cloud, simulator):
+def test_without_any_key_in_a_setting_calls_are_answered(host, cloud, azure):
     with watched(host, cloud) as gateway:
         answers = [gateway.chat(model=model) for model in ("gpt-4o", "keyless")]
         seen = len(cloud.vault.requests)
@@ -91,7 +63,7 @@ def test_without_any_key_in_a_setting_calls_are_answered(host, cloud, simulator)
     # Nothing on a request's path: the vault is not asked again.
     assert seen == len(cloud.vault.requests)
     assert 1 == max(map(cloud.vault.count, ("gateway-config", "MASTER-KEY", "UPSTREAM-KEY")))
-    by_key, by_token = (dict(entry["headers"]) for entry in simulator.log[:2])
+    by_key, by_token = (dict(entry["headers"]) for entry in azure.log[:2])
     assert (UPSTREAM_KEY, None) == (by_key.get("api-key"), by_key.get("authorization"))
     assert (None, True) == (by_token.get("api-key"), by_token["authorization"].startswith("Bearer "))
     resources = [resource for resource, _ in cloud.identity.issued]
@@ -110,57 +82,6 @@ def test_two_hundred_calls_at_once_cost_one_token(cloud):
     assert 1 == [resource for resource, _ in cloud.identity.issued].count(
         "https://cognitiveservices.azure.com"
     )
-
-
-@pytest.mark.parametrize("fault", [503, 403, "stopped"])
-def test_until_the_vault_answers_the_gateway_says_that_it_is_not_ready_and_heals_by_itself(
-    host, cloud, fault
-):
-    if fault == "stopped":
-        cloud.vault.stop()
-    else:
-        cloud.vault.down = fault
-    with watched(host, cloud) as gateway:
-        answer = gateway.chat()
-        assert (503, "gateway_not_ready") == (answer.status, answer.error["code"])
-        assert 1 <= int(answer.headers["retry-after"]) <= 60
-        assert 503 == gateway.call("GET", "/readyz").status
-        assert 200 == gateway.call("GET", "/healthz", key=None).status
-        for method, path in AUTHENTICATED:
-            answer = gateway.call(method, path, {} if method == "POST" else None, key=MASTER)
-            assert (503, "gateway_not_ready") == (answer.status, answer.error["code"]), path
-        asked = len(cloud.vault.requests)
-        assert {503} == {gateway.chat().status for _ in range(50)}
-        assert len(cloud.vault.requests) - asked < 50
-        if fault == "stopped":
-            cloud.vault.start()
-        cloud.vault.down = None
-        until(lambda: 200 == gateway.chat().status, 45)
-        log = gateway.log()
-    if fault == 403:
-        assert "Key Vault Secrets User (4633458b-17de-408a-b874-0445c86b69e6)" in log
-    assert "vault-canary" not in log
-
-
-def test_a_hanging_vault_holds_a_request_for_twenty_seconds_at_most_and_the_gateway_heals(host, cloud):
-    cloud.vault.down = HANG
-    with watched(host, cloud) as gateway:
-        began = time.monotonic()
-        assert 503 == gateway.chat().status
-        assert time.monotonic() - began < 21
-        cloud.vault.down = None
-        until(lambda: 200 == gateway.chat().status, 60)
-
-
-def test_a_missing_secret_heals_when_it_is_there_without_a_new_document(host, cloud):
-    cloud.vault.delete("UPSTREAM-KEY")
-    with watched(host, cloud) as gateway:
-        assert 503 == gateway.chat().status
-        until(
-            lambda: "litellm_params.api_key: the vault's secret UPSTREAM-KEY does not exist" in gateway.log()
-        )
-        cloud.vault.put("UPSTREAM-KEY", UPSTREAM_KEY)
-        until(lambda: 200 == gateway.chat().status, 45)
 
 
 def test_a_change_takes_effect_without_a_restart_and_disturbs_no_call(keyless):
@@ -230,8 +151,8 @@ def test_an_outage_of_the_vault_at_a_refresh_changes_nothing(keyless):
     assert keyless.configuration()["healthy"]
 
 
-def test_a_file_goes_before_the_vault_and_may_refer_to_its_secrets(host, cloud, simulator):
-    entry = member("of-file", "deployment-default", simulator.url, api_key="keyvault/UPSTREAM_KEY")
+def test_a_file_goes_before_the_vault_and_may_refer_to_its_secrets(host, cloud, azure):
+    entry = member("of-file", "deployment-default", azure.url, api_key="keyvault/UPSTREAM_KEY")
     document = {"model_list": [entry], "general_settings": {"master_key": MASTER}}
     with watched(host, cloud, document) as gateway:
         until(lambda: 200 == gateway.chat(MASTER, "of-file").status)
