@@ -112,4 +112,14 @@ def _presented(headers: Mapping[str, str]) -> list[str]:
     """The keys a request holds. A scheme other than Bearer holds none."""
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     bearer = credential.strip() if scheme.lower() == "bearer" else ""
-    return [key for key in (bearer, headers.get("api-key", "").strip()) if key]
+    return [_text(key) for key in (bearer, headers.get("api-key", "").strip()) if key]
+
+
+def _text(credential: str) -> str:
+    """A credential as its sender wrote it. Headers are read as Latin-1; most clients send UTF-8."""
+    if credential.isascii():
+        return credential
+    try:
+        return credential.encode("latin-1").decode()
+    except UnicodeError:
+        return credential

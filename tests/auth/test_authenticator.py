@@ -48,6 +48,14 @@ def test_the_master_key_passes_in_every_form_that_clients_send(headers):
     assert (MASTER, True) == (principal.name, principal.admin)
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_a_key_of_any_letters_is_known_in_whatever_coding_it_is_sent(coding):
+    """Hosts read headers as Latin-1; the hash is of UTF-8."""
+    gate = gate_of(clients=(ClientSpec("a", (ClientKey(digest("schlüssel")),)),))
+    assert "a" == enter(gate, {"api-key": "schlüssel".encode(coding).decode("latin-1")}).name
+    refusal({"api-key": "\xff\xfe"}, gate=gate)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
