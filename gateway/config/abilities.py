@@ -16,6 +16,7 @@ from gateway.protocol.capabilities import (
     SERIES,
     Capabilities,
     capabilities_of,
+    namesake,
 )
 
 
@@ -65,11 +66,12 @@ def _as_described(known: Capabilities, info: Info) -> Capabilities:
     return known
 
 
-def is_called_as_another(params: Params, info: Info, name: str) -> bool:
-    """Tell whether a member without a base model is called as one that takes other bodies than most."""
+def is_called_after_another(params: Params, info: Info, name: str) -> bool:
+    """Tell whether a member without a base model is called after one that takes other bodies than most."""
     if any(isinstance(each, str) and each.strip() for each in (info.base_model, params.base_model)):
         return False
-    return (capabilities_of(name) or ORDINARY) != ORDINARY
+    called = namesake(name)
+    return called is not None and (capabilities_of(called) or ORDINARY) != ORDINARY
 
 
 def as_known(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import urls
-from gateway.config.abilities import as_known, is_called_as_another, read_capabilities
+from gateway.config.abilities import as_known, is_called_after_another, read_capabilities
 from gateway.config.additions import read_body, read_dropped, read_headers
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
@@ -58,10 +58,10 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     drop_params = reading.drop_params if params.drop_params is None else params.drop_params
     defaults, refused = as_known(defaults, called.capabilities)
     extra_body, more_refused = as_known(read_body(params, at_params, problems), called.capabilities)
-    if called.capabilities is None and is_called_as_another(params, info, called.name):
+    if called.capabilities is None and is_called_after_another(params, info, called.name):
         reading.remark(
             (*at_params, "model"),
-            "is called as a model that takes other parameters than most, but names decide nothing; "
+            "is called after a model that takes other parameters than most, but names decide nothing; "
             "say model_info.base_model",
         )
     lost = [(name,) for name in refused] + [("extra_body", name) for name in more_refused]

@@ -6,11 +6,11 @@ from typing import Any
 
 from gateway.config.providers import series_of
 from gateway.config.wildcards import STAR
-from gateway.protocol.capabilities import ORDINARY, SERIES, capabilities_of
+from gateway.protocol.capabilities import ORDINARY, SERIES, capabilities_of, namesake
 
 
 def name_model(entry: dict[str, Any], params: dict[str, Any]) -> list[str]:
-    """Say which model is behind an entry's deployment that is called as one, for LiteLLM goes by the name.
+    """Say which model is behind an entry's deployment that is called after one: LiteLLM goes by the name.
 
     Request defaults that the model refuses go: without `drop_params` each call would fail at LiteLLM.
     `params` are the entry's `litellm_params`. Returns what was changed, in words.
@@ -19,13 +19,15 @@ def name_model(entry: dict[str, Any], params: dict[str, Any]) -> list[str]:
     if not isinstance(model, str) or not isinstance(info, dict) or STAR in model:
         return []
     changes: list[str] = []
-    series, name = series_of(model), model.rpartition("/")[2]
+    series = series_of(model)
     named = info.get("base_model") or params.get("base_model")
-    known = SERIES[series] if series else capabilities_of(named if isinstance(named, str) else name)
-    known = known or ORDINARY
+    called = named if isinstance(named, str) else namesake(model)
+    known = (SERIES[series] if series else capabilities_of(called or "")) or ORDINARY
     if not named and not series and known != ORDINARY:
-        entry["model_info"] = {**info, "base_model": name}
-        changes.append(f"model: the deployment is called {name}, so base_model says that this is its model")
+        entry["model_info"] = {**info, "base_model": called}
+        changes.append(
+            f"model: by its name LiteLLM takes it for {called}, so base_model says so; correct it if not"
+        )
     extra = params.get("extra_body")
     for fields in (params, extra if isinstance(extra, dict) else {}):
         for key in [key for key, value in fields.items() if not known.takes(key, value)]:

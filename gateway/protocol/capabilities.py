@@ -128,6 +128,18 @@ def model_name(base_model: str) -> str:
     return base_model.strip().lower().rpartition("/")[2].replace("gpt-35-", "gpt-3.5-")
 
 
+def namesake(deployment: str) -> str | None:
+    """The model that a deployment is called after: the longest known name that stands whole within its own.
+
+    Good for a question to whoever can answer it, never for deciding what a deployment is.
+    """
+    name = model_name(deployment)
+    found = [model for model in _MODELS if re.search(rf"(?<![a-z0-9.]){re.escape(model)}(?![a-z0-9.])", name)]
+    if not found and capabilities_of(name) is not None:
+        found = [name]
+    return max(found, key=len, default=None)
+
+
 def capabilities_of(base_model: str) -> Capabilities | None:
     """What the model of this name takes; None where it is not known here."""
     name = model_name(base_model)

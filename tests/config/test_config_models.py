@@ -33,13 +33,20 @@ def test_a_deployments_name_makes_no_reasoning_model(model):
     assert member({"model": model}, model_info=facts).capabilities is None
 
 
-@pytest.mark.parametrize("name", ["o1-mini", "gpt-5-2025-08-07", "gpt-35-turbo-instruct"])
-def test_a_deployment_that_is_called_as_such_a_model_is_told(name):
+@pytest.mark.parametrize(
+    "name", ["o1-mini", "gpt-5-2025-08-07", "gpt-35-turbo-instruct", "prod_o3-mini-eu", "gpt-5.9-nano"]
+)
+def test_a_deployment_that_is_called_after_such_a_model_is_told(name):
     told = warnings({"model": f"azure/{name}"})
 
     assert 1 == len(told)
-    assert f"{AT}.model: is called as a model that takes other parameters than most" in told[0]
+    assert f"{AT}.model: is called after a model that takes other parameters than most" in told[0]
     assert [] == warnings({"model": f"azure/{name}", "base_model": "gpt-4o"})
+
+
+@pytest.mark.parametrize("name", ["demo1-gpt4o", "foo3", "gpt-5-chat", "gpt-4o-2024-08-06", "dep"])
+def test_other_names_say_nothing(name):
+    assert [] == warnings({"model": f"azure/{name}"})
 
 
 @pytest.mark.parametrize("base_model", ["gpt-4o", "azure/my-own", "", None, 5, ["o1"]])

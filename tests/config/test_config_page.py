@@ -66,7 +66,7 @@ def test_the_o1_configuration_loads_and_says_what_its_flag_and_its_name_mean():
     )
     assert (
         (
-            "model_list[0].litellm_params.model: is called as a model that takes other parameters than most, but names "
+            "model_list[0].litellm_params.model: is called after a model that takes other parameters than most, but names "
             "decide nothing; say model_info.base_model"
         ),
         "litellm_settings.enable_preview_features: has no effect: Nothing has to be switched on for newer models.",
