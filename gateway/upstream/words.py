@@ -89,8 +89,8 @@ class Said:
 
     @property
     def no_deployment(self) -> bool:
-        """Whether v1 says that there is no such deployment."""
-        return self._is(_NO_DEPLOYMENT)
+        """Whether v1 says that there is no such deployment. What the body names elsewhere is the caller's."""
+        return self.param in {None, "model"} and self._is(_NO_DEPLOYMENT)
 
     @property
     def no_version(self) -> bool:

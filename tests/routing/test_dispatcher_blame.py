@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import random
 from contextlib import AsyncExitStack
 
 import pytest
 from support.assembled import Assembled
 from support.samples import call, deployment
-from support.scripted import HANG, RESET, Scripted, reply
+from support.scripted import HANG, RESET, Scripted, reply, stream
 
-from gateway.config.deployment import Config, Fallbacks
+from gateway.config.deployment import ClientSecret, Config, Fallbacks, RetryPolicies
 from gateway.errors import GatewayError
 from gateway.routing import retries
 from gateway.telemetry.record import Record
@@ -63,11 +65,11 @@ def _short_backoff(monkeypatch):
 class Bench:
     """One instance; the deployments of model `gpt` are asked in their order, each has a script."""
 
-    def __init__(self, models, **options):
+    def __init__(self, models, *, member=None, tokens=None, **options):
         self.now = 1_700_000_000.0
         groups = {
             name: tuple(
-                deployment(f"{name}-{place}", base=each.url, model_name=name, order=place)
+                deployment(f"{name}-{place}", base=each.url, model_name=name, order=place, **(member or {}))
                 for place, each in enumerate(upstreams)
             )
             for name, upstreams in models.items()
@@ -75,7 +77,7 @@ class Bench:
         self.models = models
         self.pool = Upstream(PooledTransport())
         config = Config(groups, allow_anonymous=True, **{"num_retries": 0} | options)
-        self.parts = Assembled(config, self.pool, clock=lambda: self.now)
+        self.parts = Assembled(config, self.pool, tokens, clock=lambda: self.now)
 
     async def send(self, **body):
         """The answer, or the client's error."""
@@ -301,6 +303,68 @@ def test_special_fallbacks_count_among_the_calls_of_a_request():
     assert [1, 1, 1, 0] == run(
         test, (FAILED,), (long,), fallback=[(FAILED,)] * 2, fallbacks=fallbacks, max_upstream_calls=3
     )
+
+
+class FreshTokens:
+    """Another token each time."""
+
+    def __init__(self):
+        self._numbers = itertools.count()
+
+    async def token(self, _identity):
+        return f"token-{next(self._numbers)}"
+
+    def discard(self, _identity, _value):
+        """Nothing is kept."""
+
+
+#: What makes a request cost another call, each in its own way; and the two ends that do not.
+COSTLY = [
+    FAILED,
+    KEY,
+    FILE,
+    FLEX,
+    V1,
+    said(400, None, "Unrecognized request argument supplied: stream_options"),
+    said(400, "context_length_exceeded", "Too long."),
+    said(400, "content_filter", "Blocked."),
+    said(429, "RateLimitReached", "Slow down.", retry_after="1"),
+    reply(200, b"{}"),
+    said(400, "invalid_value", "No."),
+    stream(b'data: {"choices":[{"delta":{}}]}\n\n'),
+]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 6])
+def test_no_mixture_of_retries_fallbacks_and_repetitions_costs_more(most):
+    chance = random.Random(most)
+
+    async def test(bench):
+        for _ in range(2):
+            before = sum(bench.counts)
+            await bench.send(stream=True)
+            assert (bench.record.attempts, True) == (
+                sum(bench.counts) - before,
+                bench.record.attempts <= most,
+            )
+        return bench.record.attempts
+
+    others = {"gpt": ("big", "gpt")}
+    costs = [
+        run(
+            test,
+            *[chance.choices(COSTLY, k=9) for _ in range(3)],
+            fallback=[chance.choices(COSTLY, k=9) for _ in range(2)],
+            fallbacks=Fallbacks(general=others, context_window=others, content_policy=others),
+            member={"credential": ClientSecret("t", "c", "s")},
+            tokens=FreshTokens(),
+            num_retries=5,
+            retry_policies=RetryPolicies(general={"BadRequestError": 2, "InternalServerError": 3}),
+            max_upstream_calls=most,
+        )
+        for _ in range(12)
+    ]
+    assert most in costs
 
 
 def test_a_refused_call_is_charged_nowhere():

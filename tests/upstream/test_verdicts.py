@@ -1,6 +1,7 @@
 """Whose fault the end of a call is, and when upstream wants to be asked again."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,8 @@ FILE = Said("not_found", "invalid_request_error", message="No such File object: 
         (400, VERSION, Result.OPERATION, False),
         (400, ECHO, Result.CALLER, True),
         (400, V1, Result.OPERATOR, True),
+        (400, replace(V1, param="model"), Result.OPERATOR, True),
+        (400, replace(V1, param="tools[0].model"), Result.CALLER, True),
         (400, RETIRED, Result.OPERATOR, True),
         (401, NOTHING, Result.OPERATOR, False),
         (403, NOTHING, Result.OPERATOR, False),
