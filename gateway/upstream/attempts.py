@@ -82,7 +82,7 @@ class Attempts:
                         return refusal.answer
                     record.attempts += 1
                     answer = await once(ask_usage=False)
-                    if answer.status < 400:
+                    if answer.status < 400 and refusal.certain:
                         # It was this that upstream refused, and nothing that the client wrote.
                         self._without_usage.add(deployment.id)
                     return answer

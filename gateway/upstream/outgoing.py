@@ -20,6 +20,11 @@ class Outgoing:
     hide_usage: bool
 
 
+def grounded(call: Call) -> bool:
+    """Whether the client names data sources for its answer."""
+    return any(call.body.values.get(name) for name in _DATA_SOURCES)
+
+
 def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: bool = True) -> Outgoing:
     """The body that `deployment` gets: the client's bytes with few changes.
 
@@ -35,9 +40,9 @@ def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: b
     defaults = {name: value for name, value in defaults.items() if name not in deployment.dropped}
     changes: dict[str, Any] = {"model": deployment.name} if target.model_in_body else {}
     hide_usage = False
-    grounded = any(values.get(name) or name in defaults for name in _DATA_SOURCES)
+    sources = grounded(call) or any(name in defaults for name in _DATA_SOURCES)
     asks = ask_usage and call.operation.streams_usage and target.stream_usage
-    if call.stream and asks and not (call.wants_usage or grounded):
+    if call.stream and asks and not (call.wants_usage or sources):
         options = values.get("stream_options")
         if options is None or isinstance(options, dict):
             changes["stream_options"] = {**(options or {}), "include_usage": True}

@@ -7,6 +7,9 @@ from typing import Any
 
 from gateway.errors import BadRequest, GatewayError, error_body
 
+#: Wrong fields of which an error tells.
+_MOST_FIELDS = 5
+
 REFUSED = "The model's upstream service refused the request."
 
 
@@ -39,5 +42,19 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _sentence(values: dict[str, Any]) -> str | None:
     """The sentence in an error of another shape."""
-    sentences = (values.get(key) for key in ("message", "detail", "error"))
-    return next((sentence for sentence in sentences if isinstance(sentence, str)), None)
+    errors = values.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    inner = first.get("message") if isinstance(first, dict) else first
+    sentences = (*(values.get(key) for key in ("message", "detail", "error", "title", "msg")), inner)
+    return next((each for each in sentences if isinstance(each, str)), None) or _fields(values.get("detail"))
+
+
+def _fields(detail: Any) -> str | None:
+    """What FastAPI says of each wrong field."""
+    found = [each for each in detail if isinstance(each, dict)] if isinstance(detail, list) else []
+    named = [(each.get("loc"), each["msg"]) for each in found if isinstance(each.get("msg"), str)]
+    return "; ".join(f"{_place(place)}{text}" for place, text in named[:_MOST_FIELDS]) or None
+
+
+def _place(place: Any) -> str:
+    return f"{'.'.join(map(str, place))}: " if isinstance(place, list) else ""

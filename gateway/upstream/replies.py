@@ -7,13 +7,15 @@ a stream, the first bytes of any other body. Does not know the client.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.config.deployment import Deployment
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol import audio
+from gateway.protocol.calls import Call
 from gateway.protocol.sse import EventSplitter, event_json, is_whole
 from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
@@ -22,14 +24,19 @@ from gateway.protocol.whole_replies import BYTE_ORDER_MARK
 from gateway.quoting import LONGEST
 from gateway.upstream.client import Exchange, TooLong, Undecodable
 from gateway.upstream.expected import Expected
+from gateway.upstream.outgoing import grounded
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.refusals import error_details, in_openais_shape
 from gateway.upstream.verdicts import AttemptFailed, UpstreamReply, no_answer, rejection
-from gateway.upstream.words import said, said_by
+from gateway.upstream.words import Said, said, said_by
 
 #: Bytes of a refusal's body.
 LONGEST_ERROR = 1_000_000
 _JSON = "application/json"
+#: How a refusal names what we added to ask for a usage.
+_USAGE_OPTIONS = (b"stream_options", b"include_usage")
+#: A plain character that is written as an escape.
+_ESCAPED = re.compile(rb"\\u00[2-7]")
 #: Bytes of a stream that may come before its answer begins.
 LONGEST_HEAD = 1_000_000
 #: How a stream that ends badly is told to the operator.
@@ -131,9 +138,13 @@ Answer = WholeAnswer | StreamedAnswer
 class UsageRefused(Exception):
     """A refusal names `stream_options`, by which we asked for a usage that the client did not ask for."""
 
-    def __init__(self, answer: WholeAnswer) -> None:
-        """`answer` is the refusal, for a client whose request may cost no other call."""
+    def __init__(self, answer: WholeAnswer, *, certain: bool) -> None:
+        """`answer` is the refusal, for a client whose request may cost no other call.
+
+        Not `certain`: the client has written the name, too, and the refusal may repeat it.
+        """
         super().__init__()
+        self.certain = certain
         self.answer = answer
 
 
@@ -173,16 +184,28 @@ async def _refusal(exchange: Exchange, expected: Expected, now: float) -> WholeA
         body = b""
     error = said(body)
     failure = rejection(exchange.status, exchange.headers, error, now)
+    if failure is not None and failure.result is Result.OPERATOR and grounded(expected.call):
+        # The deployment that is not there may be one that the client's data sources name.
+        outcome = replace(failure.outcome, certain=False)
+        failure = AttemptFailed(outcome, failure.status, failure.code, failure.message)
     if failure is not None:
         failure.reply = UpstreamReply(exchange.status, exchange.headers, body)
     if failure is not None and failure.outcome.certain:
         raise failure
     answer = _refused(exchange, body, expected, status=exchange.status, code=error.code)
-    if expected.hide_usage and exchange.status in {400, 422} and b"stream_options" in body:
-        raise UsageRefused(answer)
+    named = any(word in body for word in _USAGE_OPTIONS)
+    if expected.hide_usage and exchange.status in {400, 422} and named:
+        raise UsageRefused(answer, certain=_refuses_usage(error, expected.call))
     if failure is not None:
         raise Refused(failure, answer, sound=not (error.no_path or error.no_entry))
     return answer
+
+
+def _refuses_usage(error: Said, call: Call) -> bool:
+    """Whether a refusal that names `stream_options` does not just repeat what the client has written."""
+    written = call.body.raw
+    repeated = any(word in written for word in _USAGE_OPTIONS) or _ESCAPED.search(written)
+    return not repeated or (error.param or "").startswith("stream_options")
 
 
 async def _whole(exchange: Exchange, expected: Expected) -> WholeAnswer:

@@ -29,6 +29,12 @@ SHAPES = {
     "flat": ({"statusCode": 400, "message": "Too odd."}, "Too odd."),
     "detail": ({"detail": "Too odd."}, "Too odd."),
     "string": ({"error": "Too odd."}, "Too odd."),
+    "title": ({"type": "about:blank", "title": "Too odd.", "status": 400}, "Too odd."),
+    "errors": ({"errors": [{"message": "Too odd."}]}, "Too odd."),
+    "fields": (
+        {"detail": [{"loc": ["body", "messages", 0], "msg": "Too odd."}, {"msg": "No."}]},
+        "body.messages.0: Too odd.; No.",
+    ),
     "no message": ({"error": {"message": None}}, None),
     "list": ([1], None),
     "page": ("<html>Too odd.</html>", None),

@@ -62,6 +62,42 @@ def test_a_stream_that_fails_before_its_answer_begins_moves_on(gateway, pool, na
         assert answer.text
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"], ids=["lf", "cr", "crlf"])
+@pytest.mark.parametrize("blank", [True, False])
+def test_a_stream_ends_with_done_however_its_lines_end(gateway, pool, end, blank):
+    body = events(TEXT, END, "[DONE]").replace("\n", end)
+    body = body if blank else body.removesuffix(end)
+
+    answer = chat(gateway.port, pool.solo(stream_fault(body)).name, stream=True)
+
+    assert (200, body) == (answer.status, answer.body.decode())
+
+
+CODES = ["DeploymentNotFound", "invalid_api_key", "rate_limit_exceeded", "ModelDeprecated"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_streams_first_error_that_speaks_of_the_deployment_moves_on(gateway, pool, code):
+    error = {"message": "deployment-0 at 127.0.0.1", "type": "invalid_request_error", "code": code}
+    model = pool.pair(stream_fault(events({"error": error})))
+
+    answer = chat(gateway.port, model.name, stream=True)
+
+    assert (200, "[DONE]", [1, 1]) == (answer.status, answer.events[-1], pool.counts(model))
+
+
+def test_a_refusal_that_repeats_a_long_request_is_the_clients(gateway, pool):
+    model = pool.pair({"status": 400, "body": {"error": {"message": "Invalid role: " + "x" * 1_200_000}}})
+
+    answer = chat(gateway.port, model.name)
+
+    assert (400, "invalid_request_error", [1, 0]) == (
+        answer.status,
+        answer.error["type"],
+        pool.counts(model),
+    )
+
+
 TEXT = {"id": "x", "error": None, "choices": [{"index": 0, "delta": {"content": "Hello"}}]}
 END = {"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 ASYNC = {"id": "", "choices": [{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]}

@@ -279,6 +279,16 @@ def test_no_text_of_a_clients_is_taken_for_upstreams(step):
     assert ({int(step[9:12])}, [3, 0], []) == run(test, (step,), (OK,))
 
 
+@pytest.mark.parametrize("step", [NOT_THERE, V1], ids=["azure", "v1"])
+def test_a_deployment_that_the_clients_data_sources_name_is_the_clients(step):
+    async def test(bench):
+        answer = await bench.send(data_sources=[{"type": "azure_search"}])
+        return answer.status, bench.counts, bench.resting
+
+    status = 404 if step is NOT_THERE else 502
+    assert (status, [1, 1, 0], []) == run(test, (step,), (step,), (OK,))
+
+
 def test_a_request_makes_no_more_calls_than_it_may():
     async def test(bench):
         await bench.send()

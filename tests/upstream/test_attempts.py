@@ -12,7 +12,10 @@ from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream
 from gateway.config.deployment import ClientSecret, DefaultIdentity
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits
+from gateway.protocol import calls
 from gateway.protocol.capabilities import capabilities_of
+from gateway.protocol.json_body import parse
+from gateway.protocol.operations import CHAT
 from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
 from gateway.upstream.attempts import Attempts
@@ -281,6 +284,18 @@ REFUSALS = {
         {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]},
     ),
 }
+
+
+@pytest.mark.parametrize("written", ["stream_options", "include_usage", "stream\\u005foptions"])
+@pytest.mark.parametrize(("param", "asked"), [("stop", True), (None, True), ("stream_options", False)])
+def test_a_refusal_that_may_repeat_a_clients_words_is_not_remembered(written, param, asked):
+    body = f'{{"model":"gpt","stream":true,"stop":"{written}"}}'.encode()
+    one = calls.read(CHAT, parse(body), None)
+    refusal = reply(400, {"error": {"message": "Invalid: 'stream_options', 'include_usage'", "param": param}})
+
+    bodies, answer, _ = attempts_of(refusal, EVENTS, one=one, times=2)
+
+    assert (200, [True, False, asked]) == (answer.status, ["stream_options" in each for each in bodies])
 
 
 def attempts_of(*script, one, times):
