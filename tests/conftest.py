@@ -26,6 +26,7 @@ _SYSTEM = {
 }
 #: What takes longest, in files of tests/: they begin first, so that none of them is left to run alone at the end.
 _LONGEST = (
+    "flows/test_flow_load.py",
     "flows/test_flow_vault.py",
     "flows/test_flow_keyless.py",
     "fleet/test_fleet_store.py",
@@ -34,6 +35,7 @@ _LONGEST = (
     "clients/test_clients.py",
     "flows/test_flow_reload.py",
     "flows/test_flow_readiness.py",
+    "server/test_functions_runtime.py",
     "server/test_http_server.py",
     "cli/test_cli_serve.py",
     "scripts/test_deploy.py",

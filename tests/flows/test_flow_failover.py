@@ -258,7 +258,7 @@ def test_a_wait_for_the_lone_deployment_that_would_last_too_long_is_not_waited(g
     answer = chat(gateway.port, model.name)
 
     assert (503, "30", [1]) == (answer.status, answer.headers["retry-after"], pool.counts(model))
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
 
 
 def test_two_requests_at_once_do_not_share_their_tries(gateway, pool):

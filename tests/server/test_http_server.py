@@ -62,13 +62,13 @@ def test_what_takes_longer_than_the_grace_is_cut():
     with start_embedded_host(SAMPLE_APP, grace_seconds=0.5) as host, connect(host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
         read_until(connection, b"data: 0")
-        began = time.monotonic()
         host.process.send_signal(signal.SIGTERM)
         rest = read_all(connection)
 
         assert not rest.endswith(b"0\r\n\r\n")
-        assert 0 == host.process.wait(3)
-        assert time.monotonic() - began < 2
+        assert 0 == host.process.wait(30)
+        # By the host's own clock: an event each 0.1 s.
+        assert rest.count(b"data: ") < 20
         assert "Traceback" not in host.log()
 
 
@@ -82,13 +82,12 @@ def test_the_second_signal_ends_everything_at_once(python):
     ):
         connection.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
         read_until(connection, b"data: 0")
-        began = time.monotonic()
         host.process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         host.process.send_signal(signal.SIGINT)
 
-        assert 0 == host.process.wait(3)
-        assert time.monotonic() - began < 2
+        # By itself the first would have left the stream 60 s.
+        assert 0 == host.process.wait(30)
         assert "Traceback" not in host.log()
 
 
@@ -186,14 +185,17 @@ def test_an_unknown_path_is_answered_in_openais_shape(embedded_host):
 
 
 def test_replies_on_one_connection_follow_each_other_without_delay(embedded_host):
-    """Nagle's algorithm would cost 40 ms for each."""
+    """Nagle's algorithm would cost each the 40 ms by which the kernel delays an acknowledgement."""
+    seconds = []
     with connect(embedded_host.port) as connection:
-        began = time.monotonic()
         for _ in range(20):
+            began = time.monotonic()
             connection.sendall(head("GET", "/api/json"))
             read_until(connection, b"}")
+            seconds.append(time.monotonic() - began)
 
-    assert time.monotonic() - began < 0.4
+    # A busy machine delays some; that would delay each but the first.
+    assert sorted(seconds)[5] < 0.04
 
 
 def test_ordinary_use_writes_nothing():

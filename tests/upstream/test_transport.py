@@ -161,7 +161,8 @@ def test_a_connection_that_takes_too_long_is_unreachable(monkeypatch):
 
     kind, seconds = asyncio.run(work())
     assert httpx.ConnectTimeout is kind
-    assert seconds < 2
+    # The silence that is allowed on a connection would be the next to end it.
+    assert seconds < 5
 
 
 @pytest.mark.parametrize(
