@@ -116,6 +116,10 @@ _ROWS = (
 )
 _MODELS: Mapping[str, Capabilities] = {name: row.capabilities for row in _ROWS for name in row.names.split()}
 
+#: Any of their names, whole: the longest first, for one may begin like another.
+_WITHIN = re.compile(
+    rf"(?<![a-z0-9.])(?:{'|'.join(map(re.escape, sorted(_MODELS, key=len, reverse=True)))})(?![a-z0-9.])"
+)
 #: Later members of families take what the family does until they are listed above.
 _FAMILY = re.compile(r"(?:o[1-9]|gpt-[5-9])(?:\.\d+)?(?:-[a-z0-9]+)*", re.ASCII)
 
@@ -134,7 +138,7 @@ def namesake(deployment: str) -> str | None:
     Good for a question to whoever can answer it, never for deciding what a deployment is.
     """
     name = model_name(deployment)
-    found = [model for model in _MODELS if re.search(rf"(?<![a-z0-9.]){re.escape(model)}(?![a-z0-9.])", name)]
+    found = _WITHIN.findall(name)
     if not found and capabilities_of(name) is not None:
         found = [name]
     return max(found, key=len, default=None)

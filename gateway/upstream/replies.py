@@ -167,7 +167,8 @@ async def receive(exchange: Exchange, expected: Expected, now: float) -> Answer:
     if not 200 <= exchange.status < 300:
         return await _refusal(exchange, expected, now)
     if expected.call.streaming is not None:
-        choices = expected.call.choices(expected.deployment.defaults)
+        deployment = expected.deployment
+        choices = expected.call.choices({**deployment.extra_body, **deployment.defaults})
         tap = StreamTap(expected.call.streaming, hide_usage=expected.hide_usage, choices=choices)
         return await _events(exchange, expected, tap, now)
     if expected.call.operation.whole_reply:

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from support.samples import call, expected
+from support.samples import call, deployment, expected
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 
 from gateway.limits.tokens.outcome import Result
@@ -32,7 +32,7 @@ LAST = event(choices=[{"delta": {}, "finish_reason": "stop"}])
 COST = event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 4})
 
 
-def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED):
+def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, member=None):
     """(pieces, record, what broke it) of one reply."""
 
     async def work():
@@ -41,7 +41,7 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED):
             pool = Upstream(PooledTransport())
             exchange = await pool.post(server.url, {}, b"{}", silence=silence)
             try:
-                answer = await receive(exchange, expected(one, hide_usage=hide_usage), 0.0)
+                answer = await receive(exchange, expected(one, member, hide_usage=hide_usage), 0.0)
                 pieces = [piece async for piece in relay(answer, record, "gpt")]
             finally:
                 await exchange.close()
@@ -267,8 +267,18 @@ def test_an_error_event_of_any_shape_is_one_that_clients_read(failure, message):
     assert (message, "upstream_error") == (error["message"], record.error_code)
 
 
-def test_a_stream_of_two_choices_that_ends_after_one_is_broken():
-    one = call(stream=True, n=2)
+@pytest.mark.parametrize(
+    ("one", "member"),
+    [
+        (call(stream=True, n=2), None),
+        (STREAMED, deployment(defaults={"n": 2})),
+        (STREAMED, deployment(extra_body={"n": 2})),
+    ],
+    ids=["asked for", "default", "extra body"],
+)
+def test_a_stream_of_two_choices_that_ends_after_one_is_broken(one, member):
     ends = [event(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}]) for index in (0, 1)]
-    assert FIRST + ends[0] + broken_off() == b"".join(relayed(stream(FIRST, ends[0]), one=one)[0])
-    assert FIRST + b"".join(ends) == b"".join(relayed(stream(FIRST, *ends), one=one)[0])
+    assert FIRST + ends[0] + broken_off() == b"".join(
+        relayed(stream(FIRST, ends[0]), one=one, member=member)[0]
+    )
+    assert FIRST + b"".join(ends) == b"".join(relayed(stream(FIRST, *ends), one=one, member=member)[0])
