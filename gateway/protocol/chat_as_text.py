@@ -48,13 +48,13 @@ def refusal(values: Mapping[str, Any], *, drop_params: bool) -> BadRequest | Non
 
     With `drop_params` what it does not know is left out, except tools.
     """
-    for name in values:
-        if name in _unknown(values) and (name in _TOOLS or not drop_params):
-            return BadRequest(
-                f"Unsupported parameter: '{name}' is not supported with this model, which completes texts.",
-                param=name,
-                code="unsupported_parameter",
-            )
+    name = next((each for each in _unknown(values) if each in _TOOLS or not drop_params), None)
+    if name is not None:
+        return BadRequest(
+            f"Unsupported parameter: '{name}' is not supported with this model, which completes texts.",
+            param=name,
+            code="unsupported_parameter",
+        )
     messages = values.get("messages")
     if isinstance(messages, LargeValue):
         return BadRequest(
@@ -69,10 +69,10 @@ def refusal(values: Mapping[str, Any], *, drop_params: bool) -> BadRequest | Non
     return None
 
 
-def _unknown(values: Mapping[str, Any]) -> set[str]:
-    """The fields of a chat that ask for something that is not known to such a model."""
+def _unknown(values: Mapping[str, Any]) -> list[str]:
+    """The fields of a chat that ask for something that is not known to such a model, in their order."""
     known = COMPLETIONS.body_fields
-    return {
+    return [
         name
         for name in values
         if name in CHAT.body_fields
@@ -80,7 +80,7 @@ def _unknown(values: Mapping[str, Any]) -> set[str]:
         and (name not in known or name == "logprobs")
         and values[name] is not None
         and values[name] not in _PLAIN.get(name, ())
-    }
+    ]
 
 
 def prompt_of(messages: Any) -> str:
@@ -122,7 +122,7 @@ def text_body(body: Body, configured: Mapping[str, Any]) -> Body:
     `configured` are fields that the configuration adds.
     """
     values = body.values
-    left_out = _unknown(values) | _TAKEN | _PLAIN.keys()
+    left_out = {*_unknown(values), *_TAKEN, *_PLAIN}
     prompt = prompt_of(values["messages"])
     members = [("prompt", json.dumps(prompt).encode())]
     bounds = ("max_completion_tokens", "max_tokens")
