@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 import sys
 
 import pytest
+from aiohttp import web
 from doubles.cloud import running_cloud
 from doubles.identity import SYSTEM
+from doubles.server import HANG
+from support import processes
 from support.azurite import Azurite, require_azurite
+from support.calls import wait_for
+from support.certificates import make_authority
 from support.programs import finished
 
 from gateway.config.vault import MAX_SECRET_BYTES
@@ -98,6 +105,28 @@ def test_a_vault_that_is_down_is_a_message(cloud, run, command):
     cloud.vault.stop()
     code, output = run("config", command, document=None if command == "pull" else CONFIG)
     assert (1, True) == (code, "the vault cannot be reached" in output)
+
+
+def test_a_vault_that_answers_oddly_or_cannot_be_trusted_is_a_message(cloud, run, tmp_path_factory):
+    cloud.vault.odd = lambda: web.Response(body=b'{"value": "tor', content_type="application/json")
+    code, output = run("config", "pull", "--name", "gateway-deployments")
+    assert (1, "gateway-deployments: the vault's answer cannot be read\n") == (code, output)
+    other = make_authority(tmp_path_factory.mktemp("other"))
+    code, output = run("config", "diff", document=CONFIG, SSL_CERT_FILE=str(other.file))
+    assert (1, True) == (code, "the vault's certificate is not trusted" in output)
+
+
+def test_who_interrupts_a_command_gets_no_traceback(cloud):
+    cloud.vault.down = HANG
+    command = [sys.executable, "-m", "gateway", "config", "pull"]
+    environment = processes.environment(cloud.environment)
+    with subprocess.Popen(
+        command, cwd=processes.ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as waiting:
+        assert wait_for(lambda: cloud.vault.requests, 60)
+        waiting.send_signal(signal.SIGINT)
+        output, _ = waiting.communicate(timeout=60)
+    assert (130, b"") == (waiting.returncode, output)
 
 
 def test_what_would_change_is_told_without_a_secret(cloud, run):

@@ -5,6 +5,8 @@ Every test finds the doubles and the configuration as `equip` leaves them, and i
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from doubles.cloud import running_cloud
 from support.keyless import (
@@ -98,12 +100,13 @@ def test_without_the_tenants_keys_tokens_are_told_to_come_again_and_keys_work(ke
     section = entra_section(keyless.cloud, {"client": "team", "roles": ["Chat"]})
     configure(keyless, entra=section | {"tenant_id": "22222222-0000-0000-0000-000000000000"})
     token = keyless.cloud.entra.issue(roles=["Chat"])
+    began = time.monotonic()
     answers = [keyless.chat(token) for _ in range(20)]
     assert {(503, "identity_unavailable")} == {(answer.status, answer.error["code"]) for answer in answers}
     assert 1 <= int(answers[0].headers["retry-after"]) <= 60
     assert [200, 200] == [keyless.chat(key).status for key in (TEAM, MASTER)]
     # As with wrong keys: a flood of such tokens is a line a second.
-    assert keyless.log().count('"error":"identity_unavailable"') < 10
+    assert keyless.log().count('"error":"identity_unavailable"') <= time.monotonic() - began + 2
 
 
 def test_each_user_of_a_client_has_its_limits_for_itself_under_a_pseudonym(keyless):
@@ -263,7 +266,7 @@ def test_a_client_secret_that_stays_wrong_is_read_seldom_and_told_by_its_code(ke
     before = cloud.vault.count("WRONG-SECRET")
     answers = [keyless.chat(model="wrong") for _ in range(30)]
     assert {502, 503} >= {answer.status for answer in answers}
-    assert cloud.vault.count("WRONG-SECRET") - before <= 4
+    assert cloud.vault.count("WRONG-SECRET") - before <= 6
     assert "the application wrong-app is refused with AADSTS7000215" in keyless.log()
 
 
@@ -281,9 +284,9 @@ def test_a_key_that_stays_wrong_is_read_seldom_and_no_client_sees_upstreams_401(
 def test_an_outage_of_the_identity_endpoint_is_not_felt_while_tokens_live_and_renewals_fail(
     keyless, simulator
 ):
-    """Tokens of 12 s, whose renewal is tried from the sixth on: as a minute is to one of an hour."""
+    """Tokens of 16 s, whose renewal is tried from the eighth on: as a minute is to one of an hour."""
     cloud = keyless.cloud
-    cloud.identity.lifetime = 12.0
+    cloud.identity.lifetime = 16.0
     brief = keyless_member("brief", simulator.url, azure_scope="https://ai.azure.com/.default")
     configure(keyless, model_list=[brief])
     before = keyless.log().count("no Entra token")
