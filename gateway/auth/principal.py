@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.config.access import ClientLimits, ClientSpec
-from gateway.config.patterns import glob
+from gateway.config.patterns import STAR, matches
 
 #: What a request is recorded under when the gateway is open to all.
 ANONYMOUS = "anonymous"
@@ -20,25 +19,17 @@ ADMIN = "admin"
 class ModelFilter:
     """The models that a client may name. Built once for each client and configuration."""
 
-    __slots__ = ("_expression", "_names", "patterns")
+    __slots__ = ("_globs", "_names", "patterns")
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """`patterns` are names, or globs with `*`."""
         self.patterns = tuple(patterns)
-        self._names = frozenset(pattern for pattern in patterns if "*" not in pattern)
-        self._expression: re.Pattern[str] | None = None
+        self._names = frozenset(pattern for pattern in patterns if STAR not in pattern)
+        self._globs = tuple(pattern for pattern in patterns if STAR in pattern)
 
     def allows(self, model: str) -> bool:
         """Whether a client may name `model`."""
-        if model in self._names:
-            return True
-        if len(self._names) == len(self.patterns):
-            return False
-        if self._expression is None:
-            # Compiled when it is first needed: most of many clients do not call this instance.
-            globs = [glob(pattern) for pattern in self.patterns if "*" in pattern]
-            self._expression = re.compile("|".join(globs), re.DOTALL)
-        return self._expression.fullmatch(model) is not None
+        return model in self._names or any(matches(pattern, model) for pattern in self._globs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 from gateway.config.access import LAST_SECOND, ClientKey, ClientSpec, EntraRule, EntraSpec
 from gateway.config.document import read_section
-from gateway.config.patterns import matches
+from gateway.config.patterns import STAR, matches
 from gateway.config.policy import read_limits
 from gateway.config.problems import Path, Problems
 from gateway.config.sections import ClientEntry, EntraEntry, EntraSection, KeyEntry
 from gateway.config.unused import Unused
-from gateway.config.wildcards import STAR, ServedNames
+from gateway.config.wildcards import ServedNames
 
 #: Names under which other callers are counted and logged.
 RESERVED = frozenset({"master", "anonymous"})

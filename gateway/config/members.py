@@ -15,12 +15,12 @@ from gateway.config.additions import read_body, read_dropped, read_headers
 from gateway.config.credentials import azure_credential, openai_credential
 from gateway.config.deployment import Credential, DefaultIdentity, Deployment, Provider, Target
 from gateway.config.document import read_section
+from gateway.config.patterns import STAR
 from gateway.config.problems import Path, Problems
 from gateway.config.providers import qualified, served, split_model
 from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.values import is_version
-from gateway.config.wildcards import STAR
 from gateway.protocol.capabilities import Capabilities
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import CHAT, COMPLETIONS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.config.patterns import STAR
 from gateway.config.providers import series_of
-from gateway.config.wildcards import STAR
 from gateway.protocol.capabilities import ORDINARY, SERIES, capabilities_of, namesake
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.deployment import Provider
+from gateway.config.patterns import STAR
 from gateway.config.problems import Path, Problems
-from gateway.config.wildcards import STAR, is_deployment
+from gateway.config.wildcards import is_deployment
 from gateway.protocol.capabilities import SERIES
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import CHAT, OPERATIONS

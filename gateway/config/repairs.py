@@ -8,11 +8,10 @@ from typing import Any
 
 from gateway.config.environment import PREFIX
 from gateway.config.mending import Migration, shown
-from gateway.config.patterns import matches
+from gateway.config.patterns import STAR, matches
 from gateway.config.problems import ConfigError, render
 from gateway.config.syntax import write
 from gateway.config.values import as_fallbacks
-from gateway.config.wildcards import STAR
 
 #: Rounds in which what does not load is left out.
 _ROUNDS = 200

@@ -13,6 +13,8 @@ from gateway.config.references import is_unresolved
 
 #: More than any quota; keeps sums and shares of limits within what a float holds exactly.
 _MOST = 10**12
+#: Characters of a name, a model's or another. A caller can ask for no longer one.
+LONGEST_NAME = 256
 
 #: Seconds of the longest time-out: a day.
 _LONGEST = 86_400
@@ -79,6 +81,8 @@ def _tenant(text: str) -> str:
 def _named(text: str) -> str:
     if not text.strip() or text != text.strip() or not text.isprintable():
         raise ValueError("must be a name without spaces around it and without control characters")
+    if len(text) > LONGEST_NAME:
+        raise ValueError(f"must be a name of at most {LONGEST_NAME} characters")
     return text
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from gateway.config.deployment import Deployment
+from gateway.config.patterns import STAR, stars
 
-STAR = "*"
 #: Names of which it is remembered what serves them.
 _REMEMBERED = 1000
 
@@ -35,8 +35,7 @@ class ServedNames(Collection[str]):
         """`models` are the deployments by `model_name`."""
         self._models = models
         # The one with the most text of its own is the closest; Python's sort keeps the document's order.
-        patterns = sorted((name for name in models if STAR in name), key=_wideness)
-        self._patterns = [(name, _expression(name)) for name in patterns]
+        self._patterns = sorted((name for name in models if STAR in name), key=_wideness)
         #: What names were found to stand for.
         self._found: dict[str, tuple[str, Sequence[Deployment]] | None] = {}
 
@@ -80,10 +79,10 @@ class ServedNames(Collection[str]):
         return self._found[name]
 
     def _matches(self, name: str) -> Iterator[tuple[str, Sequence[Deployment]]]:
-        for pattern, expression in self._patterns:
-            match = expression.fullmatch(name)
-            if match is not None:
-                made = (_filled(each, match.groups()) for each in self._models[pattern])
+        for pattern in self._patterns:
+            parts = stars(pattern, name, least=1)
+            if parts is not None:
+                made = (_filled(each, parts) for each in self._models[pattern])
                 if filled := [each for each in made if each is not None]:
                     yield pattern, filled
 
@@ -126,7 +125,3 @@ def _filled(entry: Deployment, parts: Sequence[str]) -> Deployment | None:
 
 def _wideness(pattern: str) -> int:
     return -len(pattern.replace(STAR, ""))
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("(.+)".join(map(re.escape, pattern.split(STAR))), re.DOTALL)
