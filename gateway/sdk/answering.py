@@ -43,8 +43,7 @@ def answer(core: Core, call: Call) -> Any:
     try:
         reply = core.engine.wait(_sent(core, call, None))
     except GatewayError as error:
-        failure = translated(error)
-        raise failure from failure.__cause__
+        raise translated(error)  # noqa: B904  its cause is what a caller can do something about
     if isinstance(reply, Source):
         return ChunkStream(reply, _reader(call))
     return _read(call, reply)
@@ -55,8 +54,7 @@ async def aanswer(core: Core, call: Call) -> Any:
     try:
         reply = await core.engine.reach(_sent(core, call, asyncio.get_running_loop()))
     except GatewayError as error:
-        failure = translated(error)
-        raise failure from failure.__cause__
+        raise translated(error)  # noqa: B904  its cause is what a caller can do something about
     if isinstance(reply, Source):
         return AsyncChunkStream(reply, _reader(call))
     return _read(call, reply)

@@ -82,7 +82,8 @@ class Core:
             config, self._models, attempts, balancer, self._sharing, random=random.random
         )
         self._runner = Runner(settings, clock=time.time)
-        engine.keep(self)
+        if store.shared:
+            engine.keep(self, self._sharing)
 
     def call(self, operation: Operation, model: str, fields: Mapping[str, Any], options: CallOptions) -> Call:
         """The call of `model` with these fields in its body. Raises APIError for what cannot be one."""
@@ -118,10 +119,6 @@ class Core:
             if whole:
                 finish(record, time.time())
         return reply
-
-    async def close(self) -> None:
-        """Write what other processes should know."""
-        await self._sharing.close()
 
 
 def defaults() -> Defaults:

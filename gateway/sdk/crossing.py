@@ -124,3 +124,6 @@ class Crossing:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(journey.call_off)
             raise
+        finally:
+            # They hold the exception, that its traceback, that this frame: a reference cycle.
+            del future, journey

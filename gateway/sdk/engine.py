@@ -15,11 +15,11 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
-from weakref import WeakSet
 
 from gateway import settings as environment
 from gateway.adapters.identity import EntraTokens
@@ -35,6 +35,10 @@ LONGEST_CALL = 6000.0
 LONGEST_SILENCE = 600.0
 #: Seconds for a silence that nothing fills: a caller in the same process needs no keep-alive.
 _NEVER = 86_400.0
+_OF_NETWORK = (
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
+    "AZURE_AUTHORITY_HOST",
+)
 #: Seconds at the process's end for what is still to be written.
 _END_SECONDS = 2.0
 
@@ -64,18 +68,40 @@ class Engine:
         )
         #: For what is made once on each engine: after a fork it is another one, which nobody holds.
         self.lock = threading.Lock()
-        self._closing: WeakSet[Closing] = WeakSet()
+        self._closing: set[Closing] = set()
+        self._inherited = False
         self._loop = asyncio.new_event_loop()
         self._crossing = Crossing(self._loop)
         self._thread = threading.Thread(target=self._work, name="gateway", daemon=True)
         self._thread.start()
 
-    def keep(self, closing: Closing) -> None:
-        """Close `closing` at the process's end, if it is still there."""
+    def inherit(self) -> None:
+        """After a fork, in the child: what the engine holds is the parent's, and is kept as it is for ever.
+
+        The end of a connection's object would stop the parent's loop from reading from it.
+        """
+        self._inherited = True
+
+    def keep(self, owner: object, closing: Closing) -> None:
+        """Close `closing` when `owner` is gone, at the latest at the process's end."""
         self._closing.add(closing)
+        finalizer = weakref.finalize(owner, self._let_go, closing)
+        finalizer.atexit = False  # the engine's own end sees to it
+
+    def _let_go(self, closing: Closing) -> None:
+        # At the interpreter's end, and in a forked child, there is nothing to do it with.
+        with contextlib.suppress(RuntimeError):
+            self.submit(self._closed(closing))
+
+    async def _closed(self, closing: Closing) -> None:
+        self._closing.discard(closing)
+        await closing.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `work` on the engine's loop."""
+        """Run `work` on the engine's loop. Raises RuntimeError where that has ended, or is a parent's."""
+        if self._inherited:
+            work.close()
+            raise RuntimeError("the engine of another process")
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:
@@ -93,6 +119,9 @@ class Engine:
         except BaseException:
             future.cancel()
             raise
+        finally:
+            # It holds the exception, that its traceback, that this frame: a reference cycle.
+            del future
 
     async def reach(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, for a caller on another loop. Cancelling the caller cancels the work."""
@@ -159,6 +188,7 @@ class _Engines:
         """After a fork, in the child: the thread is not there, and the lock may be held by nobody."""
         self.lock = threading.Lock()
         if self.current is not None:
+            self.current.inherit()
             self.inherited.append(self.current)
             self.current = None
 
@@ -178,9 +208,14 @@ def engine() -> Engine:
 
 
 def _settings() -> Settings:
-    """The environment's settings, with the patience of a library in place of a host's."""
+    """What the environment says of the network, with the patience of a library in place of a host's.
+
+    What it says of a gateway is none of a guest's business.
+    """
+    environ = environment.process_environment()
+    of_network = {name: environ[name] for name in _OF_NETWORK if name in environ}
     try:
-        settings = environment.read(reply_timeout=LONGEST_CALL)
+        settings = environment.read(of_network, reply_timeout=LONGEST_CALL)
     except SettingsError as error:
         raise ConfigurationError("\n".join(error.problems)) from error
     return replace(settings, stream_timeout=LONGEST_SILENCE, stream_hold=_NEVER, keep_alive=_NEVER)

@@ -46,6 +46,13 @@ _BY_CODE: Mapping[str, type[BadRequestError]] = {
 
 def translated(error: GatewayError) -> APIError:
     """The exception for a call that nobody answered; its cause is what a caller's own function raised."""
+    raised = _translated(error)
+    # The core's own exceptions say nothing beside it.
+    raised.__suppress_context__ = True
+    return raised
+
+
+def _translated(error: GatewayError) -> APIError:
     failure = error.__cause__
     if isinstance(failure, AttemptFailed):
         if failure.reply is not None:
@@ -55,6 +62,7 @@ def translated(error: GatewayError) -> APIError:
             raised = AuthenticationError(f"no Entra token: {failure.__cause__.reason}")
             raised.__cause__ = failure.__cause__.__cause__
             return raised
+        error.message += _reason(failure)
     body = error_body(error)
     if isinstance(error, RateLimited | BadRequest) or error.status < 500:
         return status_error(error.status, dict(error.headers()), body)
@@ -65,6 +73,15 @@ def translated(error: GatewayError) -> APIError:
             error.message, response=ErrorResponse(error.status, {}, body), body=_details(body)
         )
     return APIConnectionError(error.message, body=_details(body))
+
+
+def _reason(failure: AttemptFailed) -> str:
+    """What the network said, if it did: the first of the exceptions, from which the others followed."""
+    cause: BaseException = failure
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = str(cause)
+    return f" ({text})" if text and cause is not failure else ""
 
 
 def refusal(reply: Reply) -> APIError:

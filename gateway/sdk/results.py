@@ -21,6 +21,9 @@ _LONG_LIST = 20
 Parts: TypeAlias = "Mapping[str, type[Result]]"
 
 
+_CONTAINERS = (dict, list)
+
+
 class Result(dict[str, Any]):
     """One object of an answer."""
 
@@ -31,14 +34,10 @@ class Result(dict[str, Any]):
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:
         super().__init__(values, **more)
-        parts = self.parts
-        for key, value in self.items():
-            # Most values are plain: what is done for each of them is paid many times an answer.
-            if isinstance(value, dict | list):
-                super().__setitem__(key, _wrapped(value, parts.get(key, Result)))
+        _wrap_values(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if isinstance(value, dict | list):
+        if value.__class__ in _CONTAINERS:
             value = _wrapped(value, self.parts.get(key, Result))
         super().__setitem__(key, value)
 
@@ -225,11 +224,29 @@ class EmbeddingList(Result):
     optional = frozenset(("object", "model", "usage"))
 
 
+_set = dict.__setitem__
+
+
+def _wrap_values(result: Result) -> None:
+    """Make the dictionaries within `result` into objects.
+
+    An answer has a hundred values, most of them plain: what is done for each is kept short.
+    """
+    parts = result.parts
+    for key, value in result.items():
+        kind = value.__class__
+        if kind is dict or kind is list:
+            _set(result, key, _wrapped(value, parts.get(key, Result)))
+
+
 def _wrapped(value: Any, kind: type[Result]) -> Any:
     """`value` with its dictionaries as objects. A list of plain values is kept as it is."""
-    if isinstance(value, dict):
-        return value if isinstance(value, Result) else kind(value)
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+    if value.__class__ is dict:
+        result = kind.__new__(kind)
+        result.update(value)
+        _wrap_values(result)
+        return result
+    if value.__class__ is list and value and value[0].__class__ in _CONTAINERS:
         return [_wrapped(entry, kind) for entry in value]
     return value
 

@@ -101,7 +101,10 @@ class ChunkStream(Generic[C]):
         chunk = self._chunks.popleft()
         if isinstance(chunk, Exception):
             self.close()
-            raise chunk
+            try:
+                raise chunk
+            finally:
+                del chunk  # its traceback holds this frame
         return chunk
 
     def close(self) -> None:
@@ -142,7 +145,10 @@ class AsyncChunkStream(Generic[C]):
         chunk = self._chunks.popleft()
         if isinstance(chunk, Exception):
             await self.aclose()
-            raise chunk
+            try:
+                raise chunk
+            finally:
+                del chunk  # its traceback holds this frame
         return chunk
 
     async def aclose(self) -> None:

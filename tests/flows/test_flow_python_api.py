@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -78,7 +79,10 @@ def brought(create, errors):
 
 @pytest.fixture(scope="module")
 def router(simulator):
-    return python_api.Router(gateway_config(simulator.url)["model_list"])
+    with warnings.catch_warnings():
+        # What `check` tells of these entries, too.
+        warnings.simplefilter("ignore", UserWarning)
+        return python_api.Router(gateway_config(simulator.url)["model_list"])
 
 
 @pytest.mark.only_on("embedded", reason="which host it is does not matter here")

@@ -363,7 +363,7 @@ def test_upstreams_own_status_and_words_reach_the_caller(chat, status, details, 
 
 
 def test_nobody_who_listens_is_a_connection_error():
-    with pytest.raises(litellm.APIConnectionError):
+    with pytest.raises(litellm.APIConnectionError, match=r"111|refused"):
         litellm.completion("azure/x", MESSAGES, api_base="http://127.0.0.1:9", api_key=KEY, num_retries=0)
 
 

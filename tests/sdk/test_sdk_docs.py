@@ -17,7 +17,7 @@ PRINTS = {"speech": "audio/mpeg", "tool_call_id": "celsius", "Router(\n    model
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize("source", BLOCKS, ids=lambda block: block.splitlines()[-1][:30])
+@pytest.mark.parametrize("source", BLOCKS)
 def test_a_block_runs(simulator, source, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("AZURE_API_KEY", KEY)
     monkeypatch.setenv("AZURE_API_BASE", simulator.url)

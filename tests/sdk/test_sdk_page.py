@@ -158,6 +158,13 @@ def test_streaming(run, capsys):
     gateway.enable_preview_features = False
 
 
+def test_an_instruct_model_answers_a_chat(run):
+    names, (entry,) = run("instruct")
+
+    assert ("/openai/deployments/instruct/completions", True) == (entry["path"], "prompt" in body(entry))
+    assert "assistant" == names["response"].choices[0].message.role
+
+
 def test_speech(run, tmp_path):
     names, (entry,) = run("speech")
 
