@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 
@@ -116,10 +117,6 @@ _ROWS = (
 )
 _MODELS: Mapping[str, Capabilities] = {name: row.capabilities for row in _ROWS for name in row.names.split()}
 
-#: Any of their names, whole: the longest first, for one may begin like another.
-_WITHIN = re.compile(
-    rf"(?<![a-z0-9.])(?:{'|'.join(map(re.escape, sorted(_MODELS, key=len, reverse=True)))})(?![a-z0-9.])"
-)
 #: Later members of families take what the family does until they are listed above.
 _FAMILY = re.compile(r"(?:o[1-9]|gpt-[5-9])(?:\.\d+)?(?:-[a-z0-9]+)*", re.ASCII)
 
@@ -132,13 +129,20 @@ def model_name(base_model: str) -> str:
     return base_model.strip().lower().rpartition("/")[2].replace("gpt-35-", "gpt-3.5-")
 
 
+@cache
+def _names() -> re.Pattern[str]:
+    """Any known name, whole: the longest first, for one may begin like another."""
+    names = "|".join(map(re.escape, sorted(_MODELS, key=len, reverse=True)))
+    return re.compile(rf"(?<![a-z0-9.])(?:{names})(?![a-z0-9.])")
+
+
 def namesake(deployment: str) -> str | None:
     """The model that a deployment is called after: the longest known name that stands whole within its own.
 
     Good for a question to whoever can answer it, never for deciding what a deployment is.
     """
     name = model_name(deployment)
-    found = _WITHIN.findall(name)
+    found = _names().findall(name)
     if not found and capabilities_of(name) is not None:
         found = [name]
     return max(found, key=len, default=None)

@@ -142,19 +142,16 @@ def chat_reply(body: bytes) -> bytes:
     """The chat reply that says what `body`, a whole completion, does; what is none stays as it is."""
     try:
         reply = json.loads(body)
-        choices = [
-            {
-                **choice,
-                "message": {"role": "assistant", "content": choice["text"].lstrip(), "refusal": None},
-                "logprobs": None,
-            }
-            for choice in reply["choices"]
-        ]
+        choices = [_chat_choice(choice) for choice in reply["choices"]]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return body
-    for choice in choices:
-        del choice["text"]
     return json.dumps({**reply, "object": "chat.completion", "choices": choices}).encode()
+
+
+def _chat_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in choice.items() if name != "text"}
+    text = (choice.get("text") or "").lstrip()
+    return rest | {"message": {"role": "assistant", "content": text, "refusal": None}, "logprobs": None}
 
 
 class ChatChunks:
@@ -181,7 +178,7 @@ class ChatChunks:
         return b"".join([chunk_event({**frame, "choices": [one]}) for one in said])
 
     def _chunks(self, choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        index = choice.get("index", 0)
+        index = choice["index"] if isinstance(choice.get("index"), int) else 0
         rest = {name: value for name, value in choice.items() if name not in ("text", "finish_reason")}
         rest |= {"index": index, "logprobs": None}
         text, reason = choice.get("text"), choice.get("finish_reason")

@@ -63,7 +63,7 @@ def _choice_chunks(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     text = message.get("content")
     others = {name: value for name, value in message.items() if name not in _SPOKEN}
-    yield chunk({"role": "assistant", "content": "" if isinstance(text, str) else None, **others})
+    yield chunk({"role": "assistant", "content": "" if isinstance(text, str) else text, **others})
     deltas = list(_deltas(message))
     for place, delta in enumerate(deltas):
         yield chunk(delta, **results, **({} if place else {"logprobs": logprobs}))

@@ -103,6 +103,7 @@ def test_what_filters_found_stays():
         {"content": None, "refusal": "I cannot."},
         {"content": None, "function_call": {"name": "f", "arguments": "{}"}},
         {"content": ""},
+        {"content": [{"type": "text", "text": "a part"}]},
         {},
         {"content": "x", "audio": {"id": "a", "data": "QQ=="}, "annotations": []},
         {
@@ -183,6 +184,18 @@ def test_a_completion_becomes_a_chats_reply():
     ] == found["choices"]
 
 
+def test_a_completion_without_a_text_is_an_empty_answer_and_what_is_none_stays():
+    found = json.loads(chat_reply(b'{"choices":[{"index":0,"text":null,"finish_reason":"content_filter"}]}'))
+
+    assert ("", "content_filter") == (
+        found["choices"][0]["message"]["content"],
+        found["choices"][0]["finish_reason"],
+    )
+    assert [b"{", b'{"choices":[5]}', b"[]"] == [
+        chat_reply(body) for body in (b"{", b'{"choices":[5]}', b"[]")
+    ]
+
+
 def watched(*events, hide_usage=False, choices=1):
     tap = StreamTap(CHAT_AS_TEXT.streaming, hide_usage=hide_usage, choices=choices)
     shown = [
@@ -227,6 +240,13 @@ def test_usage_that_a_client_asked_for_comes_last():
         last["choices"],
         last["usage"]["completion_tokens"],
     )
+
+
+@pytest.mark.parametrize("choice", [5, {}, {"index": [1]}, {"text": 5}, {"text": None, "finish_reason": 5}])
+def test_no_choice_of_another_shape_breaks_a_stream(choice):
+    _, events = watched({**TEXT, "choices": [choice]}, text("A"))
+
+    assert "A" == deltas([event_json(event) for event in events])[-1]["content"]
 
 
 def test_the_choices_of_a_stream_of_completions_each_have_a_role():
