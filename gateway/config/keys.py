@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.litellm_keys import ACCEPTED, MONEY, OPEN_BAG, REFUSED_ROWS, Row
+from gateway.config.litellm_keys import ACCEPTED, MONEY, OBSERVING, OPEN_BAG, REFUSED_ROWS, Row
 
 
 def _by_key(rows: tuple[Row, ...]) -> dict[str, str]:
@@ -34,46 +34,7 @@ SWITCHED_OFF = "It is switched off, so it asks for nothing."
 _PRICE = re.compile(r"(^|_)cost(_|$)|^tiered_pricing$|_uplift_multiplier$")
 
 #: LiteLLM's callbacks that only observe; any other one may be a guard.
-_OBSERVERS = frozenset(
-    (
-        "arize",
-        "azure_storage",
-        "braintrust",
-        "datadog",
-        "datadog_llm_observability",
-        "galileo",
-        "gcs_bucket",
-        "gcs_pubsub",
-        "generic_api",
-        "helicone",
-        "humanloop",
-        "lago",
-        "langfuse",
-        "langfuse_otel",
-        "langsmith",
-        "langtrace",
-        "literalai",
-        "logfire",
-        "lunary",
-        "mlflow",
-        "openmeter",
-        "opik",
-        "otel",
-        "posthog",
-        "prometheus",
-        "s3",
-        "s3_v2",
-        "sentry",
-        "slack",
-        "smtp_email",
-        "sqs",
-        "traceloop",
-        "wandb",
-        "weave",
-        "weave_otel",
-        "weights_biases",
-    )
-)
+_OBSERVERS = frozenset(OBSERVING.split())
 
 
 def meaning(section: str, key: str) -> str | None:

@@ -507,6 +507,17 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
 }
 
+#: LiteLLM's callbacks that only observe.
+OBSERVING = (
+    "agentops argilla arize arize_phoenix athina aws_sqs azure_sentinel azure_storage braintrust "
+    "clickhouse cloudzero datadog datadog_llm_observability datadog_metrics deepeval dynamodb focus "
+    "galileo gcs_bucket gcs_pubsub generic_api greenscale helicone humanloop lago langfuse "
+    "langfuse_otel langsmith langtrace levo literalai logfire lunary mavvrik mlflow newrelic "
+    "openmeter opik otel pagerduty pointfive posthog prometheus promptlayer resend_email s3 s3_v2 "
+    "sendgrid_email sentry signoz slack smtp_email sqs supabase ternary traceloop vantage wandb "
+    "weave weave_otel weights_biases zerobus"
+)
+
 #: What any price in `litellm_params` is.
 MONEY = _MONEY
 #: What any other key of `model_info` is.
