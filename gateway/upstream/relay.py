@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import EventSplitter, EventTooLong, error_event, event_data, is_whole
+from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
 from gateway.upstream.refusals import in_openais_shape
@@ -60,7 +60,9 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     if first := _passed(answer.events, answer, record, requested_model):
         yield first
     try:
-        while not tap.over and (piece := await _next(exchange, splitter)):
+        while not tap.over and (
+            piece := await (_after_done(exchange) if splitter.ends() else exchange.piece())
+        ):
             if sent := _passed(splitter.feed(piece), answer, record, requested_model):
                 yield sent
     except (Unreachable, EventTooLong):
@@ -83,10 +85,8 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         yield error_event(error_body(problem))
 
 
-async def _next(exchange: Exchange, splitter: EventSplitter) -> bytes:
-    """The next piece; empty at the end, and where `[DONE]` has come and the line that ends it does not."""
-    if not splitter.ends():
-        return await exchange.piece()
+async def _after_done(exchange: Exchange) -> bytes:
+    """The piece behind a `[DONE]` that no empty line has ended yet; empty where none comes."""
     try:
         async with asyncio.timeout(LAST_BYTES):
             return await exchange.piece()

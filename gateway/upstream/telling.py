@@ -162,7 +162,10 @@ def _add_url(url: str, values: TellingValues) -> None:
         host = (urlsplit(url).hostname or "").lower()
     except ValueError:
         return
-    if host:
+    if ":" in host:
+        # An address of IPv6 is no word.
+        values.secrets.add(host)
+    elif host:
         values.hosts.add(host)
     if _AZURE.search(host):
         values.resources.add(host.partition(".")[0])

@@ -286,6 +286,11 @@ def test_another_encoding_hides_nothing(encoding):
     assert b"" == cut('{"error":{"message":"dep-a"}}'.encode(encoding))
 
 
+def test_an_address_of_ipv6_is_cut_out():
+    member = deployment(base="http://[fd00:12::7]:8080")
+    assert b'{"a":"http://[***]:8080/x"}' == cut(b'{"a":"http://[FD00:12::7]:8080/x"}', member=member)
+
+
 def test_texts_at_the_top_of_an_extra_body_tell_too():
     member = deployment(
         extra_body={"search_index": "payroll", "api_token": "token-of-ours", "user": "someone"}
