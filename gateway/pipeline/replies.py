@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.errors import GatewayError, error_body
+from gateway.errors import GatewayError, RateLimited, error_body, retry_headers
+from gateway.limits.tokens.signals import COOLDOWN_UNKNOWN
 from gateway.protocol.messages import Headers, Reply, Stream
 from gateway.upstream.replies import BytesAnswer, WholeAnswer
 
@@ -27,7 +28,9 @@ def error_reply(error: GatewayError) -> Reply:
 
 def whole_reply(answer: WholeAnswer, limits: Headers) -> Reply:
     """Upstream's reply as it came."""
-    headers = [*_content_type(answer.content_type), *limits]
+    # A 429 that is passed on has named no wait, or it would be one of a limit.
+    wait = retry_headers(COOLDOWN_UNKNOWN) if answer.status == RateLimited.status else []
+    headers = [*_content_type(answer.content_type), *wait, *limits]
     return Reply(answer.status, headers, answer.body, upstream_headers=answer.headers)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from gateway.errors import BadRequest, GatewayError, error_body
+from gateway.errors import BadRequest, GatewayError, RateLimited, error_body
+from gateway.limits.tokens.signals import COOLDOWN_UNKNOWN
 
 #: Wrong fields of which an error tells.
 _MOST_FIELDS = 5
@@ -13,10 +15,15 @@ _MOST_FIELDS = 5
 REFUSED = "The model's upstream service refused the request."
 
 
-def in_openais_shape(body: bytes, otherwise: type[GatewayError] = BadRequest) -> bytes:
+def too_many(sentence: str | None) -> GatewayError:
+    """A 429 that upstream words as `sentence`."""
+    return RateLimited(sentence or REFUSED, retry_after=COOLDOWN_UNKNOWN)
+
+
+def in_openais_shape(body: bytes, otherwise: Callable[[str | None], GatewayError] = BadRequest) -> bytes:
     """`body` where it is an error in OpenAI's shape, byte for byte; else such an error with its sentence.
 
-    Clients find the message in that shape only. An error of another shape has the kind of `otherwise`.
+    Clients find the message in that shape only. An error of another shape is what `otherwise` makes of it.
     """
     values = json_object(body)
     error = values.get("error")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.config.deployment import Deployment
+from gateway.errors import BadRequest, RateLimited
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits, read_limits
 from gateway.protocol import audio
@@ -26,7 +27,7 @@ from gateway.upstream.client import Exchange, TooLong, Undecodable
 from gateway.upstream.expected import Expected
 from gateway.upstream.outgoing import grounded
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.refusals import error_details, in_openais_shape
+from gateway.upstream.refusals import error_details, in_openais_shape, too_many
 from gateway.upstream.verdicts import AttemptFailed, UpstreamReply, no_answer, rejection
 from gateway.upstream.words import Said, said, said_by
 
@@ -312,7 +313,7 @@ def _refused(
 ) -> WholeAnswer:
     """The answer that passes a refusal on, in OpenAI's shape."""
     clean = expected.scrubber.redacted(body, expected.deployment, expected.call.shown_model)
-    passed = in_openais_shape(clean)
+    passed = in_openais_shape(clean, too_many if status == RateLimited.status else BadRequest)
     content_type = (content_type or _content_type(exchange)) if passed is clean else _JSON
     limits = read_limits(exchange.headers)
     return WholeAnswer(

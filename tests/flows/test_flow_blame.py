@@ -50,6 +50,25 @@ def test_a_request_that_fails_everywhere_fails_alone(gateway, pool, name, stream
     assert pool.counts(model)[0] == 8
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(said(429, "No capacity.", kind="flex_error")["body"], "flex_error"), ("slow down", "requests")],
+)
+def test_a_429_that_is_the_requests_own_names_a_wait_as_every_other(gateway, pool, body, kind):
+    fault = {"status": 429, "body": body, "times": 0}
+    model = pool.pair(fault)
+    pool.simulator.fault(model.deployments[1], fault)
+
+    answer = chat(gateway.port, model.name)
+
+    assert (429, "10", "10000") == (
+        answer.status,
+        answer.headers["retry-after"],
+        answer.headers["retry-after-ms"],
+    )
+    assert kind == answer.error["type"]
+
+
 def test_calls_whose_max_tokens_upstream_refuses_use_nothing_up(gateway, pool):
     model = pool.pair(said(400, "max_tokens is too large: 100000000.", "invalid_value"))
     for _ in range(7):
