@@ -67,7 +67,7 @@ async def _sent(
     reply = await core.run(call, loop)
     if isinstance(reply.body, bytes):
         return reply
-    source = Source(core.engine, reply.body)
+    source = Source(core.engine, reply.body, call.options.timeout)
     if call.operation.name in _CHUNKS:
         return source
     pieces = []

@@ -5,16 +5,19 @@ A stream ends its call upstream when it is closed, left by its `with` block, or 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Generic, Self, TypeVar
 
+from gateway.exceptions import APITimeoutError
 from gateway.protocol.messages import Stream
 from gateway.protocol.sse import EventSplitter, event_json, is_done
 from gateway.sdk.engine import Engine
 from gateway.sdk.failures import event_error
 from gateway.sdk.results import Completion
+from gateway.upstream.relay import SILENT
 
 C = TypeVar("C", bound=Completion)
 
@@ -45,18 +48,24 @@ class ChunkReader(Generic[C]):
 class Source:
     """A stream's body on the engine's loop."""
 
-    def __init__(self, engine: Engine, body: Stream) -> None:
+    def __init__(self, engine: Engine, body: Stream, timeout: float | None) -> None:
+        """`timeout` is the longest silence, in seconds; None for the engine's."""
         self.engine = engine
         self._body = body
+        self._timeout = timeout
         self._over = False
 
     async def piece(self) -> bytes | None:
-        """The next bytes, None at the end. Runs on the engine's loop."""
+        """The next bytes, None at the end. Runs on the engine's loop. Raises APITimeoutError."""
         try:
-            return await anext(aiter(self._body))
+            async with asyncio.timeout(self._timeout):
+                return await anext(aiter(self._body))
         except StopAsyncIteration:
             self._over = True
             return None
+        except TimeoutError:
+            await self.end()
+            raise APITimeoutError(SILENT) from None
 
     async def end(self) -> None:
         """End the call. Runs on the engine's loop; more than once does no harm."""

@@ -318,6 +318,27 @@ def test_retries_are_the_callers_choice(chat, retries, calls):
     assert calls == len(chat.log)
 
 
+SYSTEM = [{"role": "system", "content": "Be brief."}, *MESSAGES]
+
+
+def test_a_base_model_adapts_a_call_and_may_drop_what_it_does_not_take(chat, monkeypatch):
+    call = {"messages": SYSTEM, "base_model": "o1-mini", **chat.arguments}
+
+    litellm.completion(max_tokens=5, **call)
+    with pytest.raises(litellm.UnsupportedParamsError) as raised:
+        litellm.completion(temperature=0.2, **call)
+    litellm.completion(temperature=0.2, drop_params=True, **call)
+    monkeypatch.setattr(litellm, "drop_params", True)
+    litellm.completion(temperature=0.2, **call)
+    chunks = list(litellm.completion(stream=True, **call))
+
+    assert ("temperature", 400) == (raised.value.param, raised.value.status_code)
+    assert [5, None, None, None] == [body(entry).get("max_completion_tokens") for entry in chat.log]
+    assert not any({"temperature", "max_tokens", "stream"} & body(entry).keys() for entry in chat.log)
+    assert {"user"} == {message["role"] for entry in chat.log for message in body(entry)["messages"]}
+    assert (True, "stop") == (len(chunks) > 1, chunks[-1].choices[0].finish_reason)
+
+
 def test_a_failed_call_is_not_held_against_the_next(chat):
     chat.fault({"preset": "call_limit", "times": 3})
 

@@ -89,6 +89,41 @@ def test_a_program_ends_by_itself_and_in_silence_even_with_unread_streams(chat):
     assert ["chat.completion"] * 2 == found
 
 
+UVLOOP = "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+
+
+def test_uvloop_is_taken_where_it_is_installed(chat):
+    pytest.importorskip("uvloop")
+
+    assert ["chat.completion"] * 2 == program(UVLOOP + EVERY_KIND, chat.url, KEY, chat.model, options=())
+
+
+THREADS = (
+    CALLS
+    + """
+from concurrent.futures import ThreadPoolExecutor
+router = litellm.Router([{"model_name": "m", "litellm_params": {k: v for k, v in arguments.items() if k != "messages"},
+                          "rpm": 20}], routing_strategy="usage-based-routing")
+
+def call(number):
+    try:
+        if number % 2:
+            return litellm.completion(**arguments).object
+        return router.completion("m", arguments["messages"]).object
+    except litellm.RateLimitError:
+        return "limited"
+
+with ThreadPoolExecutor(50) as pool:
+    found = list(pool.map(call, range(50)))
+print(json.dumps([found.count("chat.completion"), found.count("limited")]))
+"""
+)
+
+
+def test_fifty_threads_may_make_the_first_calls_of_a_process(chat):
+    assert [45, 5] == program(THREADS, chat.url, KEY, chat.model)
+
+
 FORK = (
     CALLS
     + """

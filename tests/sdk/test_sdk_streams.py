@@ -154,6 +154,18 @@ def test_a_stream_that_breaks_off_raises_after_what_came(chat, how):
     assert [] == list(stream)
 
 
+def test_a_stream_that_falls_silent_raises_after_its_timeout(chat):
+    chat.fault({"cut": {"after": 4, "how": "stall"}})
+    stream = litellm.completion(messages=MESSAGES, stream=True, timeout=0.5, **chat.arguments)
+    chunks = []
+
+    with pytest.raises(litellm.Timeout):
+        chunks.extend(chunks.append(chunk) or chunk for chunk in stream)
+
+    assert text(chunks)
+    wait_for(lambda: chat.log[0]["disconnected"])
+
+
 def test_an_error_within_a_stream_is_raised_with_upstreams_words(chat):
     chat.fault({"error_event_after": 3})
 
