@@ -55,6 +55,7 @@ def simulator_config() -> dict[str, Any]:
     slow = {"first_ms": [300, 300], "token_ms": [60, 60]}
     azure.append({"name": "deployment-slow", "model": "gpt-4o", "latency": slow, "answer_tokens": 20})
     azure.append({"name": "deployment-long", "model": "gpt-4o", "answer_tokens": 400})
+    azure.append({"name": "deployment-retried", "model": "gpt-4o"})
     drops = {"token_ms": [250, 250]}
     azure.append({"name": "deployment-dripping", "model": "gpt-4o", "latency": drops, "answer_tokens": 60})
     speech = {"name": "deployment-slow-speech", "model": "tts-1", "kind": "speech"}
@@ -125,6 +126,7 @@ def gateway_config(base: str, **more: Any) -> dict[str, Any]:
         member("slow", "deployment-slow", base),
         member("long", "deployment-long", base),
         member("any/*", "deployment-*", base),
+        member("retried", "deployment-retried", base),
         member("one-at-a-time", "deployment-dripping", base, max_parallel_requests=1),
         member("filtered", "deployment-filtered", base),
         member("weighted", "deployment-weighted-a", base, weight=3),
@@ -168,7 +170,12 @@ def gateway_config(base: str, **more: Any) -> dict[str, Any]:
         member("o1-or-mini", "deployment-o1", base, base_model="o1", order=1),
         member("o1-or-mini", "", f"{base}/v1", model="openai/gpt-4o-mini", api_key=PLATFORM_KEY, order=2),
     ]
-    return {"model_list": entries, "general_settings": {"master_key": KEY}} | more
+    policies = {"retried": {"AuthenticationErrorRetries": 1}}
+    return {
+        "model_list": entries,
+        "router_settings": {"model_group_retry_policy": policies},
+        "general_settings": {"master_key": KEY},
+    } | more
 
 
 class Pool:

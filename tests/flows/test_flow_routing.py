@@ -1,7 +1,8 @@
-"""Wildcards, and deployments with few places, as clients meet them."""
+"""Wildcards, deployments with few places, and retries by kind of failure, as clients meet them."""
 
 from __future__ import annotations
 
+import pytest
 from support.calls import MESSAGES, call, chat, opened
 
 
@@ -39,3 +40,15 @@ def test_a_stream_holds_its_place_and_others_are_told_to_come_back(impatient):
 
     assert (429, "rate_limit_exceeded") == (full.status, full.error["code"])
     assert 1 == int(full.headers["retry-after"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_is_called_again_as_often_as_its_policy_says(gateway, pool, stream):
+    before = len(pool.log("deployment-retried"))
+    pool.simulator.fault("deployment-retried", {"preset": "key_rotated", "times": 1})
+
+    answer = chat(gateway.port, "retried", stream=stream)
+
+    # Nobody else would be tried, and a lone deployment is not tried again after a 401.
+    assert (200, 2) == (answer.status, len(pool.log("deployment-retried")) - before)
+    assert 2 == gateway.lines(answer.headers["x-request-id"])[0]["attempts"]
