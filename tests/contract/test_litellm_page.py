@@ -95,6 +95,17 @@ def test_a_reasoning_model(openai_client):
     assert (True, "stop") == (streamed.usage.total_tokens > 0, streamed.choices[0].finish_reason)
 
 
+def test_tools_of_a_model_that_cannot_stream(openai_client):
+    """Azure O1 Models: tools in a stream."""
+    asked = {"messages": [{"role": "user", "content": "Weather? [[tool]]"}], "tools": [WEATHER]}
+
+    with openai_client.chat.completions.stream(model="o1", **asked) as stream:
+        (choice,) = stream.get_final_completion().choices
+
+    assert ("tool_calls", "get_weather") == (choice.finish_reason, choice.message.tool_calls[0].function.name)
+    assert {"city": "text"} == json.loads(choice.message.tool_calls[0].function.arguments)
+
+
 def test_a_parameter_that_a_reasoning_model_refuses(openai_client):
     """Azure O1 Models: unsupported parameters."""
     with pytest.raises(openai.BadRequestError) as caught:
