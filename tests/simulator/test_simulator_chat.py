@@ -288,6 +288,34 @@ def test_o1_does_not_stream(simulate):
     assert 200 == client.chat(stream=False).status_code
 
 
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        (
+            {"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]},
+            "messages[1].role",
+        ),
+        ({"messages": [{"role": "developer", "content": "b"}]}, "messages[0].role"),
+        ({"parallel_tool_calls": True}, "parallel_tool_calls"),
+    ],
+)
+def test_o1_mini_takes_no_instructions_and_no_calls_side_by_side(simulate, more, param):
+    client = simulate({"model": "o1-mini", "reasoning": True, "system_messages": False})
+
+    assert param == client.chat(**more).json()["error"]["param"]
+    assert 200 == client.chat().status_code
+
+
+@pytest.mark.parametrize(("version", "status"), [("2023-12-01-preview", 200), ("2024-10-21", 404)])
+def test_extensions_are_a_path_of_old_versions(simulate, version, status):
+    body = {"messages": [{"role": "user", "content": "hi"}], "enhancements": {}, "dataSources": []}
+    client = simulate()
+
+    path = f"/openai/deployments/gpt/extensions/chat/completions?api-version={version}"
+    assert status == client.post(path, body).status_code
+    assert 400 == client.post(path.replace("extensions/", ""), body).status_code
+
+
 # Parameters
 
 
