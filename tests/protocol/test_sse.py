@@ -68,6 +68,17 @@ def test_an_event_leaves_as_soon_as_its_empty_line_is_there():
     splitter = EventSplitter()
     assert [b"data: 1\n\n"] == splitter.feed(b"data: 1\n\ndata: 2")
     assert b"data: 2" == splitter.rest()
+    assert [b"data: 2\r\r"] == splitter.feed(b"\r\r")
+
+
+@pytest.mark.parametrize(
+    ("rest", "ends"),
+    [(b"", False), (b"data: [DON", False), (b"data: [DONE]", True), (b"id: 1\ndata:[DONE]\r\n", True)],
+)
+def test_done_ends_a_stream_before_its_empty_line(rest, ends):
+    splitter = EventSplitter()
+    assert [] == splitter.feed(rest)
+    assert ends is splitter.ends()
 
 
 PIECES = st.lists(
