@@ -44,6 +44,8 @@ class Call:
     options: CallOptions = NO_OPTIONS
     #: The alias by which the caller named the model; None for its own name.
     alias: str | None = None
+    #: Whether an answer that there is no such deployment is in Azure's words.
+    azure_path: bool = False
 
     @property
     def shown_model(self) -> str:

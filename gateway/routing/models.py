@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment
+from gateway.config.patterns import STAR
 from gateway.config.wildcards import ServedNames
 from gateway.errors import BadRequest, GatewayError, ModelNotFound
 from gateway.protocol.calls import Call
@@ -45,6 +46,9 @@ class Models:
                 f"{shown(call.requested_model)}. Please choose different model and try again.",
                 code="OperationNotSupported",
             )
+        if azure_path and STAR in self.model_name(call.requested_model):
+            # Only upstream knows whether there is such a deployment.
+            call = replace(call, azure_path=True)
         model = self._aliases.get(call.requested_model)
         return call if model is None else replace(call, requested_model=model, alias=call.requested_model)
 

@@ -154,7 +154,7 @@ def error_of(progress: Progress) -> GatewayError:
             and (room is None or progress.retryable),
         )
     if progress.absent and not progress.failures:
-        return not_found(progress.call.shown_model)
+        return not_found(progress.call.shown_model, azure_path=progress.call.azure_path)
     if not progress.failures:
         return UpstreamUnavailable(retry_after=progress.healthy_in)
     last = progress.failures[-1].error

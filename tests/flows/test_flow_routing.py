@@ -25,6 +25,14 @@ def test_names_that_no_deployment_has_are_the_callers_mistake(gateway):
     assert 200 == chat(gateway.port, "any/default").status
 
 
+def test_azures_paths_get_azures_words_for_such_names(gateway):
+    path = "/openai/deployments/any%2Fgone/chat/completions?api-version=2024-10-21"
+    answer = call(gateway.port, "POST", path, {"messages": MESSAGES})
+
+    assert (404, "DeploymentNotFound") == (answer.status, answer.error["code"])
+    assert "`any/gone`" in answer.error["message"]
+
+
 def test_a_wildcard_is_not_listed_and_what_it_serves_can_be_asked_for(gateway):
     listed = [entry["id"] for entry in call(gateway.port, "GET", "/v1/models").json()["data"]]
 
