@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from compiler import INFRA, PARAMETERS, ROOT, find, require, running
 from world import World
 
