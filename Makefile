@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Test files run side by side, for most of them wait: more at once than a small machine has cores. They start in the
 # order of tests/conftest.py.
-WORKERS ?= 6
+WORKERS ?= 5
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 OTHER_PYTEST = .venv-3.$*/bin/python -m pytest -q $(SIDE_BY_SIDE)
 # Where images switch bytecode off, each process would compile pytest's plugins, the tests and us anew: 4 s of CPU.

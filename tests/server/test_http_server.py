@@ -32,7 +32,7 @@ def send(host, request: bytes) -> tuple[int, bytes]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_a_stream_finish(number):
     with (
-        start_embedded_host(SAMPLE_APP) as host,
+        start_embedded_host(SAMPLE_APP, grace_seconds=60) as host,
         connect(host.port) as connection,
         connect(host.port) as idle,
     ):
@@ -42,7 +42,8 @@ def test_the_first_signal_lets_a_stream_finish(number):
         rest = read_all(connection)
 
         assert rest.endswith(b"data: 5\n\n\r\n0\r\n\r\n")
-        assert 0 == host.process.wait(3)
+        # Long before the grace is over.
+        assert 0 == host.process.wait(30)
         assert b"" == read_all(idle)
         assert "" == host.log()
 

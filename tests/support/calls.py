@@ -166,7 +166,7 @@ def read_all(connection: socket.socket) -> bytes:
     return data
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 5) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """The first truthy value of `condition`, else its last one."""
     deadline = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < deadline:
