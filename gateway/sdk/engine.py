@@ -99,9 +99,7 @@ class Engine:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run `work` on the engine's loop. Raises RuntimeError where that has ended, or is a parent's."""
-        if self._inherited:
-            work.close()
-            raise RuntimeError("the engine of another process")
+        self._check_own(work)
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:
@@ -125,7 +123,14 @@ class Engine:
 
     async def reach(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, for a caller on another loop. Cancelling the caller cancels the work."""
+        self._check_own(work)
         return await self._crossing.reach(work)
+
+    def _check_own(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Raise RuntimeError in a forked child, where the loop does not run."""
+        if self._inherited:
+            work.close()
+            raise RuntimeError("this belongs to a call of the parent process")
 
     def close(self) -> None:
         """End the loop and its thread."""

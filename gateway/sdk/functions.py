@@ -29,6 +29,10 @@ def completion(
 def completion(
     model: str, messages: Messages, *, stream: Literal[False] | None = None, **arguments: Any
 ) -> ChatCompletion: ...
+@overload
+def completion(
+    model: str, messages: Messages, *, stream: bool | None, **arguments: Any
+) -> ChatCompletion | ChunkStream[ChatCompletionChunk]: ...
 def completion(model: str, messages: Messages, **arguments: Any) -> Any:
     """Call a chat model and return its answer, or with `stream=True` an iterator of chunks.
 
@@ -46,6 +50,10 @@ async def acompletion(
 async def acompletion(
     model: str, messages: Messages, *, stream: Literal[False] | None = None, **arguments: Any
 ) -> ChatCompletion: ...
+@overload
+async def acompletion(
+    model: str, messages: Messages, *, stream: bool | None, **arguments: Any
+) -> ChatCompletion | AsyncChunkStream[ChatCompletionChunk]: ...
 async def acompletion(model: str, messages: Messages, **arguments: Any) -> Any:
     """As `completion`; a stream is an asynchronous iterator."""
     return await _api().acall("chat", model, messages=messages, **arguments)
@@ -59,6 +67,10 @@ def text_completion(
 def text_completion(
     prompt: Prompt, model: str, *, stream: Literal[False] | None = None, **arguments: Any
 ) -> TextCompletion: ...
+@overload
+def text_completion(
+    prompt: Prompt, model: str, *, stream: bool | None, **arguments: Any
+) -> TextCompletion | ChunkStream[TextCompletion]: ...
 def text_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """Complete a prompt (or several, or one in tokens) by an instruct model. Otherwise as `completion`."""
     return _api().call("text_completion", model, prompt=prompt, **arguments)
@@ -72,6 +84,10 @@ async def atext_completion(
 async def atext_completion(
     prompt: Prompt, model: str, *, stream: Literal[False] | None = None, **arguments: Any
 ) -> TextCompletion: ...
+@overload
+async def atext_completion(
+    prompt: Prompt, model: str, *, stream: bool | None, **arguments: Any
+) -> TextCompletion | AsyncChunkStream[TextCompletion]: ...
 async def atext_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """As `text_completion`."""
     return await _api().acall("text_completion", model, prompt=prompt, **arguments)

@@ -59,6 +59,10 @@ class Router:
     def completion(
         self, model: str, messages: Messages, *, stream: Literal[False] | None = None, **arguments: Any
     ) -> ChatCompletion: ...
+    @overload
+    def completion(
+        self, model: str, messages: Messages, *, stream: bool | None, **arguments: Any
+    ) -> ChatCompletion | ChunkStream[ChatCompletionChunk]: ...
     def completion(self, model: str, messages: Messages, **arguments: Any) -> Any:
         """As the function of this name."""
         return self._answer("chat", model, messages=messages, **arguments)
@@ -71,6 +75,10 @@ class Router:
     async def acompletion(
         self, model: str, messages: Messages, *, stream: Literal[False] | None = None, **arguments: Any
     ) -> ChatCompletion: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: Messages, *, stream: bool | None, **arguments: Any
+    ) -> ChatCompletion | AsyncChunkStream[ChatCompletionChunk]: ...
     async def acompletion(self, model: str, messages: Messages, **arguments: Any) -> Any:
         """As the function of this name."""
         return await self._aanswer("chat", model, messages=messages, **arguments)
@@ -83,6 +91,10 @@ class Router:
     def text_completion(
         self, model: str, prompt: Prompt, *, stream: Literal[False] | None = None, **arguments: Any
     ) -> TextCompletion: ...
+    @overload
+    def text_completion(
+        self, model: str, prompt: Prompt, *, stream: bool | None, **arguments: Any
+    ) -> TextCompletion | ChunkStream[TextCompletion]: ...
     def text_completion(self, model: str, prompt: Prompt, **arguments: Any) -> Any:
         """As the function of this name, with the model first."""
         return self._answer("text_completion", model, prompt=prompt, **arguments)
@@ -95,6 +107,10 @@ class Router:
     async def atext_completion(
         self, model: str, prompt: Prompt, *, stream: Literal[False] | None = None, **arguments: Any
     ) -> TextCompletion: ...
+    @overload
+    async def atext_completion(
+        self, model: str, prompt: Prompt, *, stream: bool | None, **arguments: Any
+    ) -> TextCompletion | AsyncChunkStream[TextCompletion]: ...
     async def atext_completion(self, model: str, prompt: Prompt, **arguments: Any) -> Any:
         """As the function of this name, with the model first."""
         return await self._aanswer("text_completion", model, prompt=prompt, **arguments)
