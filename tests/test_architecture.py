@@ -42,7 +42,6 @@ OUTSIDE = {
     "azure": {"adapters", "function_app"},
     "azurefunctions": {"server.functions"},
     "starlette": {"cli.serve", "server"},
-    "multidict": {"server.http_requests"},
     "uvicorn": {"server.functions"},
     "uvloop": {"server.http_server"},
     "pydantic": {"config"},

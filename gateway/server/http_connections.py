@@ -89,6 +89,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_idle_since",
         "_left",
         "_refused",
+        "_room",
         "_stray_bytes",
         "_used",
         "client",
@@ -122,6 +123,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._blocked_since: float | None = None
         self._closing_since: float | None = None
         self._left: asyncio.Future[None] | None = None
+        #: Set when there is room for more of a reply; None while there is.
+        self._room: asyncio.Event | None = None
 
     @property
     def stopping(self) -> bool:
@@ -146,17 +149,20 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """The client is gone, or was let go."""
         self._connections.forget(self)
         self._handler.connection_lost(exc)
+        self._make_room()
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
     def pause_writing(self) -> None:
         """The client does not read, or not as fast as it is written to."""
         self._blocked_since = self._connections.now
+        self._room = asyncio.Event()
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
         """There is room again."""
         self._blocked_since = None
+        self._make_room()
         self._handler.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -211,6 +217,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._head_since = self._idle_since
         self._connections.release(self)
 
+    async def room(self) -> None:
+        """Wait until the client has room for more of a reply, or has left."""
+        if self._room is not None:
+            await self._room.wait()
+
     async def left(self) -> None:
         """Wait until the connection is lost."""
         self._left = self.loop.create_future()
@@ -259,6 +270,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
                     self.refuse(BadRequest("The request's headers did not arrive in time."), 408)
             elif now - self._idle_since > (IDLE_SECONDS if self._used else HEAD_SECONDS):
                 self.close()
+
+    def _make_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def _limit_head(self) -> None:
         if self._head_bytes <= MAX_HEAD_BYTES or self._closing_since is not None:

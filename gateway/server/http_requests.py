@@ -1,4 +1,8 @@
-"""One HTTP request between aiohttp's server and an ASGI application."""
+"""One HTTP request between aiohttp's server and an ASGI application.
+
+aiohttp reads the request. The reply is written here: aiohttp's writer takes headers as texts in a dictionary,
+which cost a tenth of a call's CPU, and as much again for each piece of a stream.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from aiohttp.http_writer import HttpVersion10
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
-from multidict import CIMultiDict
 from starlette.types import Message, Scope
 
 from gateway.server.http_connections import GuardedConnection
@@ -23,6 +26,7 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus}
 BODILESS = frozenset({204, 304})
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_LAST_CHUNK = b"0\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT = {"type": "http.disconnect"}
 
@@ -37,6 +41,7 @@ class HttpRequest(BaseRequest):
         "malformed",
         "reply",
         "_bodiless",
+        "_chunked",
         "_invited",
         "_length",
         "_read",
@@ -69,6 +74,7 @@ class HttpRequest(BaseRequest):
         self._start: Message | None = None
         #: The reply to this request has no body, whatever the application sends.
         self._bodiless = False
+        self._chunked = False
         #: Bytes of its body: declared, and sent.
         self._length: int | None = None
         self._sent = 0
@@ -99,9 +105,7 @@ class HttpRequest(BaseRequest):
             await self.connection.left()
             return _DISCONNECT
         if not self._invited:
-            await self.writer.write(_CONTINUE)
-            # Nothing of the reply is sent yet.
-            self.writer.output_size = 0
+            self.connection.transport.write(_CONTINUE)
             self._invited = True
         try:
             piece = await self.content.readany()
@@ -117,55 +121,63 @@ class HttpRequest(BaseRequest):
         if message["type"] == "http.response.start":
             self._start = message
             return
-        if self.malformed:
-            # The server answers.
+        connection = self.connection
+        if self.malformed or connection.transport.is_closing():
+            # The server answers; or nobody is left, as `receive` tells.
             return
         body: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
-        try:
-            if not self.begun:
-                await self._begin(None if more else len(body))
-            if self._bodiless:
-                body = b""
-            self._sent += len(body)
-            if more:
-                await self.writer.write(body)
-            else:
-                await self.writer.write_eof(body)
-                self.answered = self._length in {None, self._sent}
-        except ConnectionError:
-            # `receive` tells.
-            return
+        head = b"" if self.begun else self._begin(None if more else len(body))
+        if self._bodiless:
+            body = b""
+        self._sent += len(body)
+        if self._length is not None and self._sent > self._length:
+            # Behind its declared end a body would be taken for the next reply.
+            body = body[: max(0, len(body) - (self._sent - self._length))]
+        end = b"" if more or not self._chunked else _LAST_CHUNK
+        if self._chunked and body:
+            data = b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end)
+        else:
+            data = b"%b%b%b" % (head, body, end)
+        if data:
+            connection.transport.write(data)
+        if not more:
+            self.answered = self._length in {None, self._sent}
+        await connection.room()
 
-    async def _begin(self, length: int | None) -> None:
-        """Prepare the reply's head, which leaves with its body's first piece; `length` where that is all."""
+    def _begin(self, length: int | None) -> bytes:
+        """The reply's head, which leaves with its body's first piece; `length` where that is all."""
         start = self._start
         if start is None:
             raise RuntimeError("http.response.body came before http.response.start")
         status: int = start["status"]
-        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-        headers = CIMultiDict(pairs)
+        headers: list[tuple[bytes, bytes]] = start["headers"]
+        lines = [b"%b: %b\r\n" % pair for pair in headers]
+        declared = next((value for name, value in headers if name.lower() == b"content-length"), None)
         old = self.version == HttpVersion10
         # What has not been read of the body could be taken for a request.
         keep_alive = self.keep_alive and self.content.is_eof() and not self.connection.stopping
         self._bodiless = self.method == "HEAD" or status in BODILESS
         if not self._bodiless:
-            if (declared := headers.get("Content-Length")) is not None:
-                self.writer.length = self._length = int(declared)
+            if declared is not None:
+                self._length = int(declared)
             elif length is not None:
-                headers["Content-Length"] = str(length)
+                lines.append(b"content-length: %d\r\n" % length)
             elif old:
                 keep_alive = False
             else:
-                headers["Transfer-Encoding"] = "chunked"
-                self.writer.enable_chunking()
-        headers["Date"] = rfc822_formatted_time()
+                lines.append(b"transfer-encoding: chunked\r\n")
+                self._chunked = True
+        lines.append(b"date: %b\r\n" % rfc822_formatted_time().encode())
         if keep_alive == old:
-            headers["Connection"] = "keep-alive" if keep_alive else "close"
+            lines.append(b"connection: keep-alive\r\n" if keep_alive else b"connection: close\r\n")
+        fields = b"".join(lines)
+        if not len(lines) == fields.count(b"\n") == fields.count(b"\r") or b"\0" in fields:
+            raise ValueError("a header holds a line break or a NUL")
         self.reply = HttpReply(keep_alive)
-        phrase = PHRASES.get(status, "")
-        await self.writer.write_headers(f"HTTP/1.{0 if old else 1} {status} {phrase}", headers)
         self.begun = True
+        phrase = PHRASES.get(status, "").encode()
+        return b"HTTP/1.%d %d %b\r\n%b\r\n" % (0 if old else 1, status, phrase, fields)
 
 
 class HttpReply:

@@ -74,7 +74,7 @@ class HttpHandler(RequestHandler):
         del message
         if isinstance(exc, ConnectionError):
             raise exc
-        if request.writer.output_size > 0:
+        if isinstance(request, HttpRequest) and request.begun:
             raise ConnectionResetError
         if isinstance(exc, LineTooLong):
             return error_response(BadRequest("The request's headers are too long."), 431)

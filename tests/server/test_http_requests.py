@@ -1,0 +1,78 @@
+"""What the embedded host writes of an application's reply, on a real socket."""
+
+import asyncio
+
+import pytest
+from support.calls import head
+
+from gateway.server.connection_table import ConnectionTable
+from gateway.server.http_server import HttpServer
+
+pytestmark = pytest.mark.system
+
+
+def start(*headers):
+    return {"type": "http.response.start", "status": 200, "headers": list(headers)}
+
+
+def piece(body, *, more=False):
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+def replied(*messages, request=None):
+    """All that a client reads where an application sends `messages`."""
+
+    async def app(scope, receive, send):
+        del scope
+        await receive()
+        for message in messages:
+            await send(message)
+
+    async def talk():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(HttpServer(app, ConnectionTable(10, loop)), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request or head("GET", "/", "connection: close"))
+        data = await reader.read()
+        writer.close()
+        server.close()
+        return data
+
+    return asyncio.run(talk())
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b=c", b"a\nb", b"a\rb", b"a\0b"])
+@pytest.mark.parametrize("at", ["name", "value"])
+def test_a_header_with_a_line_break_is_never_sent(value, at):
+    data = replied(start((value, b"x") if at == "name" else (b"x-value", value)), piece(b"hello"))
+
+    assert data.startswith(b"HTTP/1.1 500 ")
+    assert b'"internal_error"' in data
+    assert b"hello" not in data
+
+
+def test_a_reply_longer_than_its_length_is_cut_and_a_shorter_one_broken_off():
+    for body in (b"hello, and more", b"he"):
+        data = replied(start((b"Content-Length", b"5")), piece(body), request=head("GET", "/"))
+
+        assert data.endswith(b"\r\n\r\n" + body[:5])
+
+
+def test_a_whole_reply_gets_a_length_and_a_stream_chunks():
+    whole = replied(start((b"x-one", b"1")), piece(b"hello"))
+    stream = replied(
+        start(), piece(b"", more=True), piece(b"hello", more=True), piece(b"!", more=True), piece(b"")
+    )
+
+    assert whole.endswith(b"\r\n\r\nhello")
+    assert (1, 1, 0) == tuple(whole.count(each) for each in (b"content-length: 5", b"x-one: 1", b"chunked"))
+    assert stream.endswith(b"\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n")
+    assert (0, 1) == tuple(stream.count(each) for each in (b"content-length", b"transfer-encoding: chunked"))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_reply_to_head_has_the_head_only(method):
+    data = replied(start(), piece(b"hello"), request=head(method, "/", "connection: close"))
+
+    assert (method == "GET") is data.endswith(b"hello")
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n")
