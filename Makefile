@@ -14,7 +14,7 @@ OTHER_PYTEST = .venv-3.$*/bin/python -m pytest -q $(SIDE_BY_SIDE)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-keyless unit test coverage versions check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless unit unit-half unit-rest test coverage versions check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,7 +39,15 @@ run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity an
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
 unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
-	@$(PYTEST) -q -m "not system and not soak" -n 2 --hypothesis-profile=quick
+	@$(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) unit-half unit-rest
+
+# Two plain runs: pytest-xdist spends more on a test than most of these need, and imports all of them in each worker.
+UNIT = $(PYTEST) -q -m "not system and not soak" --hypothesis-profile=quick
+HALF = config protocol upstream
+unit-half:
+	@$(UNIT) $(HALF:%=tests/%)
+unit-rest:
+	@$(UNIT) $(HALF:%=--ignore=tests/%)
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
