@@ -35,10 +35,12 @@ MOST_LINES = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: seconds of each honest call, CPU seconds of the gateway, wrong keys that were answered."""
+    """One round: seconds of each honest call, CPU and wall seconds, wrong keys that were answered."""
 
     latencies: list[float]
+    #: Of the gateway.
     cpu: float
+    wall: float
     answered: int
 
     @property
@@ -68,21 +70,23 @@ def measure(bench: Bench) -> tuple[str, list[str]]:
                 for name, target in targets.items():
                     rounds[name].append(_round(program, bench.effort.requests, target, seconds))
         lines = sum(b'"status":401' in line for line in log_path.read_bytes().splitlines())
-    return report(rounds, lines, seconds * bench.effort.rounds)
+    return report(rounds, lines)
 
 
 def _round(program: Program, calls: int, target: int | None, seconds: float) -> Round:
     """Honest calls, with a flood to the port `target` beside them."""
-    before = program.cpu()
+    before, began, answered = program.cpu(), time.perf_counter(), [0]
     if target is None:
-        return Round(asyncio.run(_honest(program.port, calls)), program.cpu() - before, 0)
-    with _flooded(target, seconds) as answered:
         latencies = asyncio.run(_honest(program.port, calls))
-    return Round(latencies, program.cpu() - before, answered[0])
+    else:
+        with _flooded(target, seconds) as answered:
+            latencies = asyncio.run(_honest(program.port, calls))
+    return Round(latencies, program.cpu() - before, time.perf_counter() - began, answered[-1])
 
 
-def report(rounds: dict[str, list[Round]], lines: int, seconds: float) -> tuple[str, list[str]]:
-    """The table, and which promises were not kept; `lines` were written in `seconds` of flood."""
+def report(rounds: dict[str, list[Round]], lines: int) -> tuple[str, list[str]]:
+    """The table, and which promises were not kept; so many `lines` told of the flood."""
+    seconds = sum(one.wall for one in rounds["gateway"])
     pairs = list(zip(rounds["gateway"], rounds["upstream"], strict=True))
     added = statistics.median(flooded.p99 - plain.p99 for flooded, plain in pairs)
     cost = statistics.median((flooded.cpu - plain.cpu) / max(1, flooded.answered) for flooded, plain in pairs)

@@ -32,7 +32,8 @@ class Refusals:
     def count(self, now: float) -> int:
         """How many requests the line of the one that is refused at `now` stands for; 0 for no line."""
         self._untold += 1
-        if 0 <= now - self._told < REFUSALS_EVERY:
+        # Requests are not refused in the order in which they began: one that is told may be later than `now`.
+        if abs(now - self._told) < REFUSALS_EVERY:
             return 0
         untold, self._untold, self._told = self._untold, 0, now
         return untold

@@ -157,3 +157,9 @@ def test_a_defect_is_logged_by_kind_and_place_only(caplog):
     assert (500, True) == (reply_.status, b"internal_error" in reply_.body)
     assert "the-prompt" not in caplog.text
     assert "request r1: RuntimeError < account:" in caplog.text
+
+
+def test_refusals_are_told_once_a_second_with_their_number_in_whatever_order_they_began():
+    refusals = telemetry.Refusals()
+    moments = (10.0, 10.5, 9.9, 10.9, 11.0, 10.9, 12.1, 5.0)
+    assert [1, 0, 0, 0, 4, 0, 2, 1] == [refusals.count(moment) for moment in moments]
