@@ -41,6 +41,9 @@ MAX_SPACES = 16_000_000
 _STEP = 1 << 20
 _MARKS = b',:[{"\\ \n\t\r'
 _FEW = 4096
+#: What numbers are made of, and what stands before one.
+_NUMERIC = b"0123456789+-.eE"
+_BEFORE = b"[:, \n\t\r"
 
 #: Members that decide what happens to a call. Parsers differ in which of two equal keys they take, so of
 #: these only the last one is sent.
@@ -264,8 +267,15 @@ def _walked(raw: bytes) -> Steps[Body]:
 def _check_bounds(raw: bytes) -> Steps[None]:
     """Raise BadRequest for more than a body may hold, before anything of it is parsed."""
     values = escapes = spaces = 0
+    numeric = False
     for start in range(0, len(raw), _STEP):
         piece = raw[start : start + _STEP]
+        was_numeric, numeric = numeric, piece[0] in _NUMERIC and not piece.strip(_NUMERIC)
+        if numeric and not was_numeric and len(piece) == _STEP:
+            before = raw[max(0, start - _STEP) : start].rstrip(_NUMERIC)
+            if not before or before[-1] in _BEFORE:
+                # A parser reads it in one go, which takes long.
+                raise BadRequest("The request body holds a number longer than any model takes.")
         if len(piece) - len(piece.translate(None, _MARKS)) > _FEW:
             values += sum(map(piece.count, (b",", b":", b"[", b"{", b'"')))
             escapes += piece.count(b"\\")

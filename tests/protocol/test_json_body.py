@@ -258,3 +258,16 @@ def test_a_number_beyond_any_computer_is_forwarded_and_not_believed():
     body = parse(b'{"model":"gpt","max_tokens":' + b"9" * 5000 + b"}")
     assert body.values["max_tokens"] is None
     assert body.raw == body.replaced({}, {"max_tokens": 1})
+
+
+@pytest.mark.parametrize("before", ['"x":', '"x": ', '"x":[1,', '"x":1e', '"x":-0.'])
+def test_a_number_of_megabytes_is_refused_before_it_is_parsed(before):
+    raw = b'{"model":"m",' + before.encode() + b"9" * 3_000_000 + (b"]}" if "[" in before else b"}")
+    with pytest.raises(BadRequest, match="holds a number longer than any model takes"):
+        drained(parse_steps(raw))
+
+
+@pytest.mark.parametrize("before", ["", "text", "'"])
+def test_a_string_of_digits_may_be_as_long_as_any(before):
+    raw = b'{"model":"m","x":"' + before.encode() + b"9" * 5_000_000 + b'"}'
+    assert raw == drained(parse_steps(raw)).raw
