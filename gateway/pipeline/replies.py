@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.errors import GatewayError, RateLimited, error_body, retry_headers
 from gateway.limits.tokens.signals import COOLDOWN_UNKNOWN
 from gateway.protocol.messages import Headers, Reply, Stream
-from gateway.upstream.replies import BytesAnswer, WholeAnswer
+from gateway.upstream.answers import BytesAnswer, WholeAnswer
 
 _JSON = ("content-type", "application/json")
 _EVENTS = [

@@ -18,7 +18,7 @@ from gateway.protocol.operation import Streaming
 from gateway.routing.dispatcher import Dispatcher
 from gateway.settings import Settings
 from gateway.telemetry.record import Record
-from gateway.upstream.replies import BytesAnswer, WholeAnswer
+from gateway.upstream.answers import BytesAnswer, WholeAnswer
 
 
 class Runner:

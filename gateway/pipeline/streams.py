@@ -13,8 +13,8 @@ from gateway.protocol.operation import Streaming
 from gateway.protocol.sse import error_event
 from gateway.sharing.account import Account
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import EventsAnswer, StreamedAnswer
 from gateway.upstream.relay import relay
-from gateway.upstream.replies import EventsAnswer, StreamedAnswer
 
 
 class AnswerStream:

@@ -43,8 +43,8 @@ from gateway.routing.retries import calls_left, pause_before, refused_again, tim
 from gateway.sharing.account import Account
 from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import Answer, Refused, WholeAnswer
 from gateway.upstream.attempts import Attempts
-from gateway.upstream.replies import Answer, Refused, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed, says_absent
 
 #: Statuses of refusals that tell a client the truth where they are its request's own. A 401 would blame its

@@ -10,7 +10,7 @@ from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST
 from gateway.routing.groups import Group
 from gateway.routing.progress import Progress
-from gateway.upstream.replies import Answer, WholeAnswer
+from gateway.upstream.answers import Answer, WholeAnswer
 from gateway.upstream.verdicts import AttemptFailed
 
 #: Backoff before a lone deployment is tried again: doubles from the first to the longest, in seconds.

@@ -19,9 +19,9 @@ from gateway.protocol.json_body import Body
 from gateway.protocol.operations import CHAT
 from gateway.protocol.sse import EventSplitter
 from gateway.protocol.stream_tap import StreamTap
+from gateway.upstream.answers import Answer, EventsAnswer, WholeAnswer
 from gateway.upstream.client import Exchange
 from gateway.upstream.expected import Expected
-from gateway.upstream.replies import Answer, EventsAnswer, WholeAnswer
 from gateway.upstream.verdicts import no_answer
 
 #: Bits of a whole number that a message repeats: Python writes none of more than some thousand digits.

@@ -15,13 +15,14 @@ from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream.adaptation import adapted, restored
+from gateway.upstream.answers import Answer, Refused, StreamedAnswer, UsageRefused
 from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.credentials import Authorizer, IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.expected import Expected
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.replies import Answer, Refused, StreamedAnswer, UsageRefused, receive
+from gateway.upstream.replies import receive
 from gateway.upstream.verdicts import AttemptFailed
 
 

@@ -11,9 +11,9 @@ from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
 from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import BytesAnswer, EventsAnswer, StreamedAnswer
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
 from gateway.upstream.refusals import in_openais_shape
-from gateway.upstream.replies import BytesAnswer, EventsAnswer, StreamedAnswer
 from gateway.upstream.words import Said, said
 
 #: Bytes of an event beside its text, filter results included. Most events bring one token.

@@ -14,8 +14,8 @@ from gateway.protocol.operations import CHAT
 from gateway.protocol.sse import DONE, EventSplitter, event_json
 from gateway.protocol.stream_tap import StreamTap
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import BytesAnswer, EventsAnswer
 from gateway.upstream.redaction import Scrubber
-from gateway.upstream.replies import BytesAnswer, EventsAnswer
 
 EVENT = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 

@@ -11,8 +11,8 @@ from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from gateway.routing import retries
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import WholeAnswer
 from gateway.upstream.client import Upstream
-from gateway.upstream.replies import WholeAnswer
 from gateway.upstream.transport import PooledTransport
 from simulator.testing import closed_port
 

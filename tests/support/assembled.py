@@ -16,8 +16,8 @@ from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
+from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.attempts import Attempts
-from gateway.upstream.replies import StreamedAnswer
 
 
 async def reply_to(gateway, request, *, clock=lambda: 100.0):

@@ -18,10 +18,10 @@ from gateway.protocol.json_body import parse
 from gateway.protocol.operations import CHAT
 from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
+from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
-from gateway.upstream.replies import StreamedAnswer
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 from simulator.testing import closed_port

@@ -12,9 +12,10 @@ from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
 from gateway.protocol.usage import Usage
+from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.client import TooLong, Torn, Unreachable, Upstream
 from gateway.upstream.coding import LONGEST
-from gateway.upstream.replies import StreamedAnswer, receive
+from gateway.upstream.replies import receive
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
