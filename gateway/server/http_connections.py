@@ -70,6 +70,10 @@ class ServerProtocol(Protocol):
     def eof_received(self) -> None:
         """No more will come."""
 
+    @property
+    def pipelined(self) -> bool:
+        """Whether another request has come before the reply to this one."""
+
     def refused(self, body: StreamReader) -> bool:
         """Whether what has come of `body` is no HTTP."""
 
@@ -125,6 +129,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._left: asyncio.Future[None] | None = None
         #: Set when there is room for more of a reply; None while there is.
         self._room: asyncio.Event | None = None
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether another request has come before the reply to this one."""
+        return self._handler.pipelined
 
     @property
     def stopping(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -33,6 +32,7 @@ from gateway.server.embedded import MAX_HEADERS
 from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, GuardedConnection
 from gateway.server.http_requests import HttpReply, HttpRequest
 from gateway.server.replies import error_headers, log_failure
+from gateway.server.stop_signals import Signals
 
 logger = logging.getLogger("gateway.hosting")
 
@@ -46,6 +46,10 @@ MAX_CONNECTIONS = 1000
 #: Lines that a head and its trailers may have before they are read no further. `embedded` has the better
 #: answer for heads within it; each line of a packet costs the others time.
 MAX_HEADER_LINES = 1000
+
+#: Seconds between a reply and the next request that its client had sent before it came. No client that people
+#: use sends so; two that do so without end took a whole core from the others.
+PIPELINE_SECONDS = 0.002
 
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
@@ -89,10 +93,15 @@ class HttpHandler(RequestHandler):
         if isinstance(error, BaseException) and not isinstance(error, BODY_FAULTS):
             log_failure(error, new_request_id())
 
+    @property
+    def pipelined(self) -> bool:
+        """Whether another request has come before this one's reply."""
+        return bool(self._messages)
+
     def refused(self, body: StreamReader) -> bool:
         """Whether what has come of `body` is no HTTP."""
         # aiohttp queues its refusal behind the request, and lets the body's reader wait.
-        return bool(self._messages) and not body.is_eof()
+        return self.pipelined and not body.is_eof()
 
 
 class HttpServer(Server):
@@ -154,6 +163,8 @@ class HttpServer(Server):
             return error_response(BadRequest(NOT_HTTP))
         if not request.answered:
             raise broken_off(request)
+        if request.connection.pipelined:
+            await asyncio.sleep(PIPELINE_SECONDS)
         return request.reply
 
 
@@ -276,24 +287,3 @@ async def serve(
     if on_stop is not None:
         await on_stop()
     signals.ignore()
-
-
-class Signals:
-    """SIGINT and SIGTERM as two events."""
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        # Python's own handlers, for an event loop has none on Windows.
-        for number in self.NUMBERS:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._take))
-
-    def ignore(self) -> None:
-        """Let the process end by itself, and with exit code 0, however often it is asked to."""
-        for number in self.NUMBERS:
-            signal.signal(number, signal.SIG_IGN)
-
-    def _take(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()

@@ -16,6 +16,7 @@ from support.hosts import start_embedded_host
 from support.sample_app import SAMPLE_APP, seen
 
 from gateway.server.http_connections import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
+from gateway.server.http_server import PIPELINE_SECONDS
 
 pytestmark = pytest.mark.system
 
@@ -178,6 +179,16 @@ def test_many_pipelined_requests_are_all_answered(embedded_host):
         connection.sendall(head("GET", "/api/json") * 2500 + head("GET", "/api/json", "connection: close"))
 
         assert [200] * 2501 == statuses(read_all(connection))
+
+
+def test_requests_that_come_before_their_turn_leave_a_pause_to_others(embedded_host):
+    with connect(embedded_host.port) as connection:
+        began = time.monotonic()
+        connection.sendall(head("GET", "/api/json") * 100 + head("GET", "/api/json", "connection: close"))
+        assert [200] * 101 == statuses(read_all(connection))
+
+        # A loop's clock may be coarse: each pause ends a little early.
+        assert 100 * PIPELINE_SECONDS / 2 < time.monotonic() - began
 
 
 @pytest.mark.parametrize(
