@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from array import array
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -101,3 +102,43 @@ def test_a_scenario_brings_the_same_over_http_and_in_python(gateway, router, poo
         found = brought(partial(create, **call), errors)
 
         assert (scenario.expected, list(scenario.calls)) == (found, pool.counts(model)), way
+
+
+#: Model -> arguments of a call, what is compared of its answer, and where both ways have it.
+OTHERS = {
+    "embed": (
+        {"input": ["one", "two"]},
+        # The official client asks for them as float32.
+        lambda answer: [array("f", each.embedding) for each in answer.data],
+        lambda client: client.embeddings.create,
+        lambda router: router.embedding,
+    ),
+    "instruct": (
+        {"prompt": "Say hello"},
+        lambda answer: (answer.choices[0].text, answer.usage.total_tokens),
+        lambda client: client.completions.create,
+        lambda router: router.text_completion,
+    ),
+    "azure/tts-1": (
+        {"input": "hello", "voice": "alloy"},
+        lambda answer: answer.content,
+        lambda client: client.audio.speech.create,
+        lambda router: router.speech,
+    ),
+}
+
+
+@pytest.mark.only_on("embedded", reason="which host it is does not matter here")
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_operations_bring_the_same_over_http_and_in_python(gateway, router, name):
+    arguments, compared, over_http, in_python = OTHERS[name]
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+        ways = ((over_http(client), openai), (in_python(router), python_api.exceptions))
+
+        first, second = (compared(create(model=name, **arguments)) for create, _ in ways)
+        assert first
+        assert first == second
+        for create, errors in ways:
+            with pytest.raises(errors.NotFoundError) as refused:
+                create(model="nobody", **arguments)
+            assert "model_not_found" == refused.value.code
