@@ -86,14 +86,31 @@ async def _ended(body: Stream) -> None:
         await body.aclose()
 
 
-class ChunkStream(Generic[C]):
-    """A synchronous stream."""
+class _Chunks(Generic[C]):
+    """The chunks of a stream that have come and were not asked for yet."""
 
     def __init__(self, source: Source, reader: ChunkReader[C]) -> None:
         self._source = source
         self._reader = reader
         self._chunks: deque[C | Exception] = deque()
         self._closed = False
+
+    def _take(self, piece: bytes | None) -> None:
+        """Read a piece of the stream, None at its end."""
+        if piece is None:
+            self._closed = True
+        elif not self._closed:  # by another who holds it, while this one waited
+            self._chunks.extend(self._reader.read(piece))
+
+    def _forget(self) -> bool:
+        """Drop what has come. Whether the call has still to be ended."""
+        self._chunks.clear()
+        was_open, self._closed = not self._closed, True
+        return was_open
+
+
+class ChunkStream(_Chunks[C]):
+    """A synchronous stream."""
 
     def __iter__(self) -> Iterator[C]:
         return self
@@ -102,11 +119,7 @@ class ChunkStream(Generic[C]):
         while not self._chunks:
             if self._closed:
                 raise StopIteration
-            piece = self._source.engine.wait(self._source.piece())
-            if piece is None:
-                self._closed = True
-            elif not self._closed:  # by another who holds it, while this one waited
-                self._chunks.extend(self._reader.read(piece))
+            self._take(self._source.engine.wait(self._source.piece()))
         chunk = self._chunks.popleft()
         if isinstance(chunk, Exception):
             self.close()
@@ -118,9 +131,7 @@ class ChunkStream(Generic[C]):
 
     def close(self) -> None:
         """End the call upstream."""
-        self._chunks.clear()
-        if not self._closed:
-            self._closed = True
+        if self._forget():
             self._source.engine.wait(self._source.end())
 
     def __enter__(self) -> Self:
@@ -130,14 +141,8 @@ class ChunkStream(Generic[C]):
         self.close()
 
 
-class AsyncChunkStream(Generic[C]):
+class AsyncChunkStream(_Chunks[C]):
     """An asynchronous stream."""
-
-    def __init__(self, source: Source, reader: ChunkReader[C]) -> None:
-        self._source = source
-        self._reader = reader
-        self._chunks: deque[C | Exception] = deque()
-        self._closed = False
 
     def __aiter__(self) -> AsyncIterator[C]:
         return self
@@ -146,11 +151,7 @@ class AsyncChunkStream(Generic[C]):
         while not self._chunks:
             if self._closed:
                 raise StopAsyncIteration
-            piece = await self._source.engine.reach(self._source.piece())
-            if piece is None:
-                self._closed = True
-            elif not self._closed:  # by another who holds it, while this one waited
-                self._chunks.extend(self._reader.read(piece))
+            self._take(await self._source.engine.reach(self._source.piece()))
         chunk = self._chunks.popleft()
         if isinstance(chunk, Exception):
             await self.aclose()
@@ -162,9 +163,7 @@ class AsyncChunkStream(Generic[C]):
 
     async def aclose(self) -> None:
         """End the call upstream."""
-        self._chunks.clear()
-        if not self._closed:
-            self._closed = True
+        if self._forget():
             await self._source.engine.reach(self._source.end())
 
     #: openai-python's name.
