@@ -5,6 +5,11 @@ Each call takes two descriptors, the caller's connection and the upstream's; wha
 
 from __future__ import annotations
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 #: Descriptors for files, the event loop, tables and look-ups of names; and connections on their way out.
 SET_ASIDE = 164
 #: Connections of a kind that are allowed however low the limit is.
@@ -13,9 +18,7 @@ FEWEST = 10
 
 def make_room(connections: int) -> None:
     """Raise the limit as far as that many connections of each kind need it, and the system allows."""
-    try:
-        import resource  # noqa: PLC0415  Unix only
-    except ImportError:
+    if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SET_ASIDE + 2 * connections
@@ -26,9 +29,7 @@ def make_room(connections: int) -> None:
 
 def most_connections(wanted: int) -> int:
     """As many as are wanted of each kind, or as the limit has room for."""
-    try:
-        import resource  # noqa: PLC0415  Unix only
-    except ImportError:
+    if resource is None:
         return wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
