@@ -59,6 +59,12 @@ for _name in [name for name in os.environ if name.startswith(_OWN)]:
     del os.environ[_name]
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Leave coded bytes out of a test's name: what holds a time or a random part names it differently in each process."""
+    coded = isinstance(val, bytes) and any(not 32 <= byte < 127 and byte not in b"\r\n\t" for byte in val)
+    return argname if coded else None
+
+
 def pytest_ignore_collect(collection_path, config):
     """Without tests marked `system`, spare the import of folders that have no others."""
     if "not system" in config.option.markexpr and collection_path.parent == Path(__file__).parent:

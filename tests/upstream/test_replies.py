@@ -342,7 +342,9 @@ def test_a_reply_of_several_gzip_members_is_decoded_whole(between, size):
     assert BODY == received(head + b"".join(map(chunk, pieces)) + b"0\r\n\r\n")[0].body
 
 
-@pytest.mark.parametrize("behind", [b"x", gzip.compress(b"a")[:-3], gzip.compress(b"") * 1001])
+@pytest.mark.parametrize(
+    "behind", [b"x", gzip.compress(b"a")[:-3], gzip.compress(b"") * 1001], ids=["other", "cut", "many"]
+)
 def test_what_follows_a_gzip_member_must_be_another_and_not_any_number(behind):
     with pytest.raises(Torn):
         received(reply(200, gzip.compress(b'{"choices":[{}]}') + behind, content_encoding="gzip"))
