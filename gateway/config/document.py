@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.keys import REFUSED, SWITCHED_OFF, WITHOUT_EFFECT, meaning, weakens
+from gateway.config.keys import REFUSED, WITHOUT_EFFECT, harmless, meaning, weakens
 from gateway.config.problems import WHOLE, Path, Problems
 from gateway.config.sections import SECTIONS, Params, Section
 from gateway.config.unused import Unused
@@ -129,11 +129,13 @@ def settle_other(
         if weakens(key, value):
             problems.add(here, f"is refused: {reason}")
         else:
-            unused.add(section, key, SWITCHED_OFF, path)
+            unused.add(section, key, harmless(key, value), path)
     elif (effect := meaning(section, key)) is not None:
         unused.add(section, key, effect, path)
+        problems.ignore(here)
     elif (section in _LITELLM or section == WHOLE) and (owner := harmless_owner(key)) is not None:
         unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
+        problems.ignore(here)
     else:
         problems.add(here, _unknown(section, key, known, problems))
 
@@ -167,6 +169,9 @@ def _unknown(section: str, key: str, known: set[str], problems: Problems) -> str
     The search is slow, so only the first problems of a document get it: nobody reads thousands.
     """
     owners = _owners(key)
+    for owner in reversed(_LITELLM):
+        if (reason := REFUSED[owner].get(key)) is not None:
+            return f"is refused, though LiteLLM reads it in {owner} only: {reason}"
     # A key of LiteLLM is no misspelling, save in a section that LiteLLM does not have.
     hinted = not owners or section not in (*_LITELLM, WHOLE)
     if hinted and problems.count < _HINTS and (near := _nearest(key[:_KEY_SHOWN], frozenset(known))):

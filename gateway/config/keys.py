@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.litellm_keys import ACCEPTED, MONEY, OBSERVING, OPEN_BAG, REFUSED_ROWS, Row
+from gateway.config.litellm_keys import ACCEPTED, MONEY, OBSERVERS, OBSERVING, OPEN_BAG, REFUSED_ROWS, Row
 
 
 def _by_key(rows: tuple[Row, ...]) -> dict[str, str]:
@@ -27,14 +27,17 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
 #: Section -> key -> why it is refused, and what to do.
 REFUSED: Mapping[str, Mapping[str, str]] = {section: _by_key(rows) for section, rows in REFUSED_ROWS.items()}
 
-#: What is said of a refused key that is switched off.
-SWITCHED_OFF = "It is switched off, so it asks for nothing."
+_SWITCHED_OFF = "It is switched off, so it asks for nothing."
+_NO_LIMIT = "Every route that is served here is among them."
 
 #: LiteLLM's names of prices, of which there are many.
 _PRICE = re.compile(r"(^|_)cost(_|$)|^tiered_pricing$|_uplift_multiplier$")
 
 #: LiteLLM's callbacks that only observe; any other one may be a guard.
 _OBSERVERS = frozenset(OBSERVING.split())
+
+#: LiteLLM's names for sets of routes that hold all that are served here.
+_ALL_ROUTES = frozenset(("openai_routes", "llm_api_routes"))
 
 
 def meaning(section: str, key: str) -> str | None:
@@ -53,4 +56,13 @@ def weakens(key: str, value: Any) -> bool:
     names = value if isinstance(value, list) else [value]
     if key == "callbacks":
         return not all(isinstance(name, str) and name in _OBSERVERS for name in names)
+    if key == "allowed_routes":
+        return not any(isinstance(name, str) and name in _ALL_ROUTES for name in names)
     return True
+
+
+def harmless(key: str, value: Any) -> str:
+    """What it means that this key of `REFUSED` has no effect, with a value that `weakens` nothing."""
+    if not value:
+        return _SWITCHED_OFF
+    return OBSERVERS if key == "callbacks" else _NO_LIMIT

@@ -46,8 +46,27 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (OBSERVERS, "callback_settings"),
         (_PROCESS, "worker_registry"),
+        (
+            _UNREAD,
+            (
+                "routing_rules budget_manager logging logging_settings log_level debug features version "
+                "server server_settings proxy_settings ui_settings cache_settings redis_settings "
+                "health_check health_check_settings monitoring observability metrics default_model "
+                "model_aliases fallback_models retry_settings custom_settings metadata name description"
+            ),
+        ),
     ),
-    "model_list": ((VIRTUAL, "access_groups"), (_MODEL_FACT, "description")),
+    "model_list": (
+        (VIRTUAL, "access_groups"),
+        (
+            _MODEL_FACT,
+            (
+                "description display_name provider model_type model_id capabilities tier category use_case "
+                "notes comment cost cost_per_1k_tokens context_window max_context_tokens"
+            ),
+        ),
+        (_UNREAD, "litellm_settings router_settings general_settings"),
+    ),
     "litellm_params": (
         ("Write them as extra_headers.", "headers default_headers"),
         ("Prompts are never changed to make a model take them.", "modify_params"),
@@ -168,7 +187,16 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
     ),
     "router_settings": (
-        (_UNREAD, "enable_fallbacks fallback_strategy retry_delay enable_retries debug verbose"),
+        (
+            _UNREAD,
+            (
+                "enable_fallbacks fallback_strategy fallback_models enable_failover failover retry_delay "
+                "retry_strategy retry_backoff retry_backoff_factor exponential_backoff max_retry_delay "
+                "retry_on_status_codes enable_retries enable_load_balancing load_balancing "
+                "enable_health_checks cooldown_period enable_cooldown enable_cooldowns routing_rules debug "
+                "verbose log_level"
+            ),
+        ),
         (
             "Failures are forgiven by their number (allowed_fails), not by their kind.",
             "allowed_fails_policy",
@@ -222,8 +250,13 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         (
             _UNREAD,
             (
-                "debug detailed_debug verbose log_level log_file timezone default_model enable_streaming "
-                "retry_delay enable_fallbacks host port num_workers"
+                "debug detailed_debug verbose log log_level log_file log_format logging_level timezone "
+                "default_model default_params default_temperature default_max_tokens enable_streaming "
+                "retry_delay retry_strategy enable_fallbacks fallback_models host port num_workers "
+                "success_callbacks failure_callbacks enable_logging log_requests log_responses track_cost "
+                "track_cost_per_request cost_tracking enable_cost_tracking enable_metrics metrics_port "
+                "enable_cache enable_caching cache_enabled cache_ttl model_access_groups "
+                "content_policy_fallback context_window_fallback"
             ),
         ),
         (
@@ -359,9 +392,14 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         (
             _UNREAD,
             (
-                "debug detailed_debug verbose log_level log_file timezone default_model environment "
-                "disable_health_check enable_metrics metrics_port prometheus_port enable_ui docs_url "
-                "server_root_path proxy_base_url"
+                "debug debug_mode detailed_debug verbose log log_level log_file log_format log_requests "
+                "logging_level enable_logging timezone default_model environment disable_health_check "
+                "health_check_endpoint enable_health_check enable_metrics metrics_port prometheus_port "
+                "enable_prometheus enable_telemetry enable_ui disable_ui docs_url enable_docs title "
+                "server_root_path proxy_base_url proxy_host proxy_port workers enable_model_list "
+                "enable_spend_logging enable_spend_logs log_spend track_cost cost_tracking "
+                "enable_cost_tracking enable_cache enable_caching cache_enabled enable_streaming "
+                "enable_database use_database"
             ),
         ),
         (

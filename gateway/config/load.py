@@ -113,7 +113,7 @@ def _read_tree(
     reading = Reading(
         prepared.environ,
         problems,
-        warnings=[],
+        warnings=list(prepared.warnings),
         unused=unused,
         references=references,
         drop_params=isinstance(library, dict) and library.get("drop_params") is True,
@@ -122,6 +122,7 @@ def _read_tree(
         if key not in TOP_LEVEL:
             settle_other(WHOLE, (key,), value, top_names(), problems=problems, unused=unused)
     config = _read(tree, opened, reading)
+    problems.drop_ignored()
     remarks = grouped(reading.remarks, render)
     warnings = [*remarks, *reading.warnings, *_borrowed(reading), *unused.warnings()]
     if problems:
@@ -183,6 +184,7 @@ def _read_models(raw: Any, reading: Reading) -> dict[str, tuple[Deployment, ...]
     for index, entry in enumerate(raw):
         if isinstance(entry, LeftOut):
             left_out[("model_list", index)] = entry
+            reading.problems.ignore(("model_list", index))
             continue
         if not isinstance(entry, dict):
             reading.problems.add(("model_list", index), "must be a mapping of keys to values")

@@ -17,7 +17,7 @@ from gateway.config.deployment import Credential, DefaultIdentity, Deployment, P
 from gateway.config.document import read_section
 from gateway.config.patterns import STAR
 from gateway.config.problems import Path, Problems
-from gateway.config.providers import qualified, served, split_model
+from gateway.config.providers import MODES, is_mode, qualified, served, split_model
 from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.values import is_version
@@ -127,7 +127,13 @@ def _called(entry: ModelEntry, params: Params, info: Info, path: Path, reading: 
     capabilities = read_capabilities(params, info, provider)
     completes_texts = capabilities is not None and capabilities.completes_texts
     at_mode = (*path, "model_info", "mode")
-    operations = served(provider, info.mode, at_mode, problems, completes_texts=completes_texts)
+    mode = info.mode
+    if mode is not None and not is_mode(mode):
+        reading.remark(
+            at_mode, f"is no mode of LiteLLM's and narrows nothing; those served: {', '.join(MODES)}"
+        )
+        mode = None
+    operations = served(provider, mode, at_mode, problems, completes_texts=completes_texts)
     targets: Mapping[str, Target] = {}
     version_from = "default"
     credential: Credential = DefaultIdentity()

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config.environment import PREFIX, typed
 from gateway.config.model_repairs import name_model
 from gateway.config.problems import Path, Problems, grouped, render
+from gateway.config.providers import is_mode
 from gateway.config.urls import is_safe
 
 #: LiteLLM's strategies whose place the gateway's own choice takes.
@@ -54,6 +55,11 @@ def mend(tree: dict[str, Any], result: Migration) -> None:
         for section in ("litellm_params", "model_info"):
             if isinstance(settings := entry.get(section), dict):
                 _mend_values(settings, f"{here}{section}", result)
+        info = entry.get("model_info")
+        mode = info.get("mode") if isinstance(info, dict) else None
+        if isinstance(mode, str) and not mode.startswith(PREFIX) and not is_mode(mode):
+            del entry["model_info"]["mode"]
+            result.dropped.append(f"{here}model_info.mode: is none of LiteLLM's and narrows nothing")
         if isinstance(params := entry.get("litellm_params"), dict):
             _mend_params(params, f"{here}litellm_params", result)
             result.dropped += [f"{here}{each}" for each in name_model(entry, params)]

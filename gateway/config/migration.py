@@ -9,12 +9,13 @@ from typing import Any
 
 from gateway.config import litellm_keys as tables
 from gateway.config.document import TOP_LEVEL, effective_names, harmless_owner
-from gateway.config.keys import REFUSED, meaning, weakens
+from gateway.config.keys import REFUSED, harmless, meaning, weakens
 from gateway.config.mending import Migration, mend, shown
-from gateway.config.preparation import LeftOut, Reason, without_unserved
+from gateway.config.preparation import LISTED, LeftOut, Reason, one_mapping, without_unserved
 from gateway.config.problems import WHOLE, ConfigError, Path, Problems
 from gateway.config.repairs import Check, repair
 from gateway.config.syntax import parse, write
+from gateway.config.yaml_events import UnreadNumber
 from gateway.protocol.body_fields import ALL_FIELDS
 
 #: Of keys with these meanings something that callers or operators had is gone.
@@ -36,6 +37,9 @@ def migrate(text: str, check: Check) -> Migration:
         # Of a key that is given twice LiteLLM, too, takes the last.
         (result.dropped if "is given twice" in sentence else result.lost).append(sentence)
     tree = _kept(WHOLE, tree, (), {*TOP_LEVEL}, result)
+    if (router := one_mapping(tree.get("router_settings"))) is not tree.get("router_settings"):
+        tree["router_settings"] = router
+        result.dropped.append(f"router_settings: {LISTED}")
     for section in ("router_settings", "litellm_settings", "general_settings"):
         if isinstance(tree.get(section), dict):
             tree[section] = _kept(section, tree[section], (section,), effective_names(section), result)
@@ -65,6 +69,8 @@ def _kept(
         here = (*path, key)
         effect = meaning(section, key)
         if key in effective or (key in defaults and effect is None):
+            if isinstance(value, UnreadNumber):
+                continue  # is told already
             if value is None:
                 result.keys_dropped.append((here, "is empty"))
             else:
@@ -74,10 +80,9 @@ def _kept(
         elif (reason := REFUSED.get(section, {}).get(key)) is not None:
             if weakens(key, value):
                 result.keys_lost.append((here, reason.partition("; ")[0]))
-            elif value:
-                result.keys_lost.append((here, tables.OBSERVERS))
             else:
-                result.keys_dropped.append((here, "is switched off"))
+                notes = result.keys_lost if harmless(key, value) in _LOSSES else result.keys_dropped
+                notes.append((here, harmless(key, value)))
         elif effect is not None:
             notes = result.keys_lost if value and effect in _LOSSES else result.keys_dropped
             notes.append((here, effect))

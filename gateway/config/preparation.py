@@ -21,6 +21,10 @@ _VARIABLES = "environment_variables"
 _CREDENTIALS = "credential_list"
 _NAME = "litellm_credential_name"
 _ENTRIES = "model_list"
+_ROUTER = "router_settings"
+
+#: What is said of settings that are a list.
+LISTED = "is a list, which LiteLLM does not read; taken for one mapping"
 
 
 class Reason(Enum):
@@ -43,6 +47,7 @@ class Prepared:
 
     tree: dict[str, Any]
     environ: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> Prepared:
@@ -50,6 +55,11 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
     tree = {key: value for key, value in tree.items() if not (isinstance(key, str) and key.startswith("x-"))}
     environ = _with_variables(tree.pop(_VARIABLES, None), environ, problems)
     credentials = _credentials(tree.pop(_CREDENTIALS, None), problems)
+    warnings: list[str] = []
+    listed = tree.get(_ROUTER)
+    if (settings := one_mapping(listed)) is not listed:
+        tree[_ROUTER] = settings
+        warnings.append(f"{_ROUTER}: {LISTED}")
     entries = tree.get(_ENTRIES)
     if isinstance(entries, list):
         tree[_ENTRIES] = [
@@ -58,7 +68,14 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
             else _with_credential(entry, (_ENTRIES, index), credentials, problems)
             for index, entry in enumerate(without_unserved(entries, environ, alone=False))
         ]
-    return Prepared(tree, environ)
+    return Prepared(tree, environ, tuple(warnings))
+
+
+def one_mapping(settings: Any) -> Any:
+    """A section that is written as a list of mappings (`- key: value`), as one; anything else as it is."""
+    if not isinstance(settings, list) or not settings or not all(isinstance(each, dict) for each in settings):
+        return settings
+    return {key: value for each in settings for key, value in each.items()}
 
 
 def _with_variables(raw: Any, environ: Mapping[str, str], problems: Problems) -> Mapping[str, str]:

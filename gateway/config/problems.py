@@ -54,6 +54,7 @@ class Problems:
 
     _found: dict[Path, str] = field(default_factory=dict)
     _settled: set[Path] = field(default_factory=set)
+    _ignored: set[Path] = field(default_factory=set)
     #: Where the values of a document were written that is put together from several.
     origins: Places | None = None
 
@@ -65,6 +66,18 @@ class Problems:
     def settle(self, path: Path) -> None:
         """Take the value at `path` as dealt with: a problem above it says all there is to say."""
         self._settled.add(path)
+
+    def ignore(self, path: Path) -> None:
+        """Take the value at `path` as one that nobody uses, whatever is wrong with it."""
+        self._ignored.add(path)
+
+    def drop_ignored(self) -> None:
+        """Forget what is wrong with values that nobody uses."""
+        if self._ignored:
+            self._found = {path: text for path, text in self._found.items() if not self._is_ignored(path)}
+
+    def _is_ignored(self, path: Path) -> bool:
+        return any(path[:length] in self._ignored for length in range(1, len(path) + 1))
 
     def has(self, path: Path) -> bool:
         """Tell whether the value at exactly this path is wrong or dealt with."""

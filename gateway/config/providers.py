@@ -146,6 +146,11 @@ def _not_a_deployment(name: str) -> str:
     return "must name a deployment in letters, digits, -, _ and . only"
 
 
+def is_mode(mode: Any) -> bool:
+    """Tell whether `mode` is one of LiteLLM's, in any of its spellings."""
+    return mode_of(mode) in (*MODES, *_UNSERVED_MODES)
+
+
 def served(
     provider: Provider, mode: str | None, path: Path, problems: Problems, *, completes_texts: bool = False
 ) -> tuple[Operation, ...]:

@@ -26,6 +26,12 @@ _AMBIGUOUS = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 _AS_TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 
 
+class UnreadNumber(str):
+    """A number that people and YAML read differently: text, so that it is none where an alias repeats it."""
+
+    __slots__ = ()
+
+
 def parse(text: str, problems: Problems) -> Any:
     """Read the one YAML document in `text`. Raises ConfigError when it is not YAML or breaks a bound."""
     try:
@@ -115,7 +121,7 @@ class _Reader:
                 "is a number that YAML reads in base 8 or 60"
                 f"{_where(event.start_mark)}; write it without leading zeros and colons, or in quotes",
             )
-            return None
+            return UnreadNumber(event.value)
         try:
             return self.constructor.construct_object(ScalarNode(tag, event.value))
         except (ValueError, TypeError, yaml.YAMLError):

@@ -234,6 +234,94 @@ def test_a_key_that_protects_is_refused_in_a_section_that_does_not_read_it(secti
     assert problem.startswith(f"{section}.{key}: ")
 
 
+def test_a_protection_in_a_section_that_litellm_does_not_read_is_refused_for_its_reason():
+    sections = {"general_settings": {"master_key": KEY, "max_budget": 5}}
+
+    assert [
+        (
+            "general_settings.max_budget: is refused, though LiteLLM reads it in litellm_settings only: "
+            "spending would not be limited; remove it and set a budget on the Azure resource"
+        )
+    ] == check(document(entry(), **sections), {})[0]
+
+
+@pytest.mark.parametrize(
+    ("routes", "refused"),
+    [
+        (["openai_routes"], False),
+        (["info_routes", "llm_api_routes"], False),
+        (["/embeddings"], True),
+        ("x", True),
+    ],
+)
+def test_routes_for_clients_are_refused_unless_all_that_are_served_are_among_them(routes, refused):
+    problems, warnings = check(
+        document(entry(), general_settings={"master_key": KEY, "allowed_routes": routes}), {}
+    )
+
+    assert refused == bool(problems)
+    assert refused != any("Every route that is served here is among them" in each for each in warnings)
+
+
+def test_what_is_wrong_with_a_value_that_nobody_uses_is_no_problem():
+    text = """
+model_list:
+  - model_name: gpt
+    litellm_params: {model: azure/d, api_base: "https://r.openai.azure.com", api_key: k-1}
+    model_info: {output_cost_per_token: 0007, notes: os.environ/UNSET, notes: twice}
+litellm_settings: {cache_params: {host: os.environ/UNSET, ttl: 010}}
+general_settings: {master_key: sk-1234}
+"""
+
+    assert [] == check(text, {})[0]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{rpm: 0600, model: azure/d}",
+        "{input_cost_per_token: &n 0600, rpm: *n, model: azure/d}",
+        "{drop_params: os.environ/UNSET, model: azure/d}",
+    ],
+)
+def test_a_value_that_is_used_is_a_problem_though_another_repeats_it_that_is_not(entry):
+    text = f"""
+model_list:
+  - model_name: gpt
+    litellm_params: {entry[:-1]}, api_base: "https://r.openai.azure.com", api_key: k-1}}
+general_settings: {{master_key: sk-1234}}
+"""
+
+    assert 1 == len(check(text, {})[0])
+
+
+def test_a_budget_that_cannot_be_read_is_a_budget():
+    text = document(entry(), litellm_settings={"max_budget": "os.environ/UNSET"})
+
+    assert 1 == len(check(text, {})[0])
+
+
+def test_settings_written_as_a_list_of_mappings_are_read_as_one():
+    text = document(entry(), router_settings=[{"num_retries": 5}, {"routing_strategy": "simple-shuffle"}])
+
+    config = load(text, {})
+
+    assert (5, True) == (config.num_retries, config.shuffle)
+    assert any(each.startswith("router_settings: is a list, which LiteLLM") for each in config.warnings)
+    assert ["router_settings.max_wiat: unknown key, did you mean max_wait?"] == check(
+        document(entry(), router_settings=[{"max_wiat": 5}]), {}
+    )[0]
+
+
+def test_a_mode_that_litellm_does_not_know_narrows_nothing():
+    text = document(entry(model_info={"mode": "vision"}))
+
+    config = load(text, {})
+
+    assert {"chat", "embeddings"} <= config.models["gpt"][0].targets.keys()
+    assert any("model_info.mode: is no mode of LiteLLM's" in each for each in config.warnings)
+
+
 def test_hints_are_for_keys_that_are_not_litellms():
     sections = {"files_setting": [], "guardrail": []}
 
