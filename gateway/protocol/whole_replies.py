@@ -5,6 +5,7 @@ A reply is read to its end as strict JSON, but only the members that decide are 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ class _Results(msgspec.Struct):
 _choices = msgspec.json.Decoder(_Choices)
 _data = msgspec.json.Decoder(_ReplyData)
 _results = msgspec.json.Decoder(_Results)
+_value = msgspec.json.Decoder().decode
 
 
 def has_choices(body: bytes) -> bool:
@@ -58,6 +60,15 @@ def has_data(body: bytes) -> bool:
 def has_results(body: bytes) -> bool:
     """Whether `body` is an object with a list of results."""
     return _read(_results, body) is not None
+
+
+def value_of(body: bytes) -> Any:
+    """The value of an answer's JSON. Raises ValueError for what is none."""
+    try:
+        return _value(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Numbers beyond any computer's, and halves of characters: others read them.
+        return json.loads(body)
 
 
 def reports_error(error: msgspec.Raw) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Reply, Truncated
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS
+from gateway.protocol.whole_replies import value_of
 from gateway.sdk.arguments import read_arguments
 from gateway.sdk.audio import SpeechAudio
 from gateway.sdk.core import Core, core_for
@@ -90,5 +90,5 @@ def _read(call: Call, reply: Reply | SpeechAudio) -> Any:
         return reply
     if reply.status >= 400:
         raise refusal(reply)
-    values = json.loads(reply.body) if isinstance(reply.body, bytes) else {}
+    values = value_of(reply.body) if isinstance(reply.body, bytes) else {}
     return _ANSWERS.get(call.operation.name, Result)(values)

@@ -1,66 +1,71 @@
 """From one event loop to another and back, at the price of few wake-ups.
 
-`asyncio.run_coroutine_threadsafe` wakes both loops once for each call. Here all that is sent while a loop is
-about to wake goes with one wake-up.
+`asyncio.run_coroutine_threadsafe` wakes both loops once for each call, and each time one thread takes the
+interpreter from the other. Here all that a loop sends during one of its rounds goes with one wake-up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+_Letter = Callable[[], None]
 
 
-class _Mailbox(Generic[T]):
-    """What one loop gets from other threads. Its owner sees to each letter in turn.
+class _Outbox:
+    """What one loop has to tell another. Used on the sending loop alone.
 
-    A letter is put in before `_woken` is looked at, and `_woken` is taken back before the letters are read.
-    So none stays behind.
+    It knows the loops only while there is something in it: both may be gone before it.
     """
 
-    __slots__ = ("_letters", "_see_to", "_woken")
+    __slots__ = ("_letters",)
 
-    def __init__(self, see_to: Callable[[T], None]) -> None:
-        self._see_to = see_to
-        self._letters: deque[T] = deque()
-        self._woken = False
+    def __init__(self) -> None:
+        self._letters: list[tuple[_Letter, _Letter | None]] = []
 
-    def post(self, letter: T, loop: asyncio.AbstractEventLoop) -> None:
-        """Give `letter` to `loop`. Raises RuntimeError where that is closed."""
-        self._letters.append(letter)
-        if not self._woken:
-            self._woken = True
-            loop.call_soon_threadsafe(self._empty)
+    def post(self, letter: _Letter, there: asyncio.AbstractEventLoop, *, lost: _Letter | None = None) -> None:
+        """Have `letter` called there, after this loop's round; `lost` here, where that loop is closed."""
+        if not self._letters:
+            asyncio.get_running_loop().call_soon(self.empty, there)
+        self._letters.append((letter, lost))
 
-    def _empty(self) -> None:
-        self._woken = False
-        letters = self._letters
-        while letters:
-            self._see_to(letters.popleft())
+    def empty(self, there: asyncio.AbstractEventLoop) -> None:
+        """Send what is in it now."""
+        letters, self._letters = self._letters, []
+        try:
+            if letters:
+                there.call_soon_threadsafe(_read, letters)
+        except RuntimeError:
+            for _, lost in letters:
+                if lost is not None:
+                    lost()
+
+
+def _read(letters: list[tuple[_Letter, _Letter | None]]) -> None:
+    for letter, _ in letters:
+        letter()
 
 
 class _Journey:
     """One piece of work, and the future that waits for it on its caller's loop."""
 
-    __slots__ = ("_context", "_future", "_home", "_loop", "_task", "_work")
+    __slots__ = ("_back", "_context", "_future", "_home", "_task", "_work")
 
     def __init__(
         self,
         work: Coroutine[Any, Any, Any],
         future: asyncio.Future[Any],
-        home: _Mailbox[_Journey],
+        back: _Outbox,
         context: Context,
     ) -> None:
         self._work = work
         self._future = future
-        self._home = home
-        self._loop = future.get_loop()
+        self._back = back
+        self._home = future.get_loop()
         self._context = context
         self._task: asyncio.Task[Any] | None = None
 
@@ -75,10 +80,15 @@ class _Journey:
         if self._task is not None:
             self._task.cancel()
 
+    def fail(self) -> None:
+        """Tell the caller, on its loop, that the other loop is closed."""
+        self._work.close()
+        if not self._future.done():
+            self._future.set_exception(RuntimeError("Event loop is closed"))
+
     def _return(self, _task: asyncio.Task[Any]) -> None:
         # A loop that is closed has no callers.
-        with contextlib.suppress(RuntimeError):
-            self._home.post(self, self._loop)
+        self._back.post(self.arrive, self._home)
 
     def arrive(self) -> None:
         """Tell the caller, on its loop."""
@@ -97,32 +107,37 @@ class _Journey:
             future.set_exception(error)
 
 
+#: There and back.
+_Way = tuple[_Outbox, _Outbox]
+
+
 class Crossing:
     """The way to one loop, from any others."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._there: _Mailbox[_Journey] = _Mailbox(_Journey.begin)
-        self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox[_Journey]] = WeakKeyDictionary()
+        #: The ways there and back, by the callers' loops.
+        self._ways: WeakKeyDictionary[asyncio.AbstractEventLoop, _Way] = WeakKeyDictionary()
 
     async def reach(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, done there. Cancelling the caller cancels the work."""
+        """The result of `work`, done there. Cancelling the caller cancels the work.
+
+        Raises RuntimeError where the other loop is closed.
+        """
         loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None:
-            home = self._homes[loop] = _Mailbox(_Journey.arrive)
+        way = self._ways.get(loop)
+        if way is None:
+            way = self._ways[loop] = (_Outbox(), _Outbox())
+        there, back = way
         future: asyncio.Future[T] = loop.create_future()
-        journey = _Journey(work, future, home, copy_context())
-        try:
-            self._there.post(journey, self._loop)
-        except RuntimeError:
-            work.close()
-            raise
+        journey = _Journey(work, future, back, copy_context())
+        there.post(journey.begin, self._loop, lost=journey.fail)
         try:
             return await future
         except asyncio.CancelledError:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(journey.call_off)
+            # At once: the caller's loop may end with this round.
+            there.post(journey.call_off, self._loop)
+            there.empty(self._loop)
             raise
         finally:
             # They hold the exception, that its traceback, that this frame: a reference cycle.

@@ -3,13 +3,20 @@
 Nothing is left out and nothing invented: fields that the API may leave out (`tool_calls`) read as None, all
 others as they came, Azure's own and unknown ones included. Being dictionaries, they can be copied, pickled,
 compared, and sent back as they are.
+
+What has a class of its own below (choices, messages, usage) is made into it at once. Other objects within,
+which few look at (Azure's filter results, details of the usage), become Results when they are asked for.
 """
 
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_values
 
 #: Characters of a text, and entries of a list, that a `repr` shows.
 _SHOWN_TEXT = 200
@@ -27,19 +34,51 @@ _CONTAINERS = (dict, list)
 class Result(dict[str, Any]):
     """One object of an answer."""
 
-    #: The classes of the objects within, by key; all others are Results.
+    #: The classes of the objects within that have one of their own, by key; all others are Results.
     parts: ClassVar[Parts] = {}
     #: Fields that read as None where they are absent.
     optional: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:
         super().__init__(values, **more)
-        _wrap_values(self)
+        _make_parts(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
         if value.__class__ in _CONTAINERS:
             value = _wrapped(value, self.parts.get(key, Result))
         super().__setitem__(key, value)
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if value.__class__ in _CONTAINERS and (made := _wrapped(value, Result)) is not value:
+            super().__setitem__(key, made)
+            return made
+        return value
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """The value of a field, `default` where it is absent."""
+        if key not in self:
+            return default
+        return self[key]
+
+    def values(self) -> dict_values[str, Any]:
+        """The values of all fields."""
+        self._make_all()
+        return super().values()
+
+    def items(self) -> dict_items[str, Any]:
+        """All fields with their values."""
+        self._make_all()
+        return super().items()
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Take a field away, and give its value."""
+        return _wrapped(super().pop(key, *default), Result)
+
+    def _make_all(self) -> None:
+        """Make the objects within that nobody has asked for yet."""
+        for key in self:
+            self[key]
 
     def __missing__(self, key: str) -> Any:
         if key in self.optional:
@@ -224,30 +263,24 @@ class EmbeddingList(Result):
     optional = frozenset(("object", "model", "usage"))
 
 
-_set = dict.__setitem__
-
-
-def _wrap_values(result: Result) -> None:
-    """Make the dictionaries within `result` into objects.
-
-    An answer has a hundred values, most of them plain: what is done for each is kept short.
-    """
-    parts = result.parts
-    for key, value in result.items():
-        kind = value.__class__
-        if kind is dict or kind is list:
-            _set(result, key, _wrapped(value, parts.get(key, Result)))
+def _make_parts(result: Result) -> None:
+    """Make the objects within that have classes of their own."""
+    for key, kind in result.parts.items():
+        value = dict.get(result, key)
+        if value.__class__ in _CONTAINERS:
+            dict.__setitem__(result, key, _wrapped(value, kind))
 
 
 def _wrapped(value: Any, kind: type[Result]) -> Any:
-    """`value` with its dictionaries as objects. A list of plain values is kept as it is."""
+    """`value` with its dictionaries as objects. What has none, such as a list of numbers, is kept."""
     if value.__class__ is dict:
         result = kind.__new__(kind)
         result.update(value)
-        _wrap_values(result)
+        _make_parts(result)
         return result
     if value.__class__ is list and value and value[0].__class__ in _CONTAINERS:
-        return [_wrapped(entry, kind) for entry in value]
+        made = [_wrapped(entry, kind) for entry in value]
+        return value if all(map(operator.is_, made, value)) else made
     return value
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.protocol.audio import is_sound
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS
+from gateway.protocol.whole_replies import value_of
 
 NO_ANSWERS = {
     "nothing": b"{}",
@@ -82,3 +83,15 @@ def test_sound_is_sound_under_a_wrong_type(media_type):
 )
 def test_pages_and_objects_are_no_sound(first, media_type):
     assert not is_sound(first, media_type)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": [1, -0.5, 1e5, null, true, "\xc3\xbc"], "a": {"b": "\\u00fc\\n"}}',
+        b'{"created": 123456789012345678901234567890, "score": 1e400}',
+        b'{"content": "half a character: \\ud83d"}',
+    ],
+)
+def test_the_value_of_an_answer_is_that_of_the_standard_library(body):
+    assert json.loads(body) == value_of(body)

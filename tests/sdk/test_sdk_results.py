@@ -48,6 +48,28 @@ def test_fields_are_attributes_and_items_at_every_depth():
     assert (3, "none") == (answer.get("usage").total_tokens, answer.get("absent", "none"))
 
 
+def test_objects_within_are_the_same_however_they_are_asked_for():
+    def own():
+        return ChatCompletion({**ANSWER, "own": {"a": [{"b": 1}], "plain": [[1], [2]]}})
+
+    ways = [
+        lambda answer: answer.own,
+        lambda answer: answer["own"],
+        lambda answer: answer.get("own"),
+        lambda answer: dict(answer.items())["own"],
+        lambda answer: list(answer.values())[-1],
+        lambda answer: answer.pop("own"),
+        lambda answer: answer.copy().own,
+    ]
+    for way in ways:
+        assert (Result, 1) == (type(way(own())), way(own()).a[0].b)
+    answer = own()
+    answer.own.a[0].b = 2
+    answer.own.plain[0].append(3)
+    assert ({"a": [{"b": 2}], "plain": [[1, 3], [2]]}, answer.own) == (answer["own"], answer.own)
+    assert {dict} == {type(each) for each in (answer.model_dump()["own"], answer.model_dump()["own"]["a"][0])}
+
+
 def test_what_the_api_may_leave_out_is_none_and_anything_else_is_missing():
     message = ChatMessage(role="assistant")
 
