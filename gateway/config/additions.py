@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.problems import Path, Problems
+from gateway.config.reading import Reading
 from gateway.config.sections import Params
+from gateway.protocol.field_paths import FieldPath, read_path
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 #: Headers that authenticate, route or frame a request: the gateway writes them itself.
@@ -66,12 +69,37 @@ def read_body(params: Params, path: Path, problems: Problems) -> Mapping[str, An
     return params.extra_body or {}
 
 
-def read_dropped(params: Params, path: Path, problems: Problems) -> frozenset[str]:
-    """`additional_drop_params`: fields that no request of the member has."""
-    for index, name in enumerate(params.additional_drop_params or ()):
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What `additional_drop_params` takes out of every request of a member."""
+
+    #: Members of the body.
+    names: frozenset[str]
+    #: Fields within members.
+    paths: tuple[FieldPath, ...]
+
+
+def read_dropped(params: Params, path: Path, reading: Reading) -> Dropped:
+    """`additional_drop_params`: fields that no request of the member has, by LiteLLM's notation."""
+    names: set[str] = set()
+    paths: list[FieldPath] = []
+    for index, text in enumerate(params.additional_drop_params or ()):
         here = (*path, "additional_drop_params", index)
-        if name in _OWN_FIELDS:
-            problems.add(here, "names a field without which there is no request; remove it")
-        elif any(mark in name for mark in ".[]*"):
-            problems.add(here, "must be the name of a field at the top of the body")
-    return frozenset(params.additional_drop_params or ())
+        steps = read_path(text)
+        if steps is None:
+            reading.problems.add(
+                here, "is no path; write field, field.inner, field[*].inner or field[0].inner"
+            )
+        elif steps[0] in _OWN_FIELDS and len(steps) == 1:
+            reading.problems.add(here, "names a field without which there is no request; remove it")
+        elif steps[0] in _OWN_FIELDS:
+            reading.remark(here, "has no effect: what is within this field is never taken out, as at LiteLLM")
+        elif not isinstance(steps[-1], str):
+            reading.remark(
+                here, "has no effect: elements are never taken out, as at LiteLLM, only their fields"
+            )
+        elif len(steps) == 1:
+            names.add(steps[-1])
+        else:
+            paths.append(steps)
+    return Dropped(frozenset(names), tuple(paths))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from gateway.config.access import ClientLimits, ClientSpec, EntraSpec
 from gateway.protocol.capabilities import Capabilities
+from gateway.protocol.field_paths import FieldPath
 
 Provider = Literal["azure", "azure_text", "openai"]
 
@@ -147,6 +148,8 @@ class Deployment:
     #: Body fields added to every request that lacks them, and those that no request has.
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     dropped: frozenset[str] = frozenset()
+    #: Fields within others that no request has.
+    dropped_within: tuple[FieldPath, ...] = ()
     #: What its model takes, where that is known and differs from what most models take.
     capabilities: Capabilities | None = None
     #: Whether fields that its model refuses are left out; else the client is told of them.

@@ -99,7 +99,7 @@ def _member(member: Deployment) -> dict[str, Any]:
         "defaults": " ".join(sorted(member.defaults)),
         "extra_headers": " ".join(sorted(member.headers)),
         "extra_body": " ".join(sorted(member.extra_body)),
-        "additional_drop_params": " ".join(sorted(member.dropped)),
+        "additional_drop_params": " ".join(sorted((*member.dropped, *map(str, member.dropped_within)))),
         "drop_params": member.drop_params,
         "model": str(member.capabilities or ""),
     }

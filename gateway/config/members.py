@@ -69,6 +69,7 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         reading.remark((*at_params, *key), "is left out, for the model does not take it")
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
         problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
+    dropped = read_dropped(params, at_params, reading)
     deployment = Deployment(
         id="",
         model_name=entry.model_name or "",
@@ -93,7 +94,8 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         strict=bool(entry.strict or params.strict or info.strict),
         headers=read_headers(params, at_params, problems),
         extra_body=extra_body,
-        dropped=read_dropped(params, at_params, problems),
+        dropped=dropped.names,
+        dropped_within=dropped.paths,
         capabilities=called.capabilities,
         drop_params=drop_params,
         defaults=defaults,

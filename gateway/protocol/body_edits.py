@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from gateway.protocol.field_paths import FieldPath, without_field
 from gateway.protocol.json_body import Body, LargeValue, Values
 from gateway.protocol.json_walk import JsonMember
 
@@ -51,6 +52,20 @@ def changed(
         members[key] = body.values.raw[place.key] if given is None else memoryview(given)
         position = end + len(b",")
     return Body(b"".join((*(pieces or (b"{",)), b"}")), Values(members), places)
+
+
+def trimmed(body: Body, names: Collection[str], paths: Collection[FieldPath]) -> Body:
+    """`body` without some members, nor the fields at some paths within others; itself if it has none."""
+    body = body.without(names)
+    if not paths:
+        return body
+    values: dict[str, bytes] = {}
+    for name, *rest in paths:
+        if isinstance(name, str) and name in body.values:
+            old = values.get(name) or member_json(body, name)
+            if (new := without_field(old, tuple(rest))) is not old:
+                values[name] = new
+    return changed(body, values=values)
 
 
 def member_json(body: Body, name: str) -> bytes:

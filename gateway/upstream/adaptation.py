@@ -10,7 +10,7 @@ from dataclasses import replace
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest
 from gateway.protocol import chat_as_text
-from gateway.protocol.body_edits import changed, member_json, with_user_roles
+from gateway.protocol.body_edits import changed, member_json, trimmed, with_user_roles
 from gateway.protocol.calls import Call
 from gateway.protocol.capabilities import Capabilities
 from gateway.protocol.chat_as_text import CHAT_AS_TEXT
@@ -35,7 +35,7 @@ def refusal(call: Call, deployment: Deployment) -> BadRequest | None:
     capabilities = deployment.capabilities
     if capabilities is None or call.operation is not CHAT:
         return None
-    body = call.body.without(deployment.dropped)
+    body = trimmed(call.body, deployment.dropped, deployment.dropped_within)
     if capabilities.completes_texts:
         return chat_as_text.refusal(body.values, drop_params=deployment.drop_params)
     if deployment.drop_params:
@@ -49,7 +49,7 @@ def adapted(call: Call, deployment: Deployment) -> Call:
     capabilities = deployment.capabilities
     if capabilities is None or call.operation is not CHAT:
         return call
-    body = call.body.without(deployment.dropped)
+    body = trimmed(call.body, deployment.dropped, deployment.dropped_within)
     if capabilities.completes_texts:
         body = chat_as_text.text_body(body, {**deployment.extra_body, **deployment.defaults})
         return replace(

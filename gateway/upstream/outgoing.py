@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.deployment import Deployment, Target
+from gateway.protocol.body_edits import trimmed
 from gateway.protocol.calls import Call
 from gateway.protocol.request_defaults import added_fields
 
@@ -34,7 +35,7 @@ def outgoing(call: Call, deployment: Deployment, target: Target, *, ask_usage: b
     for without it nobody would learn what they cost; not with `ask_usage` False, nor beside data sources,
     where Azure refuses `stream_options`.
     """
-    body = call.body.without(deployment.dropped)
+    body = trimmed(call.body, deployment.dropped, deployment.dropped_within)
     values = body.values
     defaults = added_fields(call.operation, values, deployment.defaults, deployment.extra_body)
     defaults = {name: value for name, value in defaults.items() if name not in deployment.dropped}

@@ -362,7 +362,7 @@ def test_headers_and_fields_are_added_and_fields_are_dropped():
         {
             "extra_headers": {"X-Team": "os.environ/TEAM"},
             "extra_body": {"top_k": 3},
-            "additional_drop_params": ["seed"],
+            "additional_drop_params": ["seed", "tools[*].input_examples", "a\\.b.c[0].d"],
         },
         environ={"TEAM": "search one"},
     )
@@ -372,6 +372,7 @@ def test_headers_and_fields_are_added_and_fields_are_dropped():
         deployment.extra_body,
         deployment.dropped,
     )
+    assert (("tools", None, "input_examples"), ("a.b", "c", 0, "d")) == deployment.dropped_within
     assert "search" not in repr(deployment)
 
 
@@ -389,7 +390,11 @@ def test_headers_and_fields_are_added_and_fields_are_dropped():
         ("extra_body", {"model": "other"}),
         ("extra_body", ["x"]),
         ("additional_drop_params", ["messages"]),
-        ("additional_drop_params", ["tools[*].x"]),
+        ("additional_drop_params", ["tools[x].y"]),
+        ("additional_drop_params", ["tools[0"]),
+        ("additional_drop_params", ["a..b"]),
+        ("additional_drop_params", ["a."]),
+        ("additional_drop_params", [".".join("a" * 21)]),
         ("additional_drop_params", "seed"),
     ],
 )
@@ -397,6 +402,14 @@ def test_what_would_change_the_call_itself_is_refused(key, value):
     (problem,) = problems({key: value})
 
     assert problem.startswith(f"{AT}.{key}")
+
+
+@pytest.mark.parametrize("path", ["messages[*].name", "stream_options.include_usage", "tools[*]", "tools[0]"])
+def test_what_litellm_takes_out_of_nothing_is_told_to_have_no_effect(path):
+    (warning,) = warnings({"additional_drop_params": [path]})
+
+    assert f"{AT}.additional_drop_params[0]: has no effect" in warning
+    assert () == member({"additional_drop_params": [path]}).dropped_within
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,37 @@ def test_the_fields_of_an_extra_body_are_added_to_any_operation_and_the_clients_
     }
 
 
+def test_fields_within_others_are_taken_out_and_the_rest_keeps_its_bytes():
+    tools = b'[{"a":1.0, "b":{"c":[{"d":1},{"d":2,"e":1e0}]}}, 5,{"a" :2,"z":"\\u00e9"}]'
+    raw = b'{"tools":%b,"seed": 1 ,"model":"gpt"}' % tools
+    member = deployment(dropped_within=(("tools", None, "a"), ("tools", 0, "b", "c", 1, "d"), ("seed", "x")))
+
+    expected = b'[{"b":{"c":[{"d":1},{"e":1e0}]}},5,{"z":"\\u00e9"}]'
+    assert b'{"tools":%b,"seed": 1,"model":"gpt"}' % expected == sent(read(CHAT, raw), member).body
+
+
+@pytest.mark.parametrize(
+    "path", [("tools", "a"), ("tools", 9, "a"), ("tools", None, "x"), ("user", None, "a")]
+)
+def test_a_body_without_a_path_is_forwarded_as_it_is(path):
+    raw = b'{ "tools" : [{"a":1}] ,"model":"gpt","user":"[{}]" }'
+
+    assert raw == sent(read(CHAT, raw), deployment(dropped_within=(path,))).body
+
+
+def test_a_list_of_more_elements_than_any_api_takes_is_upstreams_to_judge():
+    raw = b'{"tools":[%b],"model":"gpt"}' % b",".join([b'{"a":1}'] * 10_001)
+
+    assert raw == sent(read(CHAT, raw), deployment(dropped_within=(("tools", None, "a"),))).body
+
+
+def test_a_name_that_is_written_with_escapes_is_taken_out_too():
+    raw = b'{"tools":[{"\\u0061b":1,"\xc3\xa9":2,"c":3}],"model":"gpt"}'
+    member = deployment(dropped_within=(("tools", None, "ab"), ("tools", None, "é")))
+
+    assert {"tools": [{"c": 3}], "model": "gpt"} == json.loads(sent(read(CHAT, raw), member).body)
+
+
 def test_what_is_dropped_is_added_by_no_default():
     member = deployment(defaults={"seed": 1}, extra_body={"top_k": 2}, dropped=frozenset(("seed", "top_k")))
 
