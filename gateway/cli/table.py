@@ -7,13 +7,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from gateway.config.deployment import Config, Deployment
 from gateway.config.differences import describe_credential
+from gateway.protocol.capabilities import Capabilities
 
-_HEAD = ("MODEL", "MEMBER", "CALLS", "HOST", "API-VERSION", "CREDENTIAL", "ORDER", "LIMITS")
+_HEAD = ("MODEL", "MEMBER", "CALLS", "HOST", "API-VERSION", "CREDENTIAL", "ORDER", "LIMITS", "ADAPTED")
 
 
 def table(config: Config) -> list[str]:
     """The lines of the table, a line for each alias after it."""
     rows = [_HEAD, *(_row(member) for group in config.models.values() for member in group)]
+    if not any(row[-1] for row in rows[1:]):
+        # Most configurations have no model whose calls are changed.
+        rows = [row[:-1] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -38,7 +42,21 @@ def _row(member: Deployment) -> Sequence[str]:
         describe_credential(member.credential),
         str(member.order),
         ", ".join(limits) + (" strict" if member.strict else "") or "none",
+        _adapted(member.capabilities),
     )
+
+
+def _adapted(capabilities: Capabilities | None) -> str:
+    """How calls of the member are changed for its model; empty where they are not."""
+    if capabilities is None:
+        return ""
+    marks = {
+        "reasoning": capabilities.renames_max_tokens,
+        "instruct": capabilities.completes_texts,
+        "no system role": not capabilities.system_messages,
+        "emulated stream": not capabilities.streams,
+    }
+    return ", ".join(mark for mark, holds in marks.items() if holds)
 
 
 def _version(member: Deployment, url: str) -> str:

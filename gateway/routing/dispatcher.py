@@ -30,7 +30,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
-from gateway.limits.tokens.estimate import estimate, with_additions
+from gateway.limits.tokens.estimate import Edits, estimate, with_edits
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
@@ -197,8 +197,8 @@ class Dispatcher:
     async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
         """The next deployment of a group, or none."""
         call = progress.call
-        additions = ((each.defaults, each.extra_body) for each in group)
-        needs = with_additions(progress.estimate, call.operation, call.body.values, additions)
+        edits = (Edits(each.defaults, each.extra_body, each.dropped) for each in group)
+        needs = with_edits(progress.estimate, call.operation, call.body.values, edits)
 
         def choose() -> Choice:
             now = self._sharing.now()

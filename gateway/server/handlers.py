@@ -21,7 +21,7 @@ from gateway.protocol.messages import Request as Call
 from gateway.protocol.operation import Operation
 from gateway.quoting import shown
 from gateway.server.functions import Request, Response
-from gateway.server.host_routing import decoded
+from gateway.server.host_routing import decoded, resolve_dots
 from gateway.server.responses import GatewayResponse, HttpCaller
 from gateway.server.routes import Route, allowed_methods, split_deployment
 
@@ -99,7 +99,8 @@ async def _refuse(method: str, path: str) -> Reply:
             "The Responses API is not available on this gateway. Use the Chat Completions API "
             "(POST /v1/chat/completions); most clients have an option for it."
         )
-    if allowed := ", ".join(allowed_methods(path)):
+    # The hosts have resolved dots before they looked for a route.
+    if allowed := ", ".join(allowed_methods(resolve_dots(path))):
         raise MethodNotAllowed(
             f"Not allowed to {shown(method)} on {shown(path)}; use {allowed}.", allow=allowed
         )

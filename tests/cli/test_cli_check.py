@@ -106,6 +106,37 @@ def test_what_will_be_called_is_a_table(check):
     assert "default: another name of gpt-4o" == alias
 
 
+def test_the_table_marks_members_whose_calls_are_changed_for_their_model(capsys):
+    kinds = {
+        "think": {"model": "azure/o_series/think"},
+        "old": {"model": "azure/old", "base_model": "o1-mini"},
+        "text": {"model": "azure_text/text"},
+        "plain": {"model": "azure/plain"},
+    }
+    document = {
+        "model_list": [
+            {
+                "model_name": name,
+                "litellm_params": {"api_base": "https://a.openai.azure.com", "api_key": "k", **params},
+            }
+            for name, params in kinds.items()
+        ],
+        "general_settings": {"master_key": "sk-1"},
+    }
+
+    assert 0 == command.run(read({"GATEWAY_CONFIG": json.dumps(document)}), resolve=False)
+
+    lines = capsys.readouterr().out.splitlines()[:5]
+    marks = [line[lines[0].index("ADAPTED") :] for line in lines]
+    assert [
+        "ADAPTED",
+        "reasoning, emulated stream",
+        "reasoning, no system role, emulated stream",
+        "instruct",
+        "",
+    ] == marks
+
+
 @pytest.mark.parametrize(
     ("line", "settings", "version"),
     [

@@ -218,6 +218,13 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(gateway, method, path)
     assert {"message", "type", "param", "code"} == error_keys(answer)
 
 
+@pytest.mark.parametrize("dots", ["..", "%2E%2E", "%2e."])
+def test_dots_in_place_of_a_deployment_lead_to_no_path(gateway, dots):
+    answer = call(gateway.port, "POST", f"/openai/deployments/{dots}/chat/completions", {"messages": []})
+
+    assert (404, "unknown_url") == (answer.status, answer.error["code"])
+
+
 def test_the_models_cannot_be_posted(gateway):
     answers = [call(gateway.port, "POST", path, {}) for path in ("/v1/models", "/v1/models/gpt-4o")]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gateway.config.access import ClientLimits
 from gateway.config.deployment import Config, Deployment
+from gateway.config.patterns import STAR
 from gateway.limits.balancing import notes as notes_of
 from gateway.limits.balancing import report
 from gateway.limits.balancing.choice import Choice, ChoiceReason
@@ -43,6 +44,8 @@ class Balancer:
         self._counting = Counting(config, self._members, self._lengths, self._view)
         self._clients = Clients(self._view)
         self._second = 0
+        #: Whether deployments may be made of names that clients ask for.
+        self._wild = False
         self._config = config
         self.configure(config)
 
@@ -62,6 +65,8 @@ class Balancer:
         for name in config.models:
             self._lengths.setdefault(name, AnswerLengths())
         self._chooser.by_weights = config.shuffle
+        # Calls that began under an earlier configuration may still have such deployments.
+        self._wild = self._wild or any(STAR in name for name in config.models)
         self._counting.configure(config)
         self._shares_cooldowns = not config.disable_cooldowns
 
@@ -94,7 +99,7 @@ class Balancer:
             tokens += estimate.completion
         elif group:
             tokens += self._lengths[group[0].model_name].p90
-        if any(each.parts is not None for each in group):
+        if self._wild and any(each.parts is not None for each in group):
             group = self._made(group, tried)
         able = [each for each in group if self._members[each.id].serves(operation, now)]
         if group and not able:

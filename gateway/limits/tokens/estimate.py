@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.limits.tokens.large_prompts import IMAGE_HIGH, IMAGE_LOW, audio_tokens, large_tokens
 from gateway.protocol.json_body import LargeValue
@@ -47,24 +47,35 @@ def fine_estimate(operation: Operation, body: Mapping[str, Any]) -> Estimate:
     return _estimate(operation, body, fine_tokens)
 
 
-def with_additions(
-    found: Estimate,
-    operation: Operation,
-    body: Mapping[str, Any],
-    additions: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
-) -> Estimate:
-    """An estimate where the deployments that may get the call add fields of their own to its body.
+class Edits(NamedTuple):
+    """What a deployment's configuration adds to a call's body, and takes out of it."""
 
-    `additions` has the request defaults and the extra fields of each. Of several the longest answer counts:
-    which of them gets the call is not known yet.
+    defaults: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    dropped: Collection[str] = ()
+
+
+def with_edits(
+    found: Estimate, operation: Operation, body: Mapping[str, Any], edits: Iterable[Edits]
+) -> Estimate:
+    """An estimate where the deployments that may get the call change its body, each by its own edits.
+
+    Of several the longest answer counts: which of them gets the call is not known yet.
     """
-    longest = (
-        _completion(operation, {**added_fields(operation, body, defaults, extra), **body})
-        for defaults, extra in additions
-        if defaults or extra
-    )
-    known = [tokens for tokens in longest if tokens is not None]
-    return Estimate(found.prompt, max(known)) if known else found
+    lengths: list[int | None] = []
+    edited = False
+    for defaults, extra, dropped in edits:
+        if defaults or extra or dropped:
+            edited = True
+            sent = {name: body[name] for name in body if name not in dropped} if dropped else body
+            added = added_fields(operation, sent, defaults, extra)
+            left = {name: value for name, value in added.items() if name not in dropped}
+            lengths.append(_completion(operation, {**left, **sent}))
+        else:
+            lengths.append(found.completion)
+    if not edited:
+        return found
+    return Estimate(found.prompt, max((each for each in lengths if each is not None), default=None))
 
 
 def _estimate(operation: Operation, body: Mapping[str, Any], tokens: Callable[[str], float]) -> Estimate:

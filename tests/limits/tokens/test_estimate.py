@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.tokens.estimate import Estimate, estimate, fine_estimate, fine_tokens, with_additions
+from gateway.limits.tokens.estimate import Edits, Estimate, estimate, fine_estimate, fine_tokens, with_edits
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, OPERATIONS, SPEECH
 
 
@@ -52,11 +52,28 @@ def test_a_limit_that_is_no_count_is_none(odd):
     ],
 )
 def test_what_deployments_add_of_their_own_counts(body, defaults, completion):
-    additions = [({**each, "extra_body": None}, each.get("extra_body", {})) for each in defaults]
+    edits = [Edits({**each, "extra_body": None}, each.get("extra_body", {})) for each in defaults]
 
-    found = with_additions(estimate(CHAT, body), CHAT, body, additions)
+    found = with_edits(estimate(CHAT, body), CHAT, body, edits)
 
     assert Estimate(0, completion) == found
+
+
+@pytest.mark.parametrize(
+    ("edits", "completion"),
+    [
+        ([Edits({}, {}, {"max_tokens"})], None),
+        ([Edits({}, {}, {"max_tokens"}), Edits({}, {})], 200),
+        ([Edits({}, {}, {"n"})], 100),
+        ([Edits({"max_completion_tokens": 7}, {}, {"max_tokens"})], 14),
+        ([Edits({"max_tokens": 7}, {}, {"max_tokens"})], None),
+        ([Edits({}, {}, {"seed"})], 200),
+    ],
+)
+def test_a_bound_that_every_deployment_takes_out_counts_nothing(edits, completion):
+    body = {"max_tokens": 100, "n": 2}
+
+    assert completion == with_edits(estimate(CHAT, body), CHAT, body, edits).completion
 
 
 def test_images_cost_tiles_and_not_their_base64():
