@@ -65,6 +65,7 @@ def parse_parts(parts: Sequence[Part], problems: Problems) -> list[tuple[str, An
             if not isinstance(tree, dict):
                 own.add((), "must be a mapping of keys to values")
             sentences = own.sentences()
+            problems.anchors |= own.anchors
             trees.append((part.name, tree))
         found += [f"{part.name}: {sentence}" for sentence in sentences]
     if found:

@@ -11,8 +11,16 @@ from gateway.config import litellm_keys as tables
 from gateway.config.document import TOP_LEVEL, effective_names, harmless_owner
 from gateway.config.keys import REFUSED, harmless, meaning, weakens
 from gateway.config.mending import Migration, mend, shown
-from gateway.config.preparation import LISTED, LeftOut, Reason, one_mapping, without_unserved
-from gateway.config.problems import WHOLE, ConfigError, Path, Problems
+from gateway.config.preparation import (
+    HOLDER,
+    LISTED,
+    LeftOut,
+    Reason,
+    anchor_holders,
+    one_mapping,
+    without_unserved,
+)
+from gateway.config.problems import WHOLE, ConfigError, Path, Problems, render
 from gateway.config.repairs import Check, repair
 from gateway.config.syntax import parse, write
 from gateway.config.yaml_events import UnreadNumber
@@ -33,6 +41,12 @@ def migrate(text: str, check: Check) -> Migration:
     if not isinstance(tree, dict):
         raise ConfigError(["document: must be a mapping with model_list in it"])
     result = Migration()
+    for key in anchor_holders(tree, problems):
+        del tree[key]
+        result.dropped.append(f"{render((key,))}: {HOLDER}")
+    for key in [key for key in tree if key.startswith("x-")]:
+        problems.ignore((key,))
+    problems.drop_ignored()
     for sentence in problems.sentences():
         # Of a key that is given twice LiteLLM, too, takes the last.
         (result.dropped if "is given twice" in sentence else result.lost).append(sentence)

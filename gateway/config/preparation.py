@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Any
 
 from gateway.config import vault
+from gateway.config.document import top_names
 from gateway.config.environment import PREFIX, resolve
-from gateway.config.problems import Path, Problems
+from gateway.config.problems import Path, Problems, render
 from gateway.config.providers import is_unserved_mode, qualified, unserved_provider
 
 _VARIABLES = "environment_variables"
@@ -23,6 +24,8 @@ _NAME = "litellm_credential_name"
 _ENTRIES = "model_list"
 _ROUTER = "router_settings"
 
+#: What is said of keys that hold anchors.
+HOLDER = "is taken for a place of YAML anchors, since other values repeat what stands in it"
 #: What is said of settings that are a list.
 LISTED = "is a list, which LiteLLM does not read; taken for one mapping"
 
@@ -52,10 +55,14 @@ class Prepared:
 
 def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> Prepared:
     """Undo them in a copy of `tree`. What is wrong goes to `problems`."""
-    tree = {key: value for key, value in tree.items() if not (isinstance(key, str) and key.startswith("x-"))}
+    holders = anchor_holders(tree, problems)
+    for key in tree:
+        if key.startswith("x-") or key in holders:
+            problems.ignore((key,))
+    tree = {key: value for key, value in tree.items() if not key.startswith("x-") and key not in holders}
     environ = _with_variables(tree.pop(_VARIABLES, None), environ, problems)
     credentials = _credentials(tree.pop(_CREDENTIALS, None), problems)
-    warnings: list[str] = []
+    warnings = [f"{render((key,))}: {HOLDER}" for key in holders]
     listed = tree.get(_ROUTER)
     if (settings := one_mapping(listed)) is not listed:
         tree[_ROUTER] = settings
@@ -69,6 +76,12 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
             for index, entry in enumerate(without_unserved(entries, environ, alone=False))
         ]
     return Prepared(tree, environ, tuple(warnings))
+
+
+def anchor_holders(tree: Mapping[str, Any], problems: Problems) -> list[str]:
+    """The keys that nobody knows, with values in them that others of the document repeat."""
+    known = top_names()
+    return [key for key in tree if key in problems.anchors and key not in known and not key.startswith("x-")]
 
 
 def one_mapping(settings: Any) -> Any:

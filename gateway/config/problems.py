@@ -55,6 +55,8 @@ class Problems:
     _found: dict[Path, str] = field(default_factory=dict)
     _settled: set[Path] = field(default_factory=set)
     _ignored: set[Path] = field(default_factory=set)
+    #: Keys at the top of YAML documents under which values stand that others repeat.
+    anchors: set[str | int] = field(default_factory=set)
     #: Where the values of a document were written that is put together from several.
     origins: Places | None = None
 

@@ -21,11 +21,16 @@ _FORMS = (
         re.IGNORECASE | re.DOTALL,
     ),
     re.compile(r"!?(env|secret|vault)\s.*", re.IGNORECASE | re.DOTALL),
+    # What is meant to be put in between: LiteLLM resolves whole values only.
+    re.compile(r".*(os\.environ/|\$\{[A-Za-z_]\w*\}).*", re.ASCII | re.DOTALL),
     re.compile(r"none|null|nil|undefined|nan|true|false|change_?me|todo|x{3,}|\*+|\.{3}", re.IGNORECASE),
 )
+
+#: What stands before the credential in the value of a header.
+_SCHEME = re.compile(r"(bearer|basic|token|apikey)\s+", re.IGNORECASE)
 
 
 def is_unresolved(text: str) -> bool:
     """Tell whether `text` is a reference in some notation, or a word for nothing, rather than a value."""
     stripped = text.strip().strip("\"'")
-    return any(form.fullmatch(stripped) for form in _FORMS)
+    return any(form.fullmatch(_SCHEME.sub("", stripped)) for form in _FORMS)

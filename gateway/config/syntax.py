@@ -67,8 +67,9 @@ def write(tree: dict[str, Any]) -> str:
     """The YAML of a document, without anchors."""
     import yaml  # noqa: PLC0415  only who writes a document needs it
 
-    text: str = yaml.safe_dump(
-        json.loads(json.dumps(tree)), sort_keys=False, allow_unicode=True, width=10_000
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(
+        json.loads(json.dumps(tree)), Dumper=dumper, sort_keys=False, allow_unicode=True, width=10_000
     )
     return text
 

@@ -54,6 +54,8 @@ def check_base(base: str) -> str:
     if not _VISIBLE.fullmatch(base):
         # urlsplit() drops tabs and line breaks, so they are looked for before it.
         raise ValueError(f"holds spaces, line breaks or characters outside ASCII; {_FORM}")
+    if "os.environ/" in base:
+        raise ValueError("holds a reference in its middle; write os.environ/NAME as the whole value")
     base, version = _without_version(base)
     if any(mark in base for mark in "?#"):
         raise ValueError("must have no query or fragment; cut the address at the ? or #")

@@ -50,8 +50,8 @@ class _Reader:
         self.problems = problems
         self.resolver = Resolver()
         self.constructor = SafeConstructor()
-        #: Anchor name -> its value and the number of values inside, itself included.
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        #: Anchor name -> its value, the number of values inside, itself included, and the key at the top.
+        self.anchors: dict[str, tuple[Any, int, Path]] = {}
         self.count = 0
 
     def document(self) -> Any:
@@ -71,8 +71,10 @@ class _Reader:
                 raise ConfigError(
                     [f"document: an alias without an anchor before it{_where(event.start_mark)}"]
                 )
-            known, size = self.anchors[event.anchor]
+            known, size, holder = self.anchors[event.anchor]
             self._grow(size)
+            if path[:1] != holder:
+                self.problems.anchors.update(holder)
             return known
         before = self.count
         self._grow(1)
@@ -91,7 +93,7 @@ class _Reader:
         else:
             value = self.mapping(path, depth)
         if event.anchor is not None:
-            self.anchors[event.anchor] = (value, self.count - before)
+            self.anchors[event.anchor] = (value, self.count - before, path[:1])
         return value
 
     def mapping(self, path: Path, depth: int) -> dict[str, Any]:

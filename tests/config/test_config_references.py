@@ -41,6 +41,8 @@ UNRESOLVED = [
     "xxxxx",
     "****",
     "'${KEY}'",
+    "k-os.environ/KEY",
+    "sk-${KEY}-1",
 ]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.documents import KEY, document, entry
 
 from gateway.config import yaml_events
-from gateway.config.load import ConfigError, load
+from gateway.config.load import ConfigError, check, load
 from gateway.config.problems import Problems
 from gateway.config.sources import read_text
 from gateway.config.syntax import MAX_BYTES, parse
@@ -283,3 +283,40 @@ def test_yaml_is_not_imported_for_a_json_document():
     )
     yaml_text = f"model_list: [{{model_name: m, litellm_params: {{model: gpt-4, api_key: k}}}}]\ngeneral_settings: {{master_key: {KEY}}}"
     subprocess.run([sys.executable, "-c", code, document(entry()), yaml_text], check=True)
+
+
+SHARED = """
+shared: &shared {{api_base: "https://r.openai.azure.com", api_key: k-1, timeout: 010}}
+model_list:
+  - model_name: gpt
+    litellm_params: {{<<: *shared, model: azure/d{more}}}
+general_settings: {{master_key: sk-1234}}
+"""
+
+
+def test_an_unknown_key_whose_values_others_repeat_holds_anchors():
+    config = load(SHARED.format(more=", timeout: 5"), {})
+
+    assert "https://r.openai.azure.com" in config.models["gpt"][0].targets["chat"].url
+    assert [
+        "shared: is taken for a place of YAML anchors, since other values repeat what stands in it"
+    ] == list(config.warnings)
+
+
+def test_what_is_wrong_with_a_value_is_told_where_it_is_repeated():
+    assert ["model_list[0].litellm_params.timeout: must be a number; write it without quotes"] == check(
+        SHARED.format(more=""), {}
+    )[0]
+
+
+@pytest.mark.parametrize("key", ["sharde", "router_setings"])
+def test_an_unknown_key_that_nothing_repeats_is_refused(key):
+    text = SHARED.format(more=", timeout: 5") + f"{key}: &unused {{num_retries: 5}}\n"
+
+    assert [key] == [problem.partition(":")[0] for problem in check(text, {})[0]]
+
+
+def test_what_is_wrong_under_a_key_for_anchors_is_no_problem():
+    text = SHARED.format(more=", timeout: 5").replace("shared:", "x-shared:")
+
+    assert [] == list(load(text + "x-more: !!set {a}\n", {}).warnings)
