@@ -211,8 +211,12 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "enable_weighted_failover routing_groups routing_strategy_args model_group_affinity_config "
                 "weights deployment_affinity_ttl_seconds default_priority polling_interval "
                 "default_deployment fallback_on_unsupported_params provider_default_deployment_ids "
-                "caching_groups"
+                "caching_groups auto_router_capability_limit session_affinity_repin_on_failover"
             ),
+        ),
+        (
+            "Nothing is tried after the first byte of an answer; a stream that breaks off is an error.",
+            "enable_mid_stream_fallback_continuation",
         ),
         (_TAGS, "tag_filtering_match_any tag_routing_prefix"),
         (
@@ -605,6 +609,11 @@ REFUSED_ROWS: Mapping[str, tuple[Row, ...]] = {
         ),
         (_BUDGET, "provider_budget_config"),
         (_GUARD, "guardrail_list"),
+        (
+            "fallbacks would be called without the check; remove it to accept that",
+            "fallback_access_check fallback_budget_check",
+        ),
+        ("a plugin that chooses deployments would not run; remove it to accept that", "plugins"),
     ),
     "litellm_settings": (
         ("a callback that guards or rewrites requests would not run; remove it to accept that", "callbacks"),

@@ -8,7 +8,7 @@ import pytest
 
 from gateway import ConfigurationError, Router
 
-#: litellm 1.106.2, `Router.__init__`, with a value that is no default.
+#: litellm 1.110.2, the constructor's parameters, with a value that may be given.
 NAMES = {
     "assistants_config": {"custom_llm_provider": "azure"},
     "search_tools": [{}],
@@ -54,6 +54,22 @@ NAMES = {
     "router_general_settings": {"async_only_mode": True},
     "deployment_affinity_ttl_seconds": 5,
     "ignore_invalid_deployments": True,
+    "guardrail_list": [],
+    "tag_routing_prefix": "tag:",
+    "plugins": [],
+    "fallback_on_unsupported_params": False,
+    "routing_groups": [{"a": 1}],
+    "model_group_affinity_config": {"gpt": ["session_affinity"]},
+    "enable_health_check_routing": True,
+    "health_check_staleness_threshold": 60,
+    "health_check_ignore_transient_errors": True,
+    "background_health_check_model_groups": ["gpt"],
+    "enable_weighted_failover": True,
+    "enable_mid_stream_fallback_continuation": True,
+    "fallback_access_check": None,
+    "fallback_budget_check": None,
+    "auto_router_capability_limit": lambda: None,
+    "session_affinity_repin_on_failover": True,
 }
 ENTRY = {
     "model_name": "gpt",
@@ -68,6 +84,16 @@ def test_a_name_of_litellms_constructor_is_taken(name):
         Router([ENTRY], **{name: NAMES[name]})
 
 
-def test_what_protects_is_refused_with_its_path():
-    with pytest.raises(ConfigurationError, match=r"router_settings.provider_budget_config: is refused"):
-        Router([ENTRY], provider_budget_config={"azure": {"budget_limit": 1}})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("provider_budget_config", {"azure": {"budget_limit": 1}}),
+        ("fallback_access_check", lambda **_: True),
+        ("fallback_budget_check", lambda **_: True),
+        ("plugins", [object()]),
+    ],
+    ids=["budget", "access", "fallbacks-budget", "plugins"],
+)
+def test_what_protects_is_refused_with_its_path(name, value):
+    with pytest.raises(ConfigurationError, match=rf"router_settings.{name}: is refused"):
+        Router([ENTRY], **{name: value})
