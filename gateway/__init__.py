@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         APIStatusError,
         APITimeoutError,
         AuthenticationError,
+        BadGatewayError,
         BadRequestError,
         ConfigurationError,
         ConflictError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         OpenAIError,
         PermissionDeniedError,
         RateLimitError,
+        ServiceUnavailableError,
         Timeout,
         UnprocessableEntityError,
         UnsupportedParamsError,
@@ -63,6 +65,7 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AuthenticationError",
+    "BadGatewayError",
     "BadRequestError",
     "ConfigurationError",
     "ConflictError",
@@ -74,6 +77,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "Router",
+    "ServiceUnavailableError",
     "Timeout",
     "UnprocessableEntityError",
     "UnsupportedParamsError",
@@ -91,7 +95,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        said = "" if name.startswith("__") else ": of LiteLLM's names it has those in docs/python-api.md"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{said}")
     if name == "exceptions":
         return importlib.import_module("gateway.exceptions")
     if name == "Router":

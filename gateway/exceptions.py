@@ -14,7 +14,7 @@
         + ConflictError                  409
         + UnprocessableEntityError       422
         + RateLimitError                 429
-        + InternalServerError            500 and above
+        + InternalServerError            500 and above; ServiceUnavailableError, BadGatewayError
       x APIConnectionError               no whole reply
         + APITimeoutError, Timeout       not in time
 
@@ -191,8 +191,9 @@ class APITimeoutError(APIConnectionError):
     status_code = 408
 
 
-#: LiteLLM's name.
+#: LiteLLM's names.
 Timeout = APITimeoutError
+BadGatewayError = ServiceUnavailableError = InternalServerError
 
 #: The class of each status. What is not here is an APIStatusError.
 BY_STATUS: Mapping[int, type[APIError]] = {

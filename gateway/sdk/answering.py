@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import GatewayError
@@ -28,14 +29,9 @@ _CHUNKS: dict[str, type[Any]] = {CHAT.name: ChatCompletionChunk, COMPLETIONS.nam
 OPERATION = {operation.name: operation for operation in OPERATIONS}
 
 
-def call(operation: str, model: str, /, **given: Any) -> Any:
-    """What a synchronous call brings that says itself whom it is for. Raises APIError."""
-    return answer(*core_for(OPERATION[operation], model, read_arguments(given)))
-
-
-async def acall(operation: str, model: str, /, **given: Any) -> Any:
-    """As `call`, for an asynchronous one."""
-    return await aanswer(*core_for(OPERATION[operation], model, read_arguments(given)))
+def prepared(operation: str, model: str, given: Mapping[str, Any]) -> tuple[Core, Call]:
+    """The core and the call of what says itself whom it is for. Raises APIError."""
+    return core_for(OPERATION[operation], model, read_arguments(given))
 
 
 def answer(core: Core, call: Call) -> Any:

@@ -6,6 +6,7 @@ counts as not given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,8 +27,23 @@ ADDRESSING = frozenset(
 )
 #: Arguments of one call that do not go into its body.
 _OPTIONS = ("timeout", "request_timeout", "num_retries", "max_retries", "extra_headers", "headers")
-#: LiteLLM's own, which do nothing here.
-_WITHOUT_EFFECT = frozenset(("api_type", "caching", "force_timeout", "logger_fn", "verbose"))
+#: LiteLLM's own, which it does not send, either, and which do nothing here.
+_WITHOUT_EFFECT = frozenset(
+    (
+        *("api_type", "caching", "cache", "force_timeout", "logger_fn", "verbose", "no-log", "tags"),
+        *("litellm_call_id", "litellm_metadata", "litellm_session_id", "litellm_trace_id"),
+        *("input_cost_per_token", "output_cost_per_token", "input_cost_per_second", "output_cost_per_second"),
+        *("cooldown_time", "disable_fallbacks", "shared_session"),
+    )
+)
+_MOCK = "is not provided: every call goes upstream; replace the function where a test wants another answer"
+_FALLBACK = "is no argument of a call: give fallbacks to a Router"
+#: LiteLLM's own that would change what a call brings.
+_REFUSED = {
+    **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout"), _MOCK),
+    **dict.fromkeys(("fallbacks", "context_window_fallback_dict"), _FALLBACK),
+    "client": "is not provided: connections are the library's own; give api_base and a credential",
+}
 
 _CREDENTIALS = (
     *("api_key", "azure_ad_token", "azure_ad_token_provider", "client_id", "client_secret"),
@@ -77,6 +93,10 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
     for name, value in given.items():
         if value is None or name in _WITHOUT_EFFECT:
             continue
+        if name in _REFUSED:
+            if value:
+                raise ConfigurationError(f"{name}: {_REFUSED[name]}")
+            continue
         if name in ADDRESSING:
             # An empty text stands for "not set", as in the environment.
             if value != "":
@@ -85,6 +105,9 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
             options[name] = value
         else:
             fields[name] = value
+    if "metadata" in fields and not fields.get("store"):
+        # It belongs to what is stored: upstream refuses it otherwise, and scripts give it to LiteLLM's logs.
+        del fields["metadata"]
     extra = fields.get("extra_body")
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigurationError("extra_body: must be a mapping of fields to values")
@@ -124,7 +147,7 @@ def _headers(given: Mapping[str, Any], name: str) -> Mapping[str, str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def completed(params: Mapping[str, Any], defaults: Defaults, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.exceptions import ConfigurationError
 from gateway.protocol.json_body import Body, parse
+
+#: What the name of a schema must not hold, and its characters at most.
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
 
 
 def body_of(fields: Mapping[str, Any]) -> Body:
@@ -52,30 +57,51 @@ def _schema_format(form: type) -> dict[str, Any]:
     make = getattr(form, "model_json_schema", None)
     if make is None:
         raise ConfigurationError("response_format: must be a mapping, or a class of pydantic's")
-    schema = {"name": form.__name__, "schema": strict_schema(make()), "strict": True}
+    # A generic class is called Page[int].
+    name = _NO_NAME.sub("_", form.__name__)[:_LONGEST_NAME]
+    schema = {"name": name, "schema": strict_schema(make()), "strict": True}
     return {"type": "json_schema", "json_schema": schema}
 
 
-def strict_schema(schema: Any) -> Any:
+def strict_schema(schema: Mapping[str, Any]) -> Any:
     """A JSON schema as strict mode wants it: every property required, no other one allowed, no defaults.
 
+    A reference with something beside it (a description) is replaced by what it refers to.
     (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas)
     """
+    return _strict(schema, schema, ())
+
+
+def _strict(schema: Any, root: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+    """`within` are the references that the schema stands for already."""
     if isinstance(schema, list):
-        return [strict_schema(entry) for entry in schema]
+        return [_strict(entry, root, within) for entry in schema]
     if not isinstance(schema, dict):
         return schema
-    if "$ref" in schema:
-        # Nothing may stand beside a reference.
-        return {"$ref": schema["$ref"]}
     made = {key: value for key, value in schema.items() if key != "default"}
+    if (reference := made.pop("$ref", None)) is not None:
+        referred = _referred(reference, root)
+        if not made or not referred or reference in within:
+            # Nothing may stand beside a reference.
+            return {"$ref": reference}
+        return _strict({**referred, **made}, root, (*within, reference))
     for key in ("anyOf", "allOf", "items", "prefixItems"):
         if key in made:
-            made[key] = strict_schema(made[key])
+            made[key] = _strict(made[key], root, within)
     for key in ("properties", "$defs", "definitions"):
         if isinstance(made.get(key), dict):
-            made[key] = {name: strict_schema(value) for name, value in made[key].items()}
-    if made.get("type") == "object" or "properties" in made:
-        made["additionalProperties"] = False
-        made["required"] = list(made.get("properties", {}))
+            made[key] = {name: _strict(value, root, within) for name, value in made[key].items()}
+    if made.get("type") == "object":
+        # A mapping with any keys has its own, which upstream does not take: it is upstream's to say so.
+        made.setdefault("additionalProperties", False)
+    if isinstance(made.get("properties"), dict):
+        made["required"] = list(made["properties"])
     return made
+
+
+def _referred(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a reference stands for; nothing where the schema does not hold it."""
+    found: Any = root
+    for name in reference.removeprefix("#/").split("/"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

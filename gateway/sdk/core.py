@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import gateway
-from gateway.adapters.tables import TableStore
 from gateway.auth.principal import Principal
 from gateway.config.deployment import Config, Deployment, StaticToken, TokenFunction
 from gateway.config.load import load_tree
@@ -245,8 +244,10 @@ def _hashable(value: Any) -> Any:
 
 def store_for(tables_endpoint: str | None, storage_connection_string: str | None, engine: Engine) -> Store:
     """Table Storage where one of both names it, else this process's memory."""
+    if not (tables_endpoint or storage_connection_string):
+        return MemoryStore()
+    from gateway.adapters.tables import TableStore  # noqa: PLC0415  few calls need it
+
     if tables_endpoint:
         return TableStore(time.time, endpoint=tables_endpoint, tokens=engine.tokens)
-    if storage_connection_string:
-        return TableStore(time.time, connection_string=storage_connection_string)
-    return MemoryStore()
+    return TableStore(time.time, connection_string=storage_connection_string)

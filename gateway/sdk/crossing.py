@@ -22,9 +22,10 @@ class _Outbox:
     It knows the loops only while there is something in it: both may be gone before it.
     """
 
-    __slots__ = ("_letters",)
+    __slots__ = ("_closed", "_letters")
 
     def __init__(self) -> None:
+        self._closed = False
         self._letters: list[tuple[_Letter, _Letter | None]] = []
 
     def post(self, letter: _Letter, there: asyncio.AbstractEventLoop, *, lost: _Letter | None = None) -> None:
@@ -33,11 +34,15 @@ class _Outbox:
             asyncio.get_running_loop().call_soon(self.empty, there)
         self._letters.append((letter, lost))
 
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._closed = True
+
     def empty(self, there: asyncio.AbstractEventLoop) -> None:
         """Send what is in it now."""
         letters, self._letters = self._letters, []
         try:
-            if letters:
+            if letters and not self._closed:
                 there.call_soon_threadsafe(_read, letters)
         except RuntimeError:
             for _, lost in letters:
@@ -118,6 +123,11 @@ class Crossing:
         self._loop = loop
         #: The ways there and back, by the callers' loops.
         self._ways: WeakKeyDictionary[asyncio.AbstractEventLoop, _Way] = WeakKeyDictionary()
+
+    def end(self) -> None:
+        """Tell nobody anything any more: the process ends, and only daemon threads wait still."""
+        for _, back in list(self._ways.values()):
+            back.close()
 
     async def reach(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, done there. Cancelling the caller cancels the work.

@@ -70,7 +70,10 @@ class Engine:
         self.lock = threading.Lock()
         self._closing: set[Closing] = set()
         self._inherited = False
+        self._ending = False
         self._loop = asyncio.new_event_loop()
+        # Python's development mode is for the caller's loops; a full machine is no fault to tell of here.
+        self._loop.set_debug(False)
         self._crossing = Crossing(self._loop)
         self._thread = threading.Thread(target=self._work, name="gateway", daemon=True)
         self._thread.start()
@@ -116,6 +119,9 @@ class Engine:
             return future.result()
         except BaseException:
             future.cancel()
+            if self._ending:
+                # The process ends. Only a daemon thread can wait still: it ends with it, and in silence.
+                raise SystemExit from None
             raise
         finally:
             # It holds the exception, that its traceback, that this frame: a reference cycle.
@@ -149,6 +155,8 @@ class Engine:
             self._loop.close()
 
     async def _end(self) -> None:
+        self._ending = True
+        self._crossing.end()
         calls = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in calls:
             task.cancel()

@@ -69,9 +69,8 @@ def _translated(error: GatewayError) -> APIError:
     if isinstance(error, UpstreamTimeout):
         return APITimeoutError(error.message, body=_details(body))
     if isinstance(error, UpstreamFailed):
-        return InternalServerError(
-            error.message, response=ErrorResponse(error.status, {}, body), body=_details(body)
-        )
+        kind = BY_STATUS.get(error.status, InternalServerError)
+        return kind(error.message, response=ErrorResponse(error.status, {}, body), body=_details(body))
     return APIConnectionError(error.message, body=_details(body))
 
 

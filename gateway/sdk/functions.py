@@ -39,7 +39,7 @@ def completion(model: str, messages: Messages, **arguments: Any) -> Any:
     `model` is `azure/<deployment>`, `azure_text/<deployment>`, `openai/<model>` or a bare OpenAI name.
     Arguments: docs/python-api.md; those that nothing here knows go into the body. Raises APIError.
     """
-    return _api().call("chat", model, messages=messages, **arguments)
+    return _call("chat", model, messages=messages, **arguments)
 
 
 @overload
@@ -56,7 +56,7 @@ async def acompletion(
 ) -> ChatCompletion | AsyncChunkStream[ChatCompletionChunk]: ...
 async def acompletion(model: str, messages: Messages, **arguments: Any) -> Any:
     """As `completion`; a stream is an asynchronous iterator."""
-    return await _api().acall("chat", model, messages=messages, **arguments)
+    return await _acall("chat", model, messages=messages, **arguments)
 
 
 @overload
@@ -73,7 +73,7 @@ def text_completion(
 ) -> TextCompletion | ChunkStream[TextCompletion]: ...
 def text_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """Complete a prompt (or several, or one in tokens) by an instruct model. Otherwise as `completion`."""
-    return _api().call("text_completion", model, prompt=prompt, **arguments)
+    return _call("text_completion", model, prompt=prompt, **arguments)
 
 
 @overload
@@ -90,31 +90,47 @@ async def atext_completion(
 ) -> TextCompletion | AsyncChunkStream[TextCompletion]: ...
 async def atext_completion(prompt: Prompt, model: str, **arguments: Any) -> Any:
     """As `text_completion`."""
-    return await _api().acall("text_completion", model, prompt=prompt, **arguments)
+    return await _acall("text_completion", model, prompt=prompt, **arguments)
 
 
 def embedding(model: str, input: Prompt, **arguments: Any) -> EmbeddingList:  # noqa: A002  the API's name
     """The embeddings of a text, or of several."""
-    found: EmbeddingList = _api().call("embeddings", model, input=input, **arguments)
+    found: EmbeddingList = _call("embeddings", model, input=input, **arguments)
     return found
 
 
 async def aembedding(model: str, input: Prompt, **arguments: Any) -> EmbeddingList:  # noqa: A002
     """As `embedding`."""
-    found: EmbeddingList = await _api().acall("embeddings", model, input=input, **arguments)
+    found: EmbeddingList = await _acall("embeddings", model, input=input, **arguments)
     return found
 
 
 def speech(model: str, input: str, voice: str | None = None, **arguments: Any) -> SpeechAudio:  # noqa: A002
     """The sound of a text that is spoken."""
-    found: SpeechAudio = _api().call("speech", model, input=input, voice=voice, **arguments)
+    found: SpeechAudio = _call("speech", model, input=input, voice=voice, **arguments)
     return found
 
 
 async def aspeech(model: str, input: str, voice: str | None = None, **arguments: Any) -> SpeechAudio:  # noqa: A002
     """As `speech`."""
-    found: SpeechAudio = await _api().acall("speech", model, input=input, voice=voice, **arguments)
+    found: SpeechAudio = await _acall("speech", model, input=input, voice=voice, **arguments)
     return found
+
+
+def _call(operation: str, model: str, /, **given: Any) -> Any:
+    api = _api()
+    return api.answer(*api.prepared(operation, model, given))
+
+
+async def _acall(operation: str, model: str, /, **given: Any) -> Any:
+    if _api.cache_info().currsize:
+        prepared = _api().prepared(operation, model, given)
+    else:
+        # The imports take half a second, in which the caller's loop may have others to serve.
+        import asyncio
+
+        prepared = await asyncio.to_thread(lambda: _api().prepared(operation, model, given))
+    return await _api().aanswer(*prepared)
 
 
 @cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import pytest
+from pydantic import BaseModel, Field
 
 from gateway.exceptions import ConfigurationError
 from gateway.sdk.arguments import Defaults, completed, read_arguments
@@ -34,6 +37,26 @@ def test_arguments_are_told_apart_and_unknown_ones_are_fields():
     assert (5.0, 1) == (found.options.timeout, found.options.num_retries)
 
 
+def test_what_litellm_keeps_to_itself_stays_out_of_the_body():
+    found = read_arguments(
+        {
+            "metadata": {"trace_name": "x", "tags": ["a"]},
+            "cache": {"no-cache": True},
+            "litellm_call_id": "1",
+            "fallbacks": [],
+            "mock_response": None,
+        }
+    )
+
+    assert {} == found.fields == found.addressing
+
+
+def test_metadata_goes_with_what_is_stored():
+    given = {"metadata": {"user": "x"}, "store": True}
+
+    assert given == read_arguments(given).fields
+
+
 def test_num_retries_goes_before_max_retries():
     assert 3 == read_arguments({"num_retries": 3, "max_retries": 1}).options.num_retries
 
@@ -43,7 +66,12 @@ def test_num_retries_goes_before_max_retries():
     [
         ({"timeout": "5"}, "timeout"),
         ({"timeout": True}, "timeout"),
+        ({"timeout": float("inf")}, "timeout"),
         ({"num_retries": 1.5}, "num_retries"),
+        ({"num_retries": float("inf")}, "num_retries"),
+        ({"mock_response": "Hi"}, "mock_response: is not provided"),
+        ({"fallbacks": ["gpt"]}, "fallbacks: .* Router"),
+        ({"client": object()}, "client: is not provided"),
         ({"max_retries": -1}, "num_retries"),
         ({"extra_headers": ["x"]}, "extra_headers"),
         ({"extra_headers": {"x": "a\nb"}}, "extra_headers.x"),
@@ -142,3 +170,59 @@ def test_a_strict_schema_requires_all_and_allows_nothing_else():
     } == (made["properties"]["a"]["anyOf"][0])
     assert ("default" in made["properties"]["a"], {"$ref": "#/$defs/C"}) == (False, made["properties"]["c"])
     assert False is made["properties"]["default"]["items"]["additionalProperties"]
+
+
+class Step(BaseModel):
+    """One step."""
+
+    text: str
+    number: int = 0
+
+
+class Tree(BaseModel):
+    children: list[Tree] = []
+
+
+Found = TypeVar("Found")
+
+
+class Page(BaseModel, Generic[Found]):
+    found: list[Found]
+
+
+def schema_of(form):
+    return body_of({"response_format": form}).values["response_format"]["json_schema"]
+
+
+def test_a_description_beside_a_reference_stays_with_what_is_referred_to():
+    class Plan(BaseModel):
+        first: Step = Field(description="What to do first.")
+        rest: list[Step]
+
+    made = schema_of(Plan)["schema"]
+
+    step = made["$defs"]["Step"]
+    assert {**step, "description": "What to do first."} == made["properties"]["first"]
+    assert ({"$ref": "#/$defs/Step"}, ["text", "number"]) == (
+        made["properties"]["rest"]["items"],
+        step["required"],
+    )
+
+
+def test_a_class_that_refers_to_itself_is_whole():
+    made = schema_of(Tree)["schema"]
+
+    assert ("object", ["children"], False) == (made["type"], made["required"], made["additionalProperties"])
+    assert {"$ref": "#/$defs/Tree"} == made["properties"]["children"]["items"]
+    assert made["properties"] == made["$defs"]["Tree"]["properties"]
+
+
+def test_a_mapping_with_any_keys_stays_for_upstream_to_judge():
+    class Counts(BaseModel):
+        counts: dict[str, int]
+
+    assert {"type": "integer"} == schema_of(Counts)["schema"]["properties"]["counts"]["additionalProperties"]
+
+
+def test_the_name_of_a_schema_is_one():
+    assert "Page_int_" == schema_of(Page[int])["name"]

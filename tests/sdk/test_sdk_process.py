@@ -89,6 +89,48 @@ def test_a_program_ends_by_itself_and_in_silence_even_with_unread_streams(chat):
     assert ["chat.completion"] * 2 == found
 
 
+LEFT_BEHIND = (
+    CALLS
+    + """
+import threading, time
+from gateway.sdk.engine import engine
+
+late = {**arguments, "model": "azure/late"}
+for work in (lambda: litellm.completion(**late), lambda: asyncio.run(litellm.acompletion(**late))):
+    threading.Thread(target=work, daemon=True).start()
+stream = litellm.completion(stream=True, **{**arguments, "model": "azure/slow"})
+threading.Thread(target=lambda: list(stream), daemon=True).start()
+loop = engine()._loop
+while len(asyncio.all_tasks(loop)) < 3:
+    time.sleep(0.01)
+print(json.dumps("left"))
+"""
+)
+
+FIRST = (
+    CALLS
+    + """
+async def work():
+    call = asyncio.ensure_future(litellm.acompletion(**arguments))
+    rounds = 0
+    while not hasattr(sys.modules.get("gateway.sdk.answering"), "aanswer") and not call.done():
+        await asyncio.sleep(0)
+        rounds += 1
+    return [rounds > 1, (await call).object]
+
+print(json.dumps(asyncio.run(work())))
+"""
+)
+
+
+def test_the_first_call_leaves_its_loop_to_others_while_it_imports(chat):
+    assert [True, "chat.completion"] == program(FIRST, chat.url, KEY, chat.model)
+
+
+def test_threads_that_nobody_waits_for_end_in_silence_with_the_process(chat):
+    assert "left" == program(LEFT_BEHIND, chat.url, KEY, chat.model)
+
+
 UVLOOP = "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
 
 
@@ -204,8 +246,8 @@ def test_what_is_said_to_be_there_is_there():
     names = [getattr(litellm, name) for name in litellm.__all__]
 
     assert (True, True) == (all(names), set(litellm.__all__) <= set(dir(litellm)))
-    with pytest.raises(AttributeError):
-        _ = litellm.no_such_name
+    with pytest.raises(AttributeError, match=r"completion_cost.*docs/python-api\.md"):
+        _ = litellm.completion_cost
 
 
 def failing_call(chat):

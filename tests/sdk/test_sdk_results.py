@@ -218,4 +218,6 @@ def test_any_reply_becomes_an_exception(status, body, name, text):
 
 def test_timeout_catches_what_openai_names_differently():
     assert exceptions.Timeout is exceptions.APITimeoutError
+    caught = (exceptions.ServiceUnavailableError, exceptions.BadGatewayError)
+    assert (True, True) == tuple(isinstance(status_error(503, {}, b""), each) for each in caught)
     assert "<ErrorResponse [404]>" == repr(ErrorResponse(404))
