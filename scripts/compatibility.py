@@ -31,8 +31,8 @@ section where LiteLLM does not read it has no effect here, either, and a warning
 """
 
 _NOTES = {
-    WHOLE: "Keys that begin with `x-`, and unknown ones with anchors that others repeat, hold YAML anchors and "
-    "are ignored. `include` works in files.",
+    WHOLE: "Keys that begin with `x-`, and unknown ones with anchors that others repeat, hold YAML anchors "
+    "and are ignored. `include` works in files.",
     "litellm_params": "Any body field of the operations works as a request default. Names with `cost` in "
     f"them: no effect. {MONEY}",
     "model_info": f"Any other key: no effect. {OPEN_BAG}",
