@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from gateway.server.pace import Pace
+
 #: Seconds between two looks at all connections.
 TICK_SECONDS = 1.0
 #: Bytes read from a socket at a time.
 READ_BYTES = 65536
 #: Connections above the limit that are still told so.
 MAX_REFUSED = 100
+#: Refusals (wrong keys, what is no HTTP) that are answered at once; seconds between two of those behind them,
+#: and for which one waits at most: its caller may be an honest one.
+REFUSALS_AT_ONCE = 50
+REFUSAL_SECONDS = 0.01
+LONGEST_REFUSAL = 0.8
+#: Seconds between two requests that were sent before the reply to the one before, on all connections. No
+#: client that people use sends so; two that do so without end took a whole core from the others.
+PIPELINE_SECONDS = 0.002
 
 
 class TrackedConnection(Protocol):
@@ -37,6 +47,10 @@ class ConnectionTable:
         #: The event loop's time, as of the last look at the connections.
         self.now = 0.0
         self.stopping = False
+        self.pipelined = Pace(PIPELINE_SECONDS)
+        self.refusals = Pace(REFUSAL_SECONDS, at_once=REFUSALS_AT_ONCE, longest=LONGEST_REFUSAL)
+        #: Connections whose refusals wait.
+        self.held = 0
         self._all: set[TrackedConnection] = set()
         #: Those that serve no request, by how long they have not: never used ones, and others.
         self._new: dict[TrackedConnection, None] = {}
@@ -85,6 +99,12 @@ class ConnectionTable:
         self._idle[connection] = None
         if self.stopping:
             connection.close()
+
+    def refusal_wait(self) -> float:
+        """Seconds to wait before a request is refused, so that who sends many of them is slowed down."""
+        wait = self.refusals.wait(self.loop.time())
+        # Who waits takes a place that others may need.
+        return 0.0 if self.stopping or self.held >= self.limit // 2 else wait
 
     def close_idle(self) -> None:
         """Close what serves no request now, and the others when they have served theirs."""

@@ -238,6 +238,20 @@ class GuardedConnection(asyncio.BufferedProtocol):
             return
         await self._left
 
+    async def hold_refusal(self) -> None:
+        """Wait until a refusal may be sent, or the client has left."""
+        if wait := self._connections.refusal_wait():
+            self._left = self.loop.create_future()
+            self._connections.held += 1
+            try:
+                await asyncio.wait({self._left}, timeout=wait)
+            finally:
+                self._connections.held -= 1
+
+    async def let_others_in(self) -> None:
+        """Wait for the turn of a request that was sent before the reply to the one before."""
+        await asyncio.sleep(self._connections.pipelined.wait(self.loop.time()))
+
     def refuse(self, error: GatewayError, status: int | None = None) -> None:
         """Answer on the bare connection, where no request is served, and close it."""
         self._refused = True

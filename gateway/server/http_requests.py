@@ -120,6 +120,8 @@ class HttpRequest(BaseRequest):
         """Send a part of the reply; returns when the client has room for more, or has left (ASGI)."""
         if message["type"] == "http.response.start":
             self._start = message
+            if message["status"] == HTTPStatus.UNAUTHORIZED:
+                await self.connection.hold_refusal()
             return
         connection = self.connection
         if self.malformed or connection.transport.is_closing():

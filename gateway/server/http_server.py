@@ -47,10 +47,6 @@ MAX_CONNECTIONS = 1000
 #: answer for heads within it; each line of a packet costs the others time.
 MAX_HEADER_LINES = 1000
 
-#: Seconds between a reply and the next request that its client had sent before it came. No client that people
-#: use sends so; two that do so without end took a whole core from the others.
-PIPELINE_SECONDS = 0.002
-
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
 NOT_HTTP = "The request is not valid HTTP/1.1."
@@ -58,6 +54,16 @@ NOT_HTTP = "The request is not valid HTTP/1.1."
 TOO_MANY_HEADERS = "Too many headers received"
 #: What aiohttp raises for a body that is no HTTP.
 BODY_FAULTS = (RequestPayloadError, HttpProcessingError)
+
+
+class ErrorResponse(Response):
+    """The reply to what the application does not answer; a refusal waits for its turn where many are."""
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        """Send its head."""
+        if self.status < 500 and isinstance(request, HttpRequest):
+            await request.connection.hold_refusal()
+        return await super().prepare(request)
 
 
 class HttpHandler(RequestHandler):
@@ -164,7 +170,7 @@ class HttpServer(Server):
         if not request.answered:
             raise broken_off(request)
         if request.connection.pipelined:
-            await asyncio.sleep(PIPELINE_SECONDS)
+            await request.connection.let_others_in()
         return request.reply
 
 
@@ -178,11 +184,11 @@ def broken_off(request: HttpRequest) -> ConnectionError:
 
 def error_response(
     error: GatewayError, status: int | None = None, *, request_id: str | None = None
-) -> Response:
+) -> ErrorResponse:
     """An error in OpenAI's shape, after which the connection is closed."""
     body = error_body(error)
     pairs = [(name.decode(), value.decode()) for name, value in error_headers(error, body, request_id)]
-    response = Response(status=status or error.status, headers=pairs, body=body)
+    response = ErrorResponse(status=status or error.status, headers=pairs, body=body)
     response.force_close()
     return response
 

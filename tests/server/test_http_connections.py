@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
 import socket
 import time
 from pathlib import Path
 
 import httpx
 import pytest
-from support.calls import connect, head, read_all, read_until, wait_for
+from support.calls import PATIENCE, connect, head, read_all, read_until, wait_for
 from support.hosts import start_embedded_host
 from support.sample_app import SAMPLE_APP, seen
 
+from gateway.server.connection_table import PIPELINE_SECONDS
 from gateway.server.http_connections import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
-from gateway.server.http_server import PIPELINE_SECONDS
 
 pytestmark = pytest.mark.system
 
@@ -371,6 +372,46 @@ def test_a_client_is_turned_away_where_all_connections_are_in_use(patient):
     assert (503, "gateway_overloaded") == (answer.status_code, answer.json()["error"]["code"])
     assert answer.headers["retry-after"]
     assert wait_for(lambda: httpx.get(f"{patient.url}/api/json").is_success)
+
+
+@contextlib.contextmanager
+def refused(host, request: bytes, number: int):
+    """So many connections that have each sent `request`, one after the other."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(connect(host.port)) for _ in range(number)]
+        for each in found:
+            each.sendall(request)
+        yield found
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_many_refusals_wait_for_each_other_and_nobody_else_for_them(loop):
+    """Three are answered at once, and five of ten places may be taken by those that wait: here, for ever."""
+    slow = {"REFUSALS_AT_ONCE": 3, "REFUSAL_SECONDS": 1000.0, "LONGEST_REFUSAL": 1000.0}
+    settings = {"TEST_CONNECTIONS": json.dumps(slow), "TEST_MAX_CONNECTIONS": "10"}
+    wrong, garbage = head("GET", "/api/status/401"), b"no HTTP\r\n\r\n"
+    with start_embedded_host(SAMPLE_APP, settings, loop=loop) as host:
+        before = connections_of(host)
+        with refused(host, wrong, 2) as answered, refused(host, garbage, 1) as [malformed]:
+            assert [[401], [401], [400]] == [
+                statuses(read_until(each, b"}")) for each in (*answered, malformed)
+            ]
+        with refused(host, wrong, 2) as waiting, refused(host, garbage, 2) as malformed:
+            # What comes later is answered, and they still wait.
+            assert httpx.get(f"{host.url}/api/json").is_success
+            assert httpx.get(f"{host.url}/api/none").status_code == 404
+            for each in (*waiting, *malformed):
+                each.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    each.recv(1)
+            with refused(host, wrong, 2) as [fifth, sixth]:
+                ready, _, _ = select.select([fifth, sixth], [], [], PATIENCE)
+                assert 1 == len(ready)
+        # Those that have left give their places back.
+        assert wait_for(lambda: connections_of(host) <= before)
+        with refused(host, wrong, 6) as again:
+            ready, _, _ = select.select(again, [], [], PATIENCE)
+            assert 1 == len(ready)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
