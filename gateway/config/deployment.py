@@ -158,6 +158,8 @@ class Deployment:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: What of the requested model stands for each `*` of `model_name`, where `name` is made of it.
     parts: tuple[str, ...] | None = None
+    #: Of an entry for any deployment: itself for those of a series, by what stands before their names.
+    series: Mapping[str, Deployment] = field(default_factory=dict, repr=False)
 
     @property
     def upstream(self) -> tuple[str, str, frozenset[str]]:

@@ -6,7 +6,7 @@ Knows how the keys of an entry work together; single values were checked in `doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.config import urls
@@ -20,8 +20,9 @@ from gateway.config.problems import Path, Problems
 from gateway.config.providers import MODES, is_mode, qualified, served, split_model
 from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
+from gateway.config.unused import Unused
 from gateway.config.values import is_version
-from gateway.protocol.capabilities import Capabilities
+from gateway.protocol.capabilities import SERIES, Capabilities
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import CHAT, COMPLETIONS
 
@@ -51,6 +52,22 @@ class _Called:
 
 def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     """Read the member at `path`; what is wrong goes to `reading.problems`, and then the result has no use."""
+    member = _read_member(raw, path, reading)
+    deployment = member.deployment
+    if deployment.provider == "azure" and deployment.name == STAR and not reading.problems:
+        series = {name: _of_series(name, raw, path, reading) for name in SERIES}
+        return replace(member, deployment=replace(deployment, series=series))
+    return member
+
+
+def _of_series(series: str, raw: Any, path: Path, reading: Reading) -> Deployment:
+    """The member of an entry for any deployment, where the caller says that it is of a series."""
+    params = {**raw["litellm_params"], "model": f"azure/{series}/{STAR}"}
+    aside = replace(reading, problems=Problems(), warnings=[], unused=Unused(), borrowed={}, remarks=[])
+    return _read_member({**raw, "litellm_params": params}, path, aside).deployment
+
+
+def _read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     problems = reading.problems
     entry, params, info, defaults = _sections(raw, path, reading)
     at_params = (*path, "litellm_params")

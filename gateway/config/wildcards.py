@@ -109,10 +109,15 @@ def _filled(entry: Deployment, parts: Sequence[str]) -> Deployment | None:
     if STAR not in entry.name:
         return entry
     name = entry.name
-    for part in parts:
+    if name == STAR:
         # Under the wildcard of all names people write the provider as well.
-        own = part.removeprefix(f"{entry.provider}/") if entry.name == STAR else part
-        name = name.replace(STAR, own, 1)
+        name = parts[0].removeprefix(f"{entry.provider}/")
+        series, _, rest = name.partition("/")
+        if (known := entry.series.get(series)) is not None:
+            entry, name = replace(known, id=entry.id, order=entry.order), rest
+    else:
+        for part in parts:
+            name = name.replace(STAR, part, 1)
     if not (_MODEL.fullmatch(name) if entry.provider == "openai" else is_deployment(name)):
         return None
     old, new = (f"/openai/deployments/{quote(each, safe='')}/" for each in (entry.name, name))

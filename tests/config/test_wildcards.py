@@ -166,3 +166,37 @@ def test_a_wildcard_is_no_model_that_a_fallback_can_lead_to():
     assert [
         "router_settings.fallbacks[0].<key>: names a model that is not in model_list; it is left out"
     ] == list(config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "marks"),
+    [
+        ("azure/*", "azure/o_series/think", (True, False)),
+        ("*", "azure/o_series/think", (True, False)),
+        ("*", "gpt5_series/think", (True, True)),
+        ("*", "azure/think", None),
+    ],
+)
+def test_a_caller_may_say_of_which_series_a_deployment_is(pattern, name, marks):
+    (made,) = served(wildcard(pattern, "azure/*", max_tokens=5)).deployments(name)
+
+    known = made.capabilities
+    assert ("think", URL.format("think")) == (made.name, made.targets["chat"].url)
+    assert marks == (None if known is None else (known.renames_max_tokens, known.streams))
+    assert {"max_completion_tokens" if known else "max_tokens": 5} == made.defaults
+    assert f"{pattern}#1:think" == made.id
+
+
+@pytest.mark.parametrize(
+    "name", ["azure/o_series/", "azure/o_series/a/b", "azure/x_series/a", "azure/o_series/o_series/a"]
+)
+def test_what_is_no_series_is_no_deployment(name):
+    assert [] == called(served(wildcard("azure/*", "azure/*")), name)
+
+
+def test_what_an_entry_says_of_its_model_goes_before_the_callers_series():
+    names = served(wildcard("azure/*", "azure/*", base_model="o3-mini"))
+
+    (made,) = names.deployments("azure/o_series/think")
+
+    assert made.capabilities.streams
