@@ -122,6 +122,12 @@ SETTINGS = (
     Setting("AZURE_API_KEY", None, "The key of Azure members whose configuration names no credential."),
     Setting("AZURE_AD_TOKEN", None, "The Entra token of such members, where AZURE_API_KEY is not set."),
     Setting("AZURE_API_BASE", None, "The address of Azure members whose configuration names none."),
+    Setting("AZURE_OPENAI_ENDPOINT", None, "The same, where AZURE_API_BASE is not set."),
+    Setting(
+        "AZURE_SCOPE",
+        "https://cognitiveservices.azure.com/.default",
+        "The scope of the tokens of Azure members whose configuration names none.",
+    ),
     Setting(
         "AZURE_FEDERATED_TOKEN_FILE",
         None,

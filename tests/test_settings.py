@@ -161,7 +161,7 @@ def test_the_table_lists_every_variable_that_the_code_names():
     code = "".join(path.read_text() for path in (Path(settings.__file__).parent).rglob("*.py"))
     named = set(
         re.findall(
-            r'"(GATEWAY_[A-Z_]+|LITELLM_MASTER_KEY|AZURE_OPENAI_API_KEY|AZURE_API_[A-Z]+|AZURE_AD_TOKEN|AZURE_FEDERATED_TOKEN_FILE|AZURE_AUTHORITY_HOST|KEY_VAULT_URL|HTTPS_PROXY|NO_PROXY|REQUESTS_CA_BUNDLE|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"',
+            r'"(GATEWAY_[A-Z_]+|LITELLM_MASTER_KEY|AZURE_OPENAI_API_KEY|AZURE_API_[A-Z]+|AZURE_OPENAI_ENDPOINT|AZURE_SCOPE|AZURE_AD_TOKEN|AZURE_FEDERATED_TOKEN_FILE|AZURE_AUTHORITY_HOST|KEY_VAULT_URL|HTTPS_PROXY|NO_PROXY|REQUESTS_CA_BUNDLE|OPENAI_API_KEY|TABLES_ENDPOINT|AzureWebJobsStorage)"',
             code,
         )
     )

@@ -29,7 +29,7 @@ _ENTRA = ("azure_ad_token", *_APPLICATION, "federated_token_file", "azure_scope"
 
 def azure_credential(params: Params, path: Path, reading: Reading) -> Credential:
     """Choose the credential of an Azure member; several are a warning, half an application is a problem."""
-    scope = params.azure_scope or COGNITIVE_SERVICES_SCOPE
+    scope = params.azure_scope or reading.environ.get("AZURE_SCOPE", "").strip() or COGNITIVE_SERVICES_SCOPE
     given: list[tuple[str, Credential]] = []
     token, file = params.azure_ad_token, params.federated_token_file
     if token is not None and token.startswith(OIDC_FILE):

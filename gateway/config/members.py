@@ -26,6 +26,9 @@ from gateway.protocol.capabilities import SERIES, Capabilities
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import CHAT, COMPLETIONS
 
+#: Variables with the address of Azure members that have none of their own; the first that is set counts.
+BASE_VARIABLES = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
+
 
 @dataclass(frozen=True, slots=True)
 class DraftMember:
@@ -180,18 +183,18 @@ def _base(params: Params, path: Path, problems: Problems) -> str | None:
 
 
 def _base_of_environment(reading: Reading) -> str | None:
-    """AZURE_API_BASE, for Azure members without an address of their own."""
-    base = reading.environ.get("AZURE_API_BASE", "").strip()
-    if not base:
+    """AZURE_API_BASE, else AZURE_OPENAI_ENDPOINT, for Azure members without an address of their own."""
+    name = next((each for each in BASE_VARIABLES if reading.environ.get(each, "").strip()), None)
+    if name is None:
         return None
     try:
-        base = urls.check_base(base)
+        base = urls.check_base(reading.environ[name].strip())
         if urls.is_safe(base):
             return base
         reason = urls.INSECURE
     except ValueError as error:
         reason = str(error)
-    reading.problems.add(("AZURE_API_BASE",), f"the environment variable {reason}")
+    reading.problems.add((name,), f"the environment variable {reason}")
     return None
 
 
@@ -215,7 +218,7 @@ def _azure_targets(
     if params.organization is not None:
         reading.remark((*path, "organization"), "has no effect for an Azure member")
     base = _base(params, path, reading.problems) or _base_of_environment(reading)
-    at_fault = ((*path, "base_url"), ("AZURE_API_BASE",))
+    at_fault = ((*path, "base_url"), *((name,) for name in BASE_VARIABLES))
     if base is None and not any(map(reading.problems.has, at_fault)):
         reading.problems.add((*path, "api_base"), "is missing; write the resource's address, https://...")
     if base is None:

@@ -17,7 +17,9 @@ from gateway.config.preparation import (
     LeftOut,
     Reason,
     anchor_holders,
+    grouped_variables,
     one_mapping,
+    unread_variables,
     without_unserved,
 )
 from gateway.config.problems import WHOLE, ConfigError, Path, Problems, render
@@ -51,6 +53,7 @@ def migrate(text: str, check: Check) -> Migration:
         # Of a key that is given twice LiteLLM, too, takes the last.
         (result.dropped if "is given twice" in sentence else result.lost).append(sentence)
     tree = _kept(WHOLE, tree, (), {*TOP_LEVEL}, result)
+    _drop_unread(tree, result)
     if (router := one_mapping(tree.get("router_settings"))) is not tree.get("router_settings"):
         tree["router_settings"] = router
         result.dropped.append(f"router_settings: {LISTED}")
@@ -71,6 +74,15 @@ def migrate(text: str, check: Check) -> Migration:
         result.dropped.append(_MASTER_KEY)
     result.document = write({key: value for key, value in tree.items() if value not in ({}, None)})
     return result
+
+
+def _drop_unread(tree: dict[str, Any], result: Migration) -> None:
+    """Leave out variables that nothing here reads; those of an identity are missed."""
+    unread = unread_variables(tree)
+    for name in unread:
+        del tree["environment_variables"][name]
+    for sentence in grouped_variables(unread):
+        (result.lost if "identity" in sentence else result.dropped).append(sentence)
 
 
 def _kept(

@@ -7,7 +7,7 @@ serve are left out, so that nobody has to set the variables that they name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from gateway.config import vault
 from gateway.config.document import top_names
 from gateway.config.environment import PREFIX, resolve
-from gateway.config.problems import Path, Problems, render
+from gateway.config.problems import MAX_DEPTH, Path, Problems, is_name, render
 from gateway.config.providers import is_unserved_mode, qualified, unserved_provider
 
 _VARIABLES = "environment_variables"
@@ -28,6 +28,28 @@ _ROUTER = "router_settings"
 HOLDER = "is taken for a place of YAML anchors, since other values repeat what stands in it"
 #: What is said of settings that are a list.
 LISTED = "is a list, which LiteLLM does not read; taken for one mapping"
+
+
+#: Variables that a document may set for itself, beside those that it refers to.
+_READ = frozenset(
+    (
+        *("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT", "AZURE_API_VERSION", "AZURE_SCOPE", "AZURE_API_KEY"),
+        *("AZURE_OPENAI_API_KEY", "AZURE_AD_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "OPENAI_API_KEY"),
+        *("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY"),
+    )
+)
+#: Those of the environment's identity, which signs in with what the process has.
+_OF_IDENTITY = frozenset(
+    (
+        *("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CREDENTIAL"),
+        *("AZURE_AUTHORITY_HOST", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_USERNAME", "AZURE_PASSWORD"),
+    )
+)
+_UNREAD = "has no effect: nothing here reads it"
+_NOT_THE_PROCESS = (
+    "has no effect: the environment's identity reads the process's own variables; set it there, or write "
+    "tenant_id, client_id and client_secret into the entries"
+)
 
 
 class Reason(Enum):
@@ -60,9 +82,11 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
         if key.startswith("x-") or key in holders:
             problems.ignore((key,))
     tree = {key: value for key, value in tree.items() if not key.startswith("x-") and key not in holders}
+    unread = unread_variables(tree)
     environ = _with_variables(tree.pop(_VARIABLES, None), environ, problems)
     credentials = _credentials(tree.pop(_CREDENTIALS, None), problems)
     warnings = [f"{render((key,))}: {HOLDER}" for key in holders]
+    warnings += grouped_variables(unread)
     listed = tree.get(_ROUTER)
     if (settings := one_mapping(listed)) is not listed:
         tree[_ROUTER] = settings
@@ -76,6 +100,33 @@ def prepare(tree: dict[str, Any], environ: Mapping[str, str], problems: Problems
             for index, entry in enumerate(without_unserved(entries, environ, alone=False))
         ]
     return Prepared(tree, environ, tuple(warnings))
+
+
+def unread_variables(tree: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of a document that nothing reads, and what that means."""
+    own = tree.get(_VARIABLES)
+    if not isinstance(own, dict):
+        return {}
+    read = _READ | {name.removeprefix(PREFIX) for name in _references(tree)}
+    return {name: _NOT_THE_PROCESS if name in _OF_IDENTITY else _UNREAD for name in own if name not in read}
+
+
+def grouped_variables(unread: Mapping[str, str]) -> list[str]:
+    """A sentence for each meaning, with its variables."""
+    return [
+        f"{_VARIABLES}: {', '.join(name if is_name(name) else '<key>' for name in names)}: {text}"
+        for text in dict.fromkeys(unread.values())
+        if (names := [name for name in unread if unread[name] == text])
+    ]
+
+
+def _references(tree: Any, depth: int = 0) -> Iterator[str]:
+    """Every text that refers to a variable; what is nested deeper than any configuration is refused later."""
+    if isinstance(tree, str) and tree.startswith(PREFIX):
+        yield tree
+    elif isinstance(tree, dict | list) and depth <= MAX_DEPTH:
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _references(value, depth + 1)
 
 
 def anchor_holders(tree: Mapping[str, Any], problems: Problems) -> list[str]:

@@ -322,6 +322,45 @@ def test_a_mode_that_litellm_does_not_know_narrows_nothing():
     assert any("model_info.mode: is no mode of LiteLLM's" in each for each in config.warnings)
 
 
+def test_variables_of_the_document_that_nothing_reads_are_told():
+    text = document(
+        entry({"api_base": "os.environ/BASE", "api_key": ...}),
+        environment_variables={
+            "BASE": "os.environ/BEHIND",
+            "BEHIND": "https://r.openai.azure.com",
+            "AZURE_API_KEY": "k-1",
+            "REDIS_HOST": "r",
+            "LANGFUSE_HOST": "l",
+            "AZURE_CLIENT_SECRET": "s",
+        },
+    )
+
+    warnings = check(text, {"BEHIND": "https://r.openai.azure.com"})[1]
+
+    assert (
+        "environment_variables: REDIS_HOST, LANGFUSE_HOST: has no effect: nothing here reads it" in warnings
+    )
+    assert any("environment_variables: AZURE_CLIENT_SECRET: has no effect" in each for each in warnings)
+    assert not any("BEHIND" in each for each in warnings)
+
+
+def test_a_deep_document_with_variables_is_refused_and_not_followed():
+    deep = json.loads('{"a":' * 300 + "1" + "}" * 300)
+    text = document(entry(), environment_variables={"A": 1}, litellm_settings={"cache_params": deep})
+
+    (problem,) = check(text, {})[0]
+
+    assert "is nested more than 50 levels deep" in problem
+
+
+def test_the_endpoint_and_the_scope_may_come_from_the_environment():
+    environ = {"AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com/", "AZURE_SCOPE": "api://x/.default"}
+    one = member({"api_base": ..., "api_key": ...}, environ=environ)
+
+    assert one.targets["chat"].url.startswith("https://r.openai.azure.com/openai/")
+    assert DefaultIdentity("api://x/.default") == one.credential
+
+
 def test_hints_are_for_keys_that_are_not_litellms():
     sections = {"files_setting": [], "guardrail": []}
 

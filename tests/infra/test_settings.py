@@ -19,6 +19,8 @@ IDENTITY = {
 LEFT_OUT = {
     "AZURE_AD_TOKEN": "a secret, and it expires",
     "AZURE_API_BASE": "every deployment has an address of its own",
+    "AZURE_OPENAI_ENDPOINT": "as AZURE_API_BASE",
+    "AZURE_SCOPE": "members name their own",
     "AZURE_API_KEY": "a secret; the identity signs in",
     "AZURE_OPENAI_API_KEY": "as AZURE_API_KEY",
     "AZURE_FEDERATED_TOKEN_FILE": "the identity needs none",
