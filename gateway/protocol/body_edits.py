@@ -56,7 +56,8 @@ def changed(
 
 def trimmed(body: Body, names: Collection[str], paths: Collection[FieldPath]) -> Body:
     """`body` without some members, nor the fields at some paths within others; itself if it has none."""
-    body = body.without(names)
+    if names:
+        body = body.without(names)
     if not paths:
         return body
     values: dict[str, bytes] = {}

@@ -197,8 +197,10 @@ class Dispatcher:
     async def _choose(self, group: Sequence[Deployment], progress: Progress) -> Choice:
         """The next deployment of a group, or none."""
         call = progress.call
-        edits = (Edits(each.defaults, each.extra_body, each.dropped) for each in group)
-        needs = with_edits(progress.estimate, call.operation, call.body.values, edits)
+        needs = progress.estimate
+        if any(each.defaults or each.extra_body or each.dropped for each in group):
+            edits = (Edits(each.defaults, each.extra_body, each.dropped) for each in group)
+            needs = with_edits(needs, call.operation, call.body.values, edits)
 
         def choose() -> Choice:
             now = self._sharing.now()
