@@ -21,7 +21,7 @@ from gateway.config.deployment import (
 from gateway.config.problems import Path, Problems
 from gateway.config.reading import Reading
 from gateway.config.sections import Params
-from gateway.config.values import OIDC_FILE, is_header_safe
+from gateway.config.values import OIDC_AZURE, OIDC_FILE, is_header_safe
 
 _APPLICATION = ("tenant_id", "client_id", "client_secret")
 _ENTRA = ("azure_ad_token", *_APPLICATION, "federated_token_file", "azure_scope")
@@ -34,6 +34,10 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
     token, file = params.azure_ad_token, params.federated_token_file
     if token is not None and token.startswith(OIDC_FILE):
         file, token = token.removeprefix(OIDC_FILE), None
+    if token is not None and OIDC_AZURE.fullmatch(token):
+        given.append(("azure_ad_token", _workload(params, scope, reading)))
+        # Both belong to the workload, not to an application of its own.
+        params, token = params.model_copy(update={"tenant_id": None, "client_id": None}), None
     if token is not None:
         secret = reading.references.get((*path, "azure_ad_token"))
         given.append(("azure_ad_token", StaticToken(token, secret)))
@@ -46,6 +50,20 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
         names = ", ".join(name for name, _ in given)
         reading.remark(path, f"several credentials are given ({names}); only {given[0][0]} is used")
     return given[0][1] if given else _from_environment(path, reading) or DefaultIdentity(scope)
+
+
+def _workload(params: Params, scope: str, reading: Reading) -> Credential:
+    """The identity of a workload: by its federated token where Azure gives one, else that of the platform."""
+
+    def variable(name: str) -> str | None:
+        return reading.environ.get(name, "").strip() or None
+
+    client = params.client_id or variable("AZURE_CLIENT_ID")
+    tenant = params.tenant_id or variable("AZURE_TENANT_ID")
+    file = variable("AZURE_FEDERATED_TOKEN_FILE")
+    if client and tenant and file:
+        return FederatedToken(tenant, client, file, scope)
+    return ManagedIdentity(params.client_id, scope) if params.client_id else DefaultIdentity(scope)
 
 
 def _application(

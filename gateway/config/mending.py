@@ -11,6 +11,7 @@ from gateway.config.model_repairs import name_model
 from gateway.config.problems import Path, Problems, grouped, render
 from gateway.config.providers import is_mode
 from gateway.config.urls import is_safe
+from gateway.config.values import OIDC_AZURE
 
 #: LiteLLM's strategies whose place the gateway's own choice takes.
 _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
@@ -118,7 +119,10 @@ def _mend_credentials(params: dict[str, Any], here: str, result: Migration) -> N
     used = next((key for key in ("azure_ad_token", "api_key") if params.get(key) is not None), None)
     if used is None:
         return
-    unused = ("azure_ad_token", "api_key", "tenant_id", "client_id", "client_secret", "federated_token_file")
+    unused = ["azure_ad_token", "api_key", "tenant_id", "client_id", "client_secret", "federated_token_file"]
+    if OIDC_AZURE.fullmatch(str(params[used])):
+        # Which tenant's, and which application's, is said beside the token.
+        unused = [key for key in unused if key not in ("tenant_id", "client_id")]
     for key in unused:
         if key != used and params.pop(key, None) is not None:
             result.dropped.append(f"{here}.{key}: {used} is used, as at LiteLLM")

@@ -21,6 +21,8 @@ _LONGEST = 86_400
 
 #: LiteLLM's form of a federated token: the path of its file follows.
 OIDC_FILE = "oidc/file/"
+#: And of the token of a workload identity, whose file Azure names in a variable; an audience may follow.
+OIDC_AZURE = re.compile(r"oidc/azure(/.*)?", re.DOTALL)
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TENANT = re.compile(r"[A-Za-z0-9.-]+", re.ASCII)
@@ -62,12 +64,12 @@ def is_header_safe(text: str) -> bool:
 
 
 def _token(text: str) -> str:
-    if text.startswith(OIDC_FILE) and text != OIDC_FILE:
+    if (text.startswith(OIDC_FILE) and text != OIDC_FILE) or OIDC_AZURE.fullmatch(text):
         return text
     if text.startswith("oidc/"):
         raise ValueError(
-            f"of the federated tokens only {OIDC_FILE}PATH is supported; give the token itself, "
-            "or no credential at all"
+            f"of the federated tokens only {OIDC_FILE}PATH is supported, and oidc/azure/ for a workload's; "
+            "give the token itself, or no credential at all"
         )
     return header_safe(text)
 

@@ -91,6 +91,26 @@ def test_an_application_may_sign_in_with_a_federated_token(params, environ):
     assert FederatedToken("t", "c", "/run/token") == found
 
 
+WORKLOAD = {"AZURE_FEDERATED_TOKEN_FILE": "/run/t", "AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c"}
+
+
+@pytest.mark.parametrize("token", ["oidc/azure", "oidc/azure/", "oidc/azure/api://AzureADTokenExchange"])
+@pytest.mark.parametrize(
+    ("params", "environ", "expected"),
+    [
+        ({}, WORKLOAD, FederatedToken("t", "c", "/run/t")),
+        ({"client_id": "own"}, WORKLOAD, FederatedToken("t", "own", "/run/t")),
+        ({"tenant_id": "t"}, {}, DefaultIdentity()),
+        ({"client_id": "own", "azure_scope": "api://x"}, {}, ManagedIdentity("own", "api://x")),
+    ],
+)
+def test_the_token_of_a_workload_is_its_identity(token, params, environ, expected):
+    params = {"api_key": ..., "azure_ad_token": token, **params}
+
+    assert expected == member(params, environ=environ).credential
+    assert [] == warnings(params, environ=environ)
+
+
 def test_a_federated_token_needs_its_application_and_no_secret():
     text = "is missing; tenant_id, client_id and federated_token_file belong together"
     assert [f"{AT}.tenant_id: {text}", f"{AT}.client_id: {text}"] == problems(
