@@ -178,12 +178,16 @@ class _Engines:
         #: Kept, for their end would close what the parent still uses.
         self.inherited: list[Engine] = []
         self._watching = False
+        self._over = False
 
     def engine(self) -> Engine:
         current = self.current
         if current is not None:
             return current
         with self.lock:
+            if self._over and threading.current_thread() is not threading.main_thread():
+                # A daemon thread that goes on calling while the process ends: it ends here, in silence.
+                raise SystemExit
             if self.current is None:
                 self._watch()
                 self.current = Engine()
@@ -207,6 +211,7 @@ class _Engines:
 
     def close(self) -> None:
         with self.lock:
+            self._over = True
             current, self.current = self.current, None
         if current is not None:
             current.close()

@@ -7,6 +7,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.calls import wait_for
 from support.python_api import KEY, MESSAGES
 
 import gateway as litellm
+from gateway.sdk.engine import _Engines
 
 ROOT = Path(__file__).parents[2]
 
@@ -279,3 +281,21 @@ def test_an_error_is_gone_when_nobody_holds_it(chat, call):
         wait_for(lambda: error() is None)
     finally:
         gc.enable()
+
+
+def test_a_thread_that_goes_on_calling_while_the_process_ends_is_let_go():
+    engines = _Engines()
+    engines.close()
+    ends: list[type[BaseException]] = []
+
+    def call():
+        try:
+            engines.engine()
+        except BaseException as error:
+            ends.append(type(error))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+    assert [SystemExit] == ends
