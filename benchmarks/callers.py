@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load
-from benchmarks.programs import ROOT, Program, free_port, gateway_config, serve_command, started, wait_for
+from benchmarks.programs import ROOT, Program, gateway_config, serve_command, started, wait_for
 from benchmarks.setting import Bench
 from benchmarks.tables import table
 from benchmarks.traffic import CLIENT_KEY, PATH, request
 from gateway.auth.keys import hash_of
+from simulator.ports import free_port
 
 #: CPU of a call by a client's key and by a token, in that of one by the master key; the share by which many
 #: clients and tokens may change either.

@@ -21,7 +21,6 @@ from benchmarks import load
 from benchmarks.programs import (
     ROOT,
     Program,
-    free_port,
     gateway_config,
     on_core,
     serve_command,
@@ -31,6 +30,7 @@ from benchmarks.programs import (
 from benchmarks.setting import Bench
 from benchmarks.tables import table
 from benchmarks.traffic import CLIENT_KEY, PATH, request
+from simulator.ports import free_port
 
 #: CPU seconds that a cold start may cost beyond the imports.
 LIMIT = 0.1

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.programs import ROOT, Program, free_port, gateway_config, serve_command, started, wait_for
+from benchmarks.programs import ROOT, Program, gateway_config, serve_command, started, wait_for
 from benchmarks.setting import Bench
 from benchmarks.tables import table
 from benchmarks.traffic import CLIENT_KEY, PATH, request
+from simulator.ports import free_port
 
 #: Wrong keys a second, and over how many connections they come.
 WRONG = 1000

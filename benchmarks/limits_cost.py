@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.programs import ROOT, Program, free_port, serve_command, started, wait_for
+from benchmarks.programs import ROOT, Program, serve_command, started, wait_for
 from benchmarks.setting import STREAMS, Bench, call, stream
 from benchmarks.tables import table
 from benchmarks.traffic import CLIENT_KEY, DEPLOYMENT, MODEL, PATH, UPSTREAM_KEY, request
+from simulator.ports import free_port
 
 AZURITE = ROOT / ".azurite" / "azurite-table"
 #: Azurite's account and key; Microsoft documents them.

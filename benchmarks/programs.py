@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.traffic import CLIENT_KEY, DEPLOYMENT, MODEL, UPSTREAM_KEY
+from simulator.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Seconds in which a program must accept connections, and in which it must end.
@@ -161,10 +162,3 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise RuntimeError(f"nothing listens on port {port}")
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -72,11 +71,3 @@ def serve(
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
-
-
-def closed_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens: connecting to it is refused."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

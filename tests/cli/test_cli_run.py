@@ -12,8 +12,10 @@ import sys
 
 import pytest
 from support.calls import call, chat, opened, wait_for
-from support.processes import ROOT, free_port
+from support.processes import ROOT
 from support.programs import finished, marked, running, seconds_until_end
+
+from simulator.ports import free_port
 
 READY = "The gateway is ready at"
 #: `-o` because a test must not rebuild the environment it runs in.

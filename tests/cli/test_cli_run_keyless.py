@@ -6,8 +6,9 @@ import re
 
 import pytest
 from support.calls import call, wait_for
-from support.processes import free_port
 from support.programs import running
+
+from simulator.ports import free_port
 
 MAKE = ("make", "--no-print-directory", "-o", ".venv/ready", "run-keyless")
 MESSAGES = [{"role": "user", "content": "Hello"}]

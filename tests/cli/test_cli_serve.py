@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from support.calls import KEY, MESSAGES, call, chat, connect, head, opened, post, wait_for
-from support.processes import free_port
 from support.programs import finished, running, seconds_until_end
 from support.upstream import AZURE_KEY, member
+
+from simulator.ports import free_port
 
 SERVE = (sys.executable, "-m", "gateway", "serve")
 

@@ -14,7 +14,7 @@ from gateway.telemetry.record import Record
 from gateway.upstream.answers import WholeAnswer
 from gateway.upstream.client import Upstream
 from gateway.upstream.transport import PooledTransport
-from simulator.testing import closed_port
+from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
 

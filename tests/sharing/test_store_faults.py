@@ -13,11 +13,11 @@ from support.azurite import Azurite, require_azurite
 from support.faults import FaultProxy
 from support.instances import Clock, Instance, config, run_to_its_end
 from support.lateness import Lateness
-from support.processes import free_port
 
 from gateway.sharing.replication import READ_WHOLE_EVERY, WAIT_SECONDS
 from gateway.storage.guarded import OPEN_SECONDS
 from gateway.storage.store import StoreFailure
+from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
 
@@ -62,7 +62,7 @@ async def _call_until(one: Instance, clock: Clock, *, healthy: bool) -> list[flo
 
 def test_calls_go_on_without_a_store_and_the_log_says_so_once(tables_at, pool, caplog):
     async def check():
-        one = Instance(tables_at(free_port()), pool)
+        one = Instance(tables_at(closed_port()), pool)
         # The import of the SDK.
         await one.call()
         await asyncio.sleep(1.0)
@@ -100,7 +100,7 @@ def test_calls_beyond_an_instances_share_do_not_wait_longer_for_a_store_that_han
 def test_after_three_failures_nothing_is_tried_for_five_seconds(tables_at, pool, caplog):
     async def check():
         clock = Clock()
-        one = Instance(tables_at(free_port()), pool, clock=clock)
+        one = Instance(tables_at(closed_port()), pool, clock=clock)
         for _ in range(6):
             await one.call(0.1)
         await asyncio.sleep(0.5)

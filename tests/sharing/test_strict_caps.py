@@ -10,7 +10,6 @@ import uuid
 import pytest
 from support import virtual_time
 from support.instances import run_to_its_end
-from support.processes import free_port
 
 from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.signals import Wait
@@ -19,6 +18,7 @@ from gateway.sharing.strict_caps import CONTENDED_RETRY, RESERVE_SECONDS, Grant,
 from gateway.storage.guarded import GuardedStore
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import StoreError, StoreFailure
+from simulator.ports import closed_port
 
 
 def _need(key: str, rpm: int | None = 20, tpm: int | None = None, tokens: int = 10) -> StrictNeed:
@@ -167,7 +167,7 @@ def test_without_an_answer_of_the_store_a_cap_fails_as_configured(store, longest
 @pytest.mark.system
 def test_while_the_store_is_known_to_be_down_nobody_waits(tables_at, key):
     async def check():
-        one = _reservations(tables_at(free_port()))
+        one = _reservations(tables_at(closed_port()))
         for _ in range(3):
             await one.reserve([_need(key)])
         before = one._storage.operations.total()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from simulator.faults import Fault, FaultQueue
-from simulator.testing import closed_port
+from simulator.ports import closed_port
 
 CHAT = "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
 BODY = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()

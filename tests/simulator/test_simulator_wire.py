@@ -14,7 +14,8 @@ import pytest
 
 from simulator.clock import ManualClock
 from simulator.config import ConfigError, load, parse
-from simulator.testing import closed_port, serve
+from simulator.ports import free_port
+from simulator.testing import serve
 from simulator.wire import Connection
 
 ROOT = Path(__file__).parents[2]
@@ -401,7 +402,7 @@ def test_a_wrong_configuration_file_ends_the_command(tmp_path):
 
 def test_a_thread_takes_the_port_it_is_given_and_says_when_it_is_taken():
     config = {"accounts": [{"name": "a", "deployments": []}]}
-    port = closed_port()
+    port = free_port()
     with serve(config, port=port) as running:
         assert f"http://127.0.0.1:{port}" == running.url
         with pytest.raises(OSError, match="in use"), serve(config, port=port):

@@ -7,7 +7,8 @@ from typing import Self
 
 import pytest
 
-from support.processes import ROOT, free_port, listens_on
+from simulator.ports import free_port
+from support.processes import ROOT, listens_on
 
 COMMAND = ROOT / ".azurite" / "azurite-table"
 ACCOUNT = "devstoreaccount1"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from simulator.testing import closed_port
+from simulator.ports import closed_port
 from support.calls import KEY
 from support.processes import ROOT, environment
 from support.upstream import AZURE_KEY, member

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.ports import free_port
 from support.calls import call, wait_for
 from support.combinations import Combination
 from support.hosts import on_loop, start_functions_host
-from support.processes import ROOT, Server, free_port, started
+from support.processes import ROOT, Server, started
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,3 @@ def printed_port(process: subprocess.Popen[bytes]) -> int:
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline().strip() if ready else b""
     return int(line) if line.isdigit() else 0
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

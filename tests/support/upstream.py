@@ -10,7 +10,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.testing import Running, closed_port
+from simulator.ports import closed_port
+from simulator.testing import Running
 from support.calls import KEY, wait_for
 
 #: Secrets and names that no client may ever see.

@@ -24,7 +24,7 @@ from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
-from simulator.testing import closed_port
+from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
 

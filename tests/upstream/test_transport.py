@@ -15,7 +15,7 @@ from gateway.upstream import connections
 from gateway.upstream import pool as pool_module
 from gateway.upstream.client import TooSlow, Unreachable, Upstream
 from gateway.upstream.transport import PooledTransport
-from simulator.testing import closed_port
+from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
 
