@@ -28,6 +28,10 @@ from gateway.protocol.operations import CHAT, COMPLETIONS
 
 #: Variables with the address of Azure members that have none of their own; the first that is set counts.
 BASE_VARIABLES = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
+_CALLED_AFTER_ANOTHER = (
+    "is called after a model that takes other parameters than most, but names decide nothing; "
+    "say model_info.base_model"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,7 @@ def _read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     defaults, refused = as_known(defaults, called.capabilities)
     extra_body, more_refused = as_known(read_body(params, at_params, problems), called.capabilities)
     if called.capabilities is None and is_called_after_another(params, info, called.name):
-        reading.remark(
-            (*at_params, "model"),
-            "is called after a model that takes other parameters than most, but names decide nothing; "
-            "say model_info.base_model",
-        )
+        reading.remark((*at_params, "model"), _CALLED_AFTER_ANOTHER)
     lost = [(name,) for name in refused] + [("extra_body", name) for name in more_refused]
     for key in () if drop_params else lost:
         reading.remark((*at_params, *key), "is left out, for the model does not take it")

@@ -96,18 +96,7 @@ class Dispatcher:
         UpstreamUnavailable or UpstreamTimeout.
         """
         groups = self._groups.of(call)
-        tokens = estimate(call.operation, call.body.values)
-        config = self._config
-        progress = Progress(
-            call,
-            tokens,
-            account,
-            record,
-            deadline,
-            waiting_left=config.max_wait,
-            place_wait_left=config.place_wait,
-            most_attempts=record.attempts + config.max_upstream_calls,
-        )
+        progress = self._begin(call, account, record, deadline)
         try:
             if principal.limits is not None:
                 record.over_limit = await account.admit(principal, call, principal.limits)
@@ -127,6 +116,19 @@ class Dispatcher:
         else:
             account.answered(answer.limits)
         return answer
+
+    def _begin(self, call: Call, account: Account, record: Record, deadline: float) -> Progress:
+        config = self._config
+        return Progress(
+            call,
+            estimate(call.operation, call.body.values),
+            account,
+            record,
+            deadline,
+            waiting_left=config.max_wait,
+            place_wait_left=config.place_wait,
+            most_attempts=record.attempts + config.max_upstream_calls,
+        )
 
     def limit_headers(self, call: Call, principal: Principal) -> Headers:
         """What the client has left of its own limits; of the model's limits where it has none."""

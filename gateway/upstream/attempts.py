@@ -6,7 +6,7 @@ Knows credentials and time-outs. Does not know other deployments.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -75,18 +75,7 @@ class Attempts:
                 # A stream that has begun has met its time-out, though it is not an answer yet.
                 begun = partial(timer.reschedule, deadline)
                 once = partial(self._once, deployment, call, sent, record, begun=begun, most_calls=most_calls)
-                try:
-                    asks = deployment.id not in self._without_usage
-                    return await once(ask_usage=asks)
-                except UsageRefused as refusal:
-                    if record.attempts >= most_calls:
-                        return refusal.answer
-                    record.attempts += 1
-                    answer = await once(ask_usage=False)
-                    if answer.status < 400 and refusal.certain:
-                        # It was this that upstream refused, and nothing that the client wrote.
-                        self._without_usage.add(deployment.id)
-                    return answer
+                return await self._asking_usage(once, deployment, record, most_calls)
         except LocalFault as error:
             raise AttemptFailed(Outcome(Result.LOCAL, error="local fault")) from error
         except (TooSlow, TimeoutError) as error:
@@ -102,6 +91,22 @@ class Attempts:
             raise AttemptFailed(Outcome(Result.LOCAL, error="no token"), code="no token") from error
         finally:
             record.waited += loop.time() - started
+
+    async def _asking_usage(
+        self, once: Callable[..., Awaitable[Answer]], deployment: Deployment, record: Record, most_calls: int
+    ) -> Answer:
+        """What `once` brings, which asks for usage in streams; without asking where upstream refuses that."""
+        try:
+            return await once(ask_usage=deployment.id not in self._without_usage)
+        except UsageRefused as refusal:
+            if record.attempts >= most_calls:
+                return refusal.answer
+            record.attempts += 1
+            answer = await once(ask_usage=False)
+            if answer.status < 400 and refusal.certain:
+                # It was this that upstream refused, and nothing that the client wrote.
+                self._without_usage.add(deployment.id)
+            return answer
 
     async def _once(
         self,

@@ -57,18 +57,7 @@ class Chooser:
 
         `waiter` is the call's own, where it has waited for a place.
         """
-        ready: list[Member] = []
-        resting: list[Member] = []
-        busy = False
-        for deployment in group:
-            if deployment.id in tried:
-                continue
-            member = self._members[deployment.id]
-            rests = member.breaker.cooldown is not None and not member.allows(now)
-            if member.places.free(waiter):
-                (resting if rests else ready).append(member)
-            elif not rests:
-                busy = True
+        ready, resting, busy = self._sorted(group, tried, now, waiter)
         fitting = _fitting(ready, tokens, now)
         if self.by_weights and (choice := self._shuffle(ready, tokens, now)):
             return choice
@@ -90,6 +79,24 @@ class Chooser:
         if busy:
             return Choice(None, ChoiceReason.BUSY, tokens)
         return self._none(group, tried, tokens, now)
+
+    def _sorted(
+        self, group: Sequence[Deployment], tried: Collection[str], now: float, waiter: Waiter | None
+    ) -> tuple[list[Member], list[Member], bool]:
+        """Untried members with a free place, ready ones and resting ones; whether ready ones have none."""
+        ready: list[Member] = []
+        resting: list[Member] = []
+        busy = False
+        for deployment in group:
+            if deployment.id in tried:
+                continue
+            member = self._members[deployment.id]
+            rests = member.breaker.cooldown is not None and not member.allows(now)
+            if member.places.free(waiter):
+                (resting if rests else ready).append(member)
+            elif not rests:
+                busy = True
+        return ready, resting, busy
 
     def _failing(
         self, group: Sequence[Deployment], resting: Sequence[Member], tokens: int, now: float
