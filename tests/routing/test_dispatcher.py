@@ -1,10 +1,15 @@
-"""Each rule of the dispatcher's docstring, on real sockets; what is counted is upstream's requests."""
+"""Each rule of the dispatcher's docstring, on real sockets; what is counted is upstream's requests.
+
+One fault for each result of a try: which fault has which result is in tests/upstream/test_attempts.py and
+test_verdicts.py, and all of them on both hosts in tests/flows/test_flow_failover.py.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
 from support.assembled import Assembled
+from support.calls import PATIENCE
 from support.samples import TOKEN_LIMIT, call, config, deployment
 from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
 
@@ -22,7 +27,6 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 YES = b'{"choices": [{}], "answer": "yes"}'
 OK = reply(200, YES)
 EVENTS = stream(b'data: {"choices":[{"delta":{}}]}\n\n', b"data: [DONE]\n\n")
-VERSION = {"error": {"code": "404", "message": "API version not supported"}}
 
 
 @pytest.fixture(autouse=True)
@@ -96,30 +100,12 @@ def outcome(*scripts, one=None, seconds=5.0, **options):
 
 
 FAULTS = {
-    "reset after the request": RESET,
-    "closed after the request": then(b"", "close"),
-    "broken in the head": then(b"HTTP/1.1 200 OK\r\ncontent-ty", "close"),
-    "no http": then(b"SSH-2.0-OpenSSH\r\n", "close"),
+    "torn": RESET,
     "408": reply(408, {"error": {"code": "Timeout"}}),
     "429": reply(429, {"error": {"code": "429"}}),
     "500": reply(500, {"error": {"code": "InternalServerError"}}),
-    "502 with a page": reply(502, b"<html>bad gateway</html>", content_type="text/html"),
-    "503 and nothing": reply(503, b""),
-    "504": reply(504, b"{}"),
-    "401": reply(401, {"error": {"code": "401"}}),
-    "403": reply(403, {"error": {"code": "403"}}),
+    "503": reply(503, b""),
     "404": reply(404, {"error": {"code": "DeploymentNotFound"}}),
-    "wrong api-version": reply(400, VERSION),
-    "redirect": reply(307, b"", location="http://127.0.0.1:1/elsewhere"),
-    "200 with a page": reply(200, b"<html>sign in</html>", content_type="text/html"),
-    "200 and nothing": reply(200, b""),
-    "200 with half an object": reply(200, b'{"answer": "y'),
-    "200 cut by closing": then(b'HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"answer"', "close"),
-    "200 cut by reset": then(b'HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"answer"', "reset"),
-    "chunks cut by closing": then(
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(b'{"a":1}'), "close"
-    ),
-    "chunks that are none": then(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}", "close"),
 }
 
 
@@ -127,11 +113,6 @@ FAULTS = {
 def test_a_fault_moves_on_to_the_next_deployment(step):
     answer, counts, attempts = outcome((step,), (OK,))
     assert (YES, [1, 1], 2) == (answer.body, counts, attempts)
-
-
-def test_a_refused_connection_moves_on():
-    answer, counts, attempts = outcome(f"http://127.0.0.1:{closed_port()}", (OK,))
-    assert (200, [1], 2) == (answer.status, counts, attempts)
 
 
 def test_a_reset_before_the_request_was_read_moves_on():
@@ -151,18 +132,9 @@ def test_a_host_that_no_host_can_have_moves_on():
 
 STREAM_FAULTS = {
     "500": FAULTS["500"],
-    "429": FAULTS["429"],
-    "json": OK,
-    "a page": reply(200, b"<html>\n\nsign in\n\n</html>", content_type="text/html; charset=utf-8"),
-    "nothing": stream(),
-    "empty lines": stream(b"\r\n"),
-    "half an event": stream(b'data: {"choi'),
-    "reset before the first event": then(NO_END + chunk(b'data: {"ch'), "reset"),
-    "closed before the first event": then(NO_END, "close"),
-    "an error event of the service": stream(
-        b'data: {"error":{"type":"server_error","message":"x","code":"y"}}\n\n'
-    ),
-    "an error event without details": stream(b'data: {"error":"overloaded"}\n\n'),
+    "no stream": OK,
+    "torn": then(NO_END + chunk(b'data: {"ch'), "reset"),
+    "an error event": stream(b'data: {"error":{"type":"server_error","message":"x","code":"y"}}\n\n'),
 }
 
 
@@ -173,25 +145,11 @@ def test_a_fault_before_a_streams_first_event_moves_on(step):
     assert answer.events[0] == b'data: {"choices":[{"delta":{}}]}\n\n'
 
 
-def test_nothing_moves_on_after_the_first_event():
-    first = then(NO_END + chunk(b'data: {"choices":[{"delta":{}}]}\n\n'), "reset")
-    answer, counts, _ = outcome((first,), (EVENTS,), one=call(stream=True))
-    assert ("a", [1, 0]) == (answer.deployment.id, counts)
-
-
-REFUSALS = {
-    "400": reply(400, {"error": {"message": "bad", "code": "content_filter"}}),
-    "413": reply(413, {"error": {"message": "large", "code": None}}),
-    "422": reply(422, {"error": {"message": "odd", "code": 5}}),
-}
-
-
-@pytest.mark.parametrize("step", REFUSALS.values(), ids=REFUSALS)
 @pytest.mark.parametrize("streamed", [False, True])
-def test_the_callers_own_mistake_is_answered_at_once_and_byte_for_byte(step, streamed):
+def test_the_callers_own_mistake_is_answered_at_once_and_byte_for_byte(streamed):
+    step = reply(422, {"error": {"message": "odd", "code": 5}})
     answer, counts, _ = outcome((step,), (OK,), one=call(stream=streamed), num_retries=3)
-    assert ([1, 0], step.partition(b"\r\n\r\n")[2]) == (counts, answer.body)
-    assert int(step[9:12]) == answer.status
+    assert ([1, 0], step.partition(b"\r\n\r\n")[2], 422) == (counts, answer.body, answer.status)
 
 
 @pytest.mark.parametrize("body", [b"<html>no</html>", b"", b"no"])
@@ -211,12 +169,6 @@ def test_a_stream_that_begins_with_the_callers_mistake_is_an_http_error():
     )
 
 
-def test_four_deployments_are_tried_and_no_more_each_once():
-    error, counts, attempts = outcome(*[(FAULTS["500"],)] * 6)
-    assert ([1, 1, 1, 1, 0, 0], 4) == (counts, attempts)
-    assert isinstance(error, UpstreamFailed)
-
-
 @pytest.mark.parametrize("own", [0, 1, 3])
 def test_a_lone_deployments_own_retries_go_before_those_of_the_configuration(own):
     _, counts, _ = outcome((FAULTS["500"],), num_retries=2, own_retries=own)
@@ -228,24 +180,19 @@ def test_two_deployments_are_each_tried_once_whatever_the_retries():
     assert [1, 1] == counts
 
 
-def test_a_timeout_before_the_headers_moves_on_once():
-    answer, counts, _ = outcome((HANG,), (OK,), timeout=0.15)
-    assert (200, [1, 1]) == (answer.status, counts)
-
-
 def test_a_second_timeout_ends_it():
-    error, counts, _ = outcome((HANG,), (HANG,), (OK,), timeout=0.15)
+    error, counts, _ = outcome((HANG,), (HANG,), (OK,), timeout=0.5)
     assert ([1, 1, 0], UpstreamTimeout) == (counts, type(error))
 
 
 def test_after_a_timeout_other_faults_still_move_on():
-    answer, counts, _ = outcome((HANG,), (FAULTS["500"],), (OK,), timeout=0.15)
+    answer, counts, _ = outcome((HANG,), (FAULTS["500"],), (OK,), timeout=0.5)
     assert (200, [1, 1, 1]) == (answer.status, counts)
 
 
 def test_a_stream_that_is_silent_before_its_first_event_moves_on():
     silent = then(NO_END + chunk(b": x"), "hang")
-    answer, counts, _ = outcome((silent,), (EVENTS,), one=call(stream=True), stream_timeout=0.15)
+    answer, counts, _ = outcome((silent,), (EVENTS,), one=call(stream=True), stream_timeout=0.5)
     assert ("b", [1, 1]) == (answer.deployment.id, counts)
 
 
@@ -257,7 +204,7 @@ def test_silence_within_a_reply_is_a_timeout():
 
 
 def test_a_lone_deployment_is_not_tried_again_after_a_timeout():
-    error, counts, _ = outcome((HANG,), timeout=0.15, num_retries=3)
+    error, counts, _ = outcome((HANG,), timeout=0.5, num_retries=3)
     assert ([1], UpstreamTimeout, 504) == (counts, type(error), error.status)
 
 
@@ -291,18 +238,7 @@ def test_the_closest_timeout_counts(streamed, options, limit):
     assert limit == pytest.approx(run(["http://127.0.0.1:1"], test, **options), abs=0.1)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "408",
-        "500",
-        "502 with a page",
-        "503 and nothing",
-        "reset after the request",
-        "200 with a page",
-        "redirect",
-    ],
-)
+@pytest.mark.parametrize("name", ["408", "500", "503", "torn"])
 def test_a_lone_deployment_is_tried_again_up_to_the_retries(name):
     _, counts, attempts = outcome((FAULTS[name],), num_retries=2)
     assert ([3], 3) == (counts, attempts)
@@ -318,7 +254,7 @@ def test_a_lone_deployment_that_cannot_be_reached_is_tried_again():
     assert (UpstreamUnavailable, 503, 3) == (type(error), error.status, attempts)
 
 
-@pytest.mark.parametrize("name", ["401", "403", "404", "wrong api-version", "429"])
+@pytest.mark.parametrize("name", ["404", "429"])
 def test_a_lone_deployment_is_not_tried_again_where_that_cannot_help(name):
     _, counts, _ = outcome((FAULTS[name],), num_retries=3)
     assert [1] == counts
@@ -353,11 +289,6 @@ def test_upstreams_wait_is_kept_before_a_lone_deployment_is_tried_again(pauses):
     assert 200 == answer.status
     assert [0.25] == pytest.approx(pauses)
     assert seconds > 0.24
-
-
-def test_a_wait_that_is_too_long_is_left_to_the_client():
-    error, counts, _ = outcome((reply(503, b"{}", retry_after="20"), OK), num_retries=1, seconds=60)
-    assert ([1], [("retry-after", "20"), ("retry-after-ms", "20000")]) == (counts, error.headers())
 
 
 def test_no_retry_begins_that_would_end_after_the_deadline():
@@ -399,13 +330,6 @@ def test_a_limited_deployment_rests_until_its_time():
     assert first.headers() == resting.headers()
 
 
-def test_the_other_deployment_serves_while_one_rests():
-    async def test(bench):
-        return [(await bench.send()).status for _ in range(3)], bench.counts
-
-    assert ([200, 200, 200], [1, 3]) == run([(reply(429, b"{}", retry_after="7"),), (OK,)], test)
-
-
 def test_where_one_of_two_rests_the_other_counts_as_alone():
     async def test(bench):
         await bench.send()
@@ -426,11 +350,6 @@ def test_a_call_that_is_too_large_by_itself_is_told_not_to_come_back():
     ] == error.headers()
 
 
-def test_the_shortest_wait_of_all_limited_ones_is_told():
-    error, counts, _ = outcome((reply(429, b"{}", retry_after="20"),), (reply(429, b"{}", retry_after="5"),))
-    assert ([1, 1], ("retry-after", "5")) == (counts, error.headers()[0])
-
-
 def test_a_limit_is_told_even_if_the_last_failure_was_another():
     error, _, _ = outcome((FAULTS["429"],), (FAULTS["500"],))
     assert (RateLimited, ("retry-after", "10")) == (type(error), error.headers()[0])
@@ -439,18 +358,11 @@ def test_a_limit_is_told_even_if_the_last_failure_was_another():
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("401", UpstreamFailed),
-        ("403", UpstreamFailed),
         ("404", UpstreamFailed),
-        ("wrong api-version", UpstreamFailed),
-        ("redirect", UpstreamFailed),
         ("500", UpstreamFailed),
-        ("502 with a page", UpstreamFailed),
-        ("200 with a page", UpstreamFailed),
         ("408", UpstreamTimeout),
-        ("504", UpstreamTimeout),
-        ("503 and nothing", UpstreamUnavailable),
-        ("reset after the request", UpstreamUnavailable),
+        ("503", UpstreamUnavailable),
+        ("torn", UpstreamUnavailable),
     ],
 )
 def test_each_failure_has_a_neutral_error(name, kind):
@@ -500,7 +412,7 @@ def test_a_caller_that_leaves_closes_upstream_at_once(streamed):
             await asyncio.sleep(0.005)
         sending.cancel()
         await asyncio.wait({sending})
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             while not bench.upstreams[0].left:
                 await asyncio.sleep(0.005)
         return sending.cancelled()
@@ -523,11 +435,11 @@ PARTIAL = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n"
 def test_a_try_that_failed_before_its_reply_ended_closes_its_connection(step, one):
     async def test(bench):
         await bench.send(one)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             while not bench.upstreams[0].left:
                 await asyncio.sleep(0.005)
 
-    run([(step,)], test, timeout=0.15)
+    run([(step,)], test, timeout=0.5)
 
 
 def test_failures_leave_no_connection_behind():
@@ -552,4 +464,5 @@ def test_time_at_upstream_is_recorded():
         await bench.send()
         return bench.record.waited
 
-    assert 0.1 <= run([(then(b"", 0.1, OK),)], test) < 0.5
+    # A call has five seconds.
+    assert 0.1 <= run([(then(b"", 0.1, OK),)], test) < 5
