@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ _RUNNING = {"azurite", "simulator", "proxy", "host", "embedded_host", "functions
 #: What only a test marked `system` may do.
 _OUTSIDE = {"socket.bind", "socket.connect", "subprocess.Popen", "os.posix_spawn", "os.fork"}
 
+_CODED = re.compile(rb"[^ -~\r\n\t]")
+
 _inside = False
 
 # How fast the machine is says nothing about a property.
@@ -61,8 +64,7 @@ for _name in [name for name in os.environ if name.startswith(_OWN)]:
 
 def pytest_make_parametrize_id(val, argname):
     """Leave coded bytes out of a test's name: what holds a time or a random part names it differently in each process."""
-    coded = isinstance(val, bytes) and any(not 32 <= byte < 127 and byte not in b"\r\n\t" for byte in val)
-    return argname if coded else None
+    return argname if isinstance(val, bytes) and _CODED.search(val) else None
 
 
 def pytest_ignore_collect(collection_path, config):

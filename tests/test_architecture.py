@@ -6,6 +6,8 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,21 +94,40 @@ IMPURE = {
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "time_ns", "get_running_loop"}
 
-SOURCES = {
-    path.relative_to(ROOT / "gateway")
-    .with_suffix("")
-    .as_posix()
-    .replace("/", ".")
-    .removesuffix(".__init__"): ast.parse(path.read_text())
-    for path in sorted((ROOT / "gateway").rglob("*.py"))
-}
-SOURCES["function_app"] = ast.parse((ROOT / "function_app.py").read_text())
-NODES = {tree: list(ast.walk(tree)) for tree in SOURCES.values()}
+
+class Sources(Mapping):
+    """The gateway's modules by name, each parsed when it is first looked at: most processes only collect this file."""
+
+    def __init__(self):
+        found = (path.relative_to(ROOT) for path in sorted((ROOT / "gateway").rglob("*.py")))
+        self._paths = {
+            ".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__"): ROOT / path for path in found
+        }
+        self._paths["function_app"] = ROOT / "function_app.py"
+        self._trees = {}
+
+    def __getitem__(self, name):
+        if name not in self._trees:
+            self._trees[name] = ast.parse(self._paths[name].read_text())
+        return self._trees[name]
+
+    def __contains__(self, name):
+        return name in self._paths
+
+    def __iter__(self):
+        return iter(self._paths)
+
+    def __len__(self):
+        return len(self._paths)
 
 
+SOURCES = Sources()
+
+
+@cache
 def nodes(tree):
-    """All of a tree; of a module of ours, walked once."""
-    return NODES.get(tree) or ast.walk(tree)
+    """All of a tree, walked once."""
+    return list(ast.walk(tree))
 
 
 def imports(tree, *, at_once=False):
@@ -296,7 +317,7 @@ def test_the_simulator_and_the_gateway_do_not_know_each_other():
 def fresh(source, *arguments):
     """What a fresh process prints, as JSON."""
     command = [sys.executable, "-B", "-c", source, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
     return json.loads(done.stdout)
 

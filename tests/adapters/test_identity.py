@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.assembled import Assembled
+from support.calls import PATIENCE
 from support.certificates import make_authority
 from support.samples import call, config, deployment
 from support.scripted import Scripted, listening, reply, then
@@ -320,7 +321,7 @@ async def run_program(source, issuer, environ, **options):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", source, env={"PATH": "/nowhere", **own}, cwd=ROOT, stdout=-1, stderr=-1
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             output, log = await process.communicate()
     return output.decode(), log.decode()
 
@@ -458,7 +459,7 @@ def test_the_refused_try_leaves_no_connection_behind(monkeypatch):
     async def test(tokens):
         async with Scripted(then(head, "hang"), reply()) as server:
             results, _ = await dispatched(tokens, server.url)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE):
                 while server.left < 2:  # the pool closed the other one
                     await asyncio.sleep(0.005)
             return results, server.connections

@@ -124,7 +124,7 @@ def test_the_environments_identity_opens_the_tables_with_one_token(certificate, 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     assert (0, "5\n", "") == (result.returncode, result.stdout, result.stderr)

@@ -443,18 +443,16 @@ def test_made_up_keys_cost_one_fetch_in_half_a_minute_and_nobody_else_waits(issu
     async def test(bench):
         await bench.enter(valid)
         bench.now += entra_keys.UNKNOWN_AFTER
-        issuer.delay = 1.0
+        issuer.delay = 3600
         flood = asyncio.gather(*(bench.refused(forged(number)) for number in range(100)))
         await asyncio.sleep(0.1)
-        began = time.monotonic()
+        # Who has a known key does not wait for the documents that the others ask for.
         await bench.enter(issuer.issue(uti="another"))
-        waited, under_way = time.monotonic() - began, not flood.done()
-        return set(await flood), waited, under_way, [await bench.refused(forged(n)) for n in range(5)]
+        under_way, issuer.delay = not flood.done(), 0
+        return set(await flood), under_way, [await bench.refused(forged(n)) for n in range(5)]
 
-    refusals, waited, under_way, later = run(issuer, test)
+    refusals, under_way, later = run(issuer, test)
     assert ({REFUSED}, [REFUSED] * 5, True, 2) == (refusals, later, under_way, issuer.documents)
-    # Two documents take two delays; who has a known key waits for neither.
-    assert waited < 1.0
 
 
 def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(issuer):
@@ -463,22 +461,21 @@ def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(iss
         await bench.enter(old)
         issuer.rotate()
         bench.now += entra_keys.RENEW_AFTER + 1
-        issuer.delay = 1.0
-        began = time.monotonic()
+        issuer.delay = 3600
         fresh = issuer.issue(kid=next(iter(issuer.keys)), uti="x", exp=int(bench.now) + 3600)
         await bench.enter(fresh)
-        waited = time.monotonic() - began
         issuer.retire()
+        beside = [bool(tenant.fetch) for tenant in bench.keys._tenants.values()]
+        issuer.delay = 0
         while any(tenant.fetch for tenant in bench.keys._tenants.values()):
             await asyncio.sleep(0.05)
         gone = jwt.encode(
             issuer.claims(), rsa.generate_private_key(65537, 2048), headers={"kid": "gone"}, algorithm="RS256"
         )
-        return waited, await bench.refused(gone)
+        return beside, await bench.refused(gone)
 
-    waited, gone = run(issuer, test)
-    assert (2, REFUSED) == (issuer.documents, gone)
-    assert waited < 1.0
+    assert ([True], REFUSED) == run(issuer, test)
+    assert 2 == issuer.documents
 
 
 @pytest.mark.parametrize("fault", [500, 404, HANG])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def run_quickly(*names):
     command = [sys.executable, "-m", "benchmarks", "--quick", *names]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_quick_run_measures_the_python_api_beside_the_core():
 
 def test_a_streamed_call_keeps_fewer_than_18_objects_of_ours_alive():
     command = [sys.executable, "-m", "benchmarks.objects"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert (0, "") == (done.returncode, done.stderr)
     cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()]
     (total,) = [[int(cell) for cell in row[1:]] for row in cells if row[0].strip() == "all"]

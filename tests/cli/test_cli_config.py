@@ -123,9 +123,9 @@ def test_who_interrupts_a_command_gets_no_traceback(cloud):
     with subprocess.Popen(
         command, cwd=processes.ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as waiting:
-        assert wait_for(lambda: cloud.vault.requests, 60)
+        assert wait_for(lambda: cloud.vault.requests)
         waiting.send_signal(signal.SIGINT)
-        output, _ = waiting.communicate(timeout=60)
+        output, _ = waiting.communicate(timeout=120)
     assert (130, b"") == (waiting.returncode, output)
 
 

@@ -27,7 +27,7 @@ def run(tmp_path):
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         return done.returncode, done.stdout, done.stderr
 

@@ -20,7 +20,7 @@ def demo():
     port = free_port()
     pattern = re.compile(r'Bearer ([^"]+)"')
     with running(*MAKE, PORT=str(port)) as program:
-        assert wait_for(lambda: len(pattern.findall(program.output())) == 3, 60), program.output()
+        assert wait_for(lambda: len(pattern.findall(program.output())) == 3), program.output()
         yield port, pattern.findall(program.output())
 
 

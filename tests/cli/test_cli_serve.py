@@ -10,24 +10,26 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from support.calls import KEY, MESSAGES, call, chat, connect, head, opened, post, wait_for
+from support.calls import KEY, MESSAGES, PATIENCE, call, chat, connect, head, opened, post, refuses, wait_for
 from support.programs import finished, running, seconds_until_end
 from support.upstream import AZURE_KEY, member
 
 from simulator.ports import free_port
 
 SERVE = (sys.executable, "-m", "gateway", "serve")
+#: The same, with ten minutes for requests in flight after Ctrl-C: what ends, ends by itself.
+PATIENT = "import sys; from gateway import __main__; from gateway.cli import serve; serve.GRACE = 600.0; sys.exit(__main__.main())"
+PATIENTLY = (sys.executable, "-c", PATIENT, "serve")
 
 
 @contextlib.contextmanager
-def serving(*arguments, **settings):
+def serving(*arguments, command=SERVE, **settings):
     port = free_port()
-    with running(*SERVE, "--port", str(port), *arguments, **settings) as program:
-        assert wait_for(lambda: answers(port), 20), program.output()
+    with running(*command, "--port", str(port), *arguments, **settings) as program:
+        assert wait_for(lambda: answers(port)), program.output()
         yield port, program
 
 
@@ -77,7 +79,7 @@ def test_serve_takes_another_address(config_file):
                 return True
             return False
 
-        assert wait_for(connects, 20), program.output()
+        assert wait_for(connects), program.output()
 
 
 def test_a_taken_port_is_one_line(config_file):
@@ -207,66 +209,60 @@ def test_ctrl_c_lets_requests_in_flight_finish(config_file, pool):
         assert [] == program.left_behind()
 
 
-def refuses(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_ctrl_c_without_requests_ends_at_once_and_silently(config_file):
-    with serving("--config", str(config_file)) as (_, program):
+    with serving("--config", str(config_file), command=PATIENTLY) as (_, program):
         program.interrupt()
 
-        assert (0, "") == (program.wait(4), program.output())
+        assert (0, "") == (program.wait(), program.output())
 
 
 def test_a_request_that_never_ends_holds_ctrl_c_for_a_few_seconds_only(config_file, pool):
-    model = pool.solo({"delay_s": 60})
+    model = pool.solo({"delay_s": 600})
     with serving("--config", str(config_file)) as (port, program), connect(port) as waiting:
         waiting.sendall(post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES}))
         assert wait_for(lambda: pool.counts(model) == [1])
         program.interrupt()
 
-        assert 2 < seconds_until_end(program) < 12
+        # Upstream's answer would take ten minutes.
+        assert 2 < seconds_until_end(program)
         assert (0, []) == (program.process.returncode, program.left_behind())
     assert wait_for(lambda: pool.log(*model.deployments)[0]["disconnected"])
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_second_ctrl_c_ends_at_once(config_file, pool, stream):
-    model = pool.solo({"delay_s": 60})
-    with serving("--config", str(config_file)) as (port, program), connect(port) as waiting:
+    model = pool.solo({"delay_s": 600})
+    with (
+        serving("--config", str(config_file), command=PATIENTLY) as (port, program),
+        connect(port) as waiting,
+    ):
         waiting.sendall(
             post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES, "stream": stream})
         )
         assert wait_for(lambda: pool.counts(model) == [1])
         program.interrupt()
+        # Two signals before it has looked are one to it.
+        assert wait_for(lambda: refuses(port))
         with pytest.raises(subprocess.TimeoutExpired):
             program.wait(0.5)
         program.interrupt()
 
-        # By itself the first would have taken five seconds.
-        assert seconds_until_end(program) < 3
-        assert 0 == program.process.returncode
+        assert 0 == program.wait()
         assert "Traceback" not in program.output()
 
 
 def test_an_idle_connection_does_not_hold_ctrl_c(config_file):
     with (
-        serving("--config", str(config_file)) as (port, program),
+        serving("--config", str(config_file), command=PATIENTLY) as (port, program),
         connect(port) as idle,
         connect(port) as half,
     ):
         idle.sendall(head("GET", "/healthz"))
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
         half.sendall(b"POST /v1/chat")
-        time.sleep(0.1)
         program.interrupt()
 
-        assert seconds_until_end(program) < 8
-        assert (0, "") == (program.process.returncode, program.output())
+        assert (0, "") == (program.wait(), program.output())
 
 
 def test_requests_are_logged_as_json_lines_on_standard_output(config_file):
@@ -294,7 +290,7 @@ def test_serve_ends_with_its_terminal_and_with_no_other_hang_up(config_file):
     )
     os.close(theirs)
     try:
-        assert wait_for(lambda: answers(port), 20)
+        assert wait_for(lambda: answers(port))
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
@@ -302,7 +298,7 @@ def test_serve_ends_with_its_terminal_and_with_no_other_hang_up(config_file):
     finally:
         os.close(ours)
         try:
-            code = process.wait(10)
+            code = process.wait(PATIENCE)
         finally:
             process.kill()
     assert 0 == code

@@ -57,7 +57,7 @@ def timed(action):
     """The result of `action` and whether it took the two seconds that Retry-After asks for."""
     began = time.monotonic()
     result = action()
-    return {"text": result, "waited": 1.9 < time.monotonic() - began < 10}
+    return {"text": result, "waited": 1.9 < time.monotonic() - began}
 
 
 class OpenAI:
@@ -188,7 +188,7 @@ class OpenAI:
         return "left"
 
     def leaves_before_the_reply(self):
-        create = self.make(self.key, timeout=0.7).chat.completions.create
+        create = self.make(self.key, timeout=2).chat.completions.create
         return failure(lambda: create(model=f"silent-{self.tag}", messages=MESSAGES))["class"]
 
 
@@ -315,7 +315,7 @@ class LangChain:
         return "left"
 
     def leaves_before_the_reply(self):
-        model = self.make(f"silent-{self.tag}", timeout=0.7)
+        model = self.make(f"silent-{self.tag}", timeout=2)
         return failure(lambda: model.invoke(MESSAGES))["class"]
 
 

@@ -265,4 +265,4 @@ def test_a_client_that_leaves_ends_the_call_upstream(client, reported, simulator
         "OpenAITimeoutError",
         "TimeoutError",
     }
-    assert wait_for(lambda: [[True], [True]] == [left("stalled"), left("silent")], 3)
+    assert wait_for(lambda: [[True], [True]] == [left("stalled"), left("silent")])

@@ -29,7 +29,7 @@ def openai_client(gateway):
     """OpenAI's client with a base URL, as for any OpenAI-compatible service."""
     import openai
 
-    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=120) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ def azure_client(gateway):
     import openai
 
     options = {"azure_endpoint": gateway.url, "api_key": KEY, "api_version": "2024-10-21"}
-    with openai.AzureOpenAI(**options, max_retries=0, timeout=30) as client:
+    with openai.AzureOpenAI(**options, max_retries=0, timeout=120) as client:
         yield client
 
 

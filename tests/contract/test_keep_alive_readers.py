@@ -89,7 +89,7 @@ def test_a_reader_that_splits_at_blank_lines_reads_through_keep_alives():
 
 
 def test_a_real_stream_is_read_through_its_silences(impatient, pool):
-    model = pool.solo({"delay_s": 0.7})
+    model = pool.solo({"delay_s": 2})
 
     chunks = openai_go(chat(impatient.port, model.name, stream=True).body)
 

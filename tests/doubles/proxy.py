@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 
 
 class TunnelProxy:
@@ -37,23 +38,23 @@ class TunnelProxy:
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[TunnelProxy]:
         """The same for tests without an event loop."""
-        ready, loop = threading.Event(), asyncio.new_event_loop()
-        over = asyncio.Event()
+        ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
         async def work() -> None:
+            over = asyncio.Event()
             async with self.running():
-                ready.set()
+                ready.set_result((asyncio.get_running_loop(), over))
                 await over.wait()
 
-        thread = threading.Thread(target=loop.run_until_complete, args=(work(),), daemon=True)
+        # `asyncio.run` leaves closed connections the turns of the loop in which they end.
+        thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
         thread.start()
-        ready.wait(10)
+        loop, over = ready.result()
         try:
             yield self
         finally:
             loop.call_soon_threadsafe(over.set)
             thread.join()
-            loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._serving.add(asyncio.current_task())
@@ -70,9 +71,10 @@ class TunnelProxy:
                 writer.close()
                 return
             there, back = await asyncio.open_connection("127.0.0.1", self.hosts[target])
-            writer.write(b"HTTP/1.1 200 Connection established\r\nvia: proxy\r\n\r\n")
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
-            await asyncio.gather(back.wait_closed(), writer.wait_closed(), return_exceptions=True)
+            with contextlib.closing(back):
+                writer.write(b"HTTP/1.1 200 Connection established\r\nvia: proxy\r\n\r\n")
+                await asyncio.gather(_copy(reader, back), _copy(there, writer))
+                await asyncio.gather(back.wait_closed(), writer.wait_closed(), return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

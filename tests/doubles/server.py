@@ -11,6 +11,8 @@ from typing import Self
 
 from aiohttp import web
 
+from simulator.ports import free_port
+
 HANG = "hang"
 #: Closes the connection in place of a reply.
 CUT = "cut"
@@ -33,7 +35,7 @@ class Double:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
-        #: Seconds before each reply.
+        #: Seconds before each reply; a change holds for requests that wait already.
         self.delay = 0.0
         #: What the next requests meet in place of a reply: a status, HANG or CUT.
         self.faults: list[int | str] = []
@@ -64,10 +66,13 @@ class Double:
         self._ready.clear()
         failure: list[BaseException] = []
         self._thread = threading.Thread(
-            target=self._run, args=(port or self.port, failure), name=type(self).__name__, daemon=True
+            target=self._run,
+            args=(port or self.port or free_port(), failure),
+            name=type(self).__name__,
+            daemon=True,
         )
         self._thread.start()
-        self._ready.wait(10)
+        self._ready.wait()
         if failure:
             raise failure[0]
         return self
@@ -103,7 +108,11 @@ class Double:
         self.port = site._server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()
+        connections = [each.transport for each in runner.server.connections if each.transport]
         await runner.cleanup()
+        # A TLS connection would otherwise wait for its client's farewell, and outlive this loop unclosed.
+        for connection in connections:
+            connection.abort()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = (await request.read()).decode()
@@ -111,7 +120,9 @@ class Double:
         asked = Asked(request.method, request.path, dict(request.query), headers, body)
         self.requests.append(asked)
         fault = self.faults.pop(0) if self.faults else self.down
-        await asyncio.sleep(self.delay)
+        arrived = time.monotonic()
+        while time.monotonic() - arrived < self.delay:
+            await asyncio.sleep(0.005)
         if fault == HANG:
             await asyncio.sleep(3600)
         if fault == CUT:

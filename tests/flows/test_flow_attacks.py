@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.calls import MESSAGES, head, post, wait_for
+from support.calls import MESSAGES, PATIENCE, head, post, wait_for
 from support.gateways import start_gateway
 from support.upstream import gateway_config
 
@@ -122,7 +122,7 @@ async def honest(port, latencies, failures, until):
     while time.monotonic() < until:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(request.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
                 reply = await reader.read(-1)

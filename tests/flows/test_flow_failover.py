@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.calls import MESSAGES, call, chat
+from support.calls import MESSAGES, call, chat, wait_for
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_four_deployments_at_most_are_tried_each_once(gateway, pool):
 
 
 def test_after_a_time_out_one_more_is_tried_at_most(impatient, pool, simulator):
-    # The gateway's reply time-out is a second, so only the first try's time is used up.
+    # The gateway's reply time-out is five seconds, so only the first try's time is used up.
     model = pool.six()
     for deployment in model.deployments:
         simulator.fault(deployment, {"delay_s": 30, "times": 0})
@@ -164,8 +164,9 @@ def test_a_limit_everywhere_is_a_429_with_retry_headers(gateway, pool):
         answer.error["code"],
         answer.error["type"],
     )
-    # The deployment that is back first counts; a busy machine may have used a second.
-    assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) in [("7", "7000"), ("6", "6000")]
+    # The deployment that is back first counts; a busy machine may have used a second or two.
+    seconds = int(answer.headers["retry-after"])
+    assert (True, str(seconds * 1000)) == (4 <= seconds <= 7, answer.headers["retry-after-ms"])
     assert [1, 1] == pool.counts(model)
 
 
@@ -199,12 +200,14 @@ def test_a_limit_that_names_no_time_still_gives_clients_one_they_obey(gateway, p
 def test_a_limited_deployment_is_left_alone_until_its_time_is_up(gateway, pool):
     model = pool.pair({"status": 429, "headers": {"retry-after": "2"}})
 
-    first = [chat(gateway.port, model.name).status for _ in range(3)]
-    counts = pool.counts(model)
-    time.sleep(2.2)
-    chat(gateway.port, model.name)
+    assert wait_for(lambda: chat(gateway.port, model.name).status != 200 or pool.counts(model)[0] == 2)
 
-    assert ([200, 200, 200], [1, 3], [2, 3]) == (first, counts, pool.counts(model))
+    limited, again = (entry["arrived"] for entry in pool.log(model.deployments[0]))
+    others = [entry["arrived"] for entry in pool.log(model.deployments[1])]
+    assert again - limited > 1.9
+    # Meanwhile all were answered by the other.
+    assert others
+    assert [] == [moment for moment in others if moment > again]
 
 
 def test_a_lone_deployment_that_is_limited_is_not_called_until_its_time_is_up(gateway, pool):

@@ -1,4 +1,4 @@
-"""Clients that leave: upstream's connection closes within a second, whatever it was doing."""
+"""Clients that leave: upstream's connection closes long before its answer, whatever it was doing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ def entry_of(pool, model):
     return wait_for(lambda: pool.log(*model.deployments))[0]
 
 
-def disconnected_within_a_second(pool, model):
-    left = time.monotonic()
-    assert wait_for(lambda: entry_of(pool, model)["disconnected"], 3)
-    return entry_of(pool, model)["disconnected"] - left < 1
+def disconnected(pool, model):
+    """Whether upstream's connection was closed; its answer would take ten minutes, or never end."""
+    return wait_for(lambda: entry_of(pool, model)["disconnected"])
 
 
 @pytest.mark.parametrize("leave", [lambda connection: connection.close(), reset], ids=["fin", "rst"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_before_the_reply_ends_the_call_upstream(gateway, pool, stream, leave):
-    model = pool.solo({"delay_s": 60})
+    model = pool.solo({"delay_s": 600})
     connection = connect(gateway.port)
     connection.sendall(
         post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES, "stream": stream})
@@ -32,7 +31,7 @@ def test_a_client_that_leaves_before_the_reply_ends_the_call_upstream(gateway, p
 
     leave(connection)
 
-    assert disconnected_within_a_second(pool, model)
+    assert disconnected(pool, model)
     assert [1] == pool.counts(model)
 
 
@@ -47,7 +46,7 @@ def test_a_client_that_leaves_a_stream_under_way_ends_it_upstream(gateway, pool,
 
     leave(connection)
 
-    assert disconnected_within_a_second(pool, model)
+    assert disconnected(pool, model)
 
 
 def test_a_client_that_leaves_while_a_whole_reply_trickles_in_ends_it_upstream(gateway, pool):
@@ -58,7 +57,7 @@ def test_a_client_that_leaves_while_a_whole_reply_trickles_in_ends_it_upstream(g
 
     connection.close()
 
-    assert disconnected_within_a_second(pool, model)
+    assert disconnected(pool, model)
 
 
 def test_a_client_that_leaves_audio_under_way_ends_it_upstream(gateway, pool, simulator):
@@ -68,15 +67,13 @@ def test_a_client_that_leaves_audio_under_way_ends_it_upstream(gateway, pool, si
     connection.sendall(post("/v1/audio/speech", body))
     read_until(connection, b"\xff\xfb")
 
-    left = time.monotonic()
     connection.close()
 
-    assert wait_for(lambda: pool.log("deployment-slow-speech")[before]["disconnected"], 3)
-    assert pool.log("deployment-slow-speech")[before]["disconnected"] - left < 1
+    assert wait_for(lambda: pool.log("deployment-slow-speech")[before]["disconnected"])
 
 
 def test_a_client_that_leaves_a_late_stream_ends_it_upstream(impatient, pool):
-    model = pool.solo({"delay_s": 60})
+    model = pool.solo({"delay_s": 600})
     connection = connect(impatient.port)
     connection.sendall(
         post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES, "stream": True})
@@ -85,7 +82,7 @@ def test_a_client_that_leaves_a_late_stream_ends_it_upstream(impatient, pool):
 
     connection.close()
 
-    assert disconnected_within_a_second(pool, model)
+    assert disconnected(pool, model)
 
 
 def test_a_client_that_leaves_between_two_tries_stops_them(gateway, pool):
@@ -112,7 +109,7 @@ def test_a_client_that_leaves_during_its_upload_reaches_no_upstream(gateway, poo
 
 
 def test_a_client_that_left_is_logged_as_499(gateway, pool):
-    model = pool.solo({"delay_s": 60})
+    model = pool.solo({"delay_s": 600})
     connection = connect(gateway.port)
     body = json.dumps({"model": model.name, "messages": MESSAGES}).encode()
     lines = [f"content-length: {len(body)}", f"x-request-id: left-{gateway.host}"]
@@ -139,7 +136,7 @@ def test_a_stream_whose_client_left_is_logged(gateway, pool):
 
 
 def test_clients_that_leave_do_not_disturb_the_others(gateway, pool):
-    model = pool.solo({"delay_s": 60, "times": 20})
+    model = pool.solo({"delay_s": 600, "times": 20})
     leaving = []
     for _ in range(20):
         connection = connect(gateway.port)
@@ -165,12 +162,12 @@ def test_a_connection_is_used_for_one_request_after_another(gateway):
 @pytest.mark.only_on("functions", reason="only there two messages make a request")
 def test_an_invocation_whose_request_never_arrives_ends_within_its_bound(impatient):
     before = impatient.state()
-    began = time.monotonic()
 
+    began = time.monotonic()
     answer = call(impatient.port, "POST", "/v1/chat/completions", {}, headers={"x-host-fault": "no-request"})
 
-    # GATEWAY_ARRIVAL_TIMEOUT is one second here.
-    assert (500, True) == (answer.status, 0.9 < time.monotonic() - began < 5)
+    # By default GATEWAY_ARRIVAL_TIMEOUT is 20 seconds.
+    assert (500, True) == (answer.status, time.monotonic() - began < 20)
     assert wait_for(lambda: impatient.state()["entries"] == before["entries"])
     assert 0 == impatient.state()["running"]
 
@@ -182,7 +179,7 @@ def test_others_are_answered_while_an_invocation_waits_for_its_request(impatient
         assert wait_for(lambda: impatient.state()["running"] == 1)
 
         assert [200] * 5 == [chat(impatient.port, "gpt-4o").status for _ in range(5)]
-    assert wait_for(lambda: impatient.state()["running"] == 0, 30)
+    assert wait_for(lambda: impatient.state()["running"] == 0)
 
 
 @pytest.mark.only_on("functions", reason="only there two messages make a request")

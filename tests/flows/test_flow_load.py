@@ -114,16 +114,16 @@ def test_upstream_connections_are_used_again(gateway, pool):
 
 
 def leave_in_the_middle(gateway, pool, count):
-    model = pool.solo({"delay_s": 60, "times": 0})
+    model = pool.solo({"delay_s": 600, "times": 0})
     connections = []
     for number in range(count):
         connection = connect(gateway.port)
         connection.sendall(chat_request(model.name, number, stream=bool(number % 2)))
         connections.append(connection)
-    assert wait_for(lambda: pool.counts(model) == [count], 20)
+    assert wait_for(lambda: pool.counts(model) == [count])
     for connection in connections:
         connection.close()
-    assert wait_for(lambda: all(entry["disconnected"] for entry in pool.log(*model.deployments)), 20)
+    assert wait_for(lambda: all(entry["disconnected"] for entry in pool.log(*model.deployments)))
 
 
 def mixed_round(gateway, pool, count):

@@ -101,7 +101,7 @@ def test_members_come_go_and_change_under_load_and_no_request_fails(host, file, 
                     under_way = [begin(streams, gateway, "leaving") for _ in range(3)]
                 models = odd if generation % 2 else even
                 file.write(models, router_settings={"num_retries": generation})
-                assert wait_for(lambda models=models: listed(gateway) == set(models), 20)
+                assert wait_for(lambda models=models: listed(gateway) == set(models))
 
                 gone = set(even) - set(models) or set(odd) - set(models)
                 assert [404] == [chat(gateway.port, name).status for name in gone]
@@ -125,7 +125,7 @@ def test_an_invalid_version_is_refused_and_shown_until_it_is_mended(host, file, 
         }
         version = configuration(gateway)["version"]
         file.write(models, router_settings={"num_retires": 3}, litellm_settings={"request_timeout": -1})
-        assert wait_for(lambda: not configuration(gateway)["healthy"], 20)
+        assert wait_for(lambda: not configuration(gateway)["healthy"])
         refused = configuration(gateway)
         time.sleep(1)  # several looks
 
@@ -140,7 +140,7 @@ def test_an_invalid_version_is_refused_and_shown_until_it_is_mended(host, file, 
         assert 200 == chat(gateway.port, "kept").status
 
         file.write(models, router_settings={"num_retries": 3})
-        assert wait_for(lambda: configuration(gateway)["healthy"], 20)
+        assert wait_for(lambda: configuration(gateway)["healthy"])
         assert version != configuration(gateway)["version"]
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_gone_changes_nothing(host, file, pool):
     with start_gateway(host, str(file.path), GATEWAY_RELOAD_SECONDS="0.1") as gateway:
         assert configuration(gateway)["healthy"]
         file.path.unlink()
-        assert wait_for(lambda: not configuration(gateway)["healthy"], 20)
+        assert wait_for(lambda: not configuration(gateway)["healthy"])
 
         assert 200 == chat(gateway.port, "kept").status
         assert "document: the file cannot be read" in configuration(gateway)["reason"]
@@ -161,7 +161,7 @@ def test_a_changed_master_key_holds_from_the_next_request_on(host, file, pool):
     with start_gateway(host, str(file.path), GATEWAY_RELOAD_SECONDS="0.1") as gateway:
         assert {"kept"} == listed(gateway)
         file.write(models, general_settings={"master_key": "sk-another"})
-        assert wait_for(lambda: listed(gateway) == 401, 20)
+        assert wait_for(lambda: listed(gateway) == 401)
 
         assert 200 == call(gateway.port, "GET", "/v1/models", key="sk-another").status
 
@@ -184,7 +184,7 @@ def test_a_first_load_that_failed_heals_by_itself(at_first, file, pool):
         assert [503] * 5 == [chat(gateway.port, "kept").status for _ in range(5)]
         file.write({"kept": pool.solo().deployments[0]})
 
-        assert wait_for(lambda: call(gateway.port, "GET", "/readyz", key=None).status == 200, 20)
+        assert wait_for(lambda: call(gateway.port, "GET", "/readyz", key=None).status == 200)
         assert 200 == chat(gateway.port, "kept").status
 
 
@@ -196,7 +196,7 @@ def test_sighup_reads_the_file_again_without_any_request(file, pool):
         assert "from now on" not in gateway.log()
         os.kill(gateway.pid, signal.SIGHUP)
 
-        assert wait_for(lambda: "is used from now on" in gateway.log(), 20)
+        assert wait_for(lambda: "is used from now on" in gateway.log())
         assert {"added"} == listed(gateway)
         assert 200 == chat(gateway.port, "added").status
 
@@ -210,7 +210,7 @@ def test_many_sighups_are_as_good_as_one(file, pool):
                 file.write(models | {f"added-{number}": "deployment-long"})
                 os.kill(gateway.pid, signal.SIGHUP)
                 time.sleep(0.02)
-            assert wait_for(lambda: "added-19" in listed(gateway), 20)
+            assert wait_for(lambda: "added-19" in listed(gateway))
 
         assert {("kept", 200, False)} == set(statuses)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from support.calls import MESSAGES, call, chat, opened, parse_events, wait_for
@@ -11,29 +10,19 @@ from support.calls import MESSAGES, call, chat, opened, parse_events, wait_for
 STALL = {"how": "stall"}
 
 
-def read_pieces(response):
-    """The pieces in which a reply arrives, with the moment of each."""
-    pieces = []
-    while piece := response.read1():
-        pieces.append((time.monotonic(), piece))
-    return pieces
-
-
 def stream_of(model):
     return {"model": model, "messages": MESSAGES, "stream": True}
 
 
 def test_events_arrive_while_upstream_still_sends(gateway, pool):
-    before = len(pool.log("deployment-slow"))
+    before = len(pool.log("deployment-dripping"))
 
-    with opened(gateway.port, "POST", "/v1/chat/completions", stream_of("slow")) as response:
-        pieces = read_pieces(response)
-
-    completed = pool.completed("deployment-slow", before)
-    early = [moment for moment, _ in pieces if moment < completed]
-    # 20 tokens of 60 ms each: most of them came before upstream had sent its last.
-    assert len(early) > 10
-    assert b"".join(piece for _, piece in pieces).endswith(b"data: [DONE]\n\n")
+    with opened(gateway.port, "POST", "/v1/chat/completions", stream_of("any/dripping")) as response:
+        found = b""
+        while found.count(b"\n\n") < 6:
+            found += response.read1()
+        # The other 54 of its tokens take a quarter of a second each.
+        assert None is pool.log("deployment-dripping")[before]["completed"]
 
 
 # The first one is Azure's verdict on the prompt, which is held until an answer follows it.
@@ -124,15 +113,16 @@ def test_a_filter_hit_in_the_middle_of_a_stream_is_relayed(gateway):
 
 def test_speech_arrives_chunk_by_chunk(gateway, pool):
     before = len(pool.log("deployment-slow-speech"))
-    body = {"model": "slow-speech", "input": "hello " * 20, "voice": "alloy"}
+    body = {"model": "slow-speech", "input": "hello " * 200, "voice": "alloy"}
 
     with opened(gateway.port, "POST", "/v1/audio/speech", body) as response:
-        pieces = read_pieces(response)
+        found = response.read(4)
+        for _ in range(3):
+            found += response.read1()
+        completed = pool.log("deployment-slow-speech")[before]["completed"]
 
-    completed = pool.completed("deployment-slow-speech", before)
-    assert "audio/mpeg" == response.headers["content-type"]
-    assert len([moment for moment, _ in pieces if moment < completed]) >= 4
-    assert b"\xff\xfb\x90\xc4" == pieces[0][1][:4]
+    assert ("audio/mpeg", None) == (response.headers["content-type"], completed)
+    assert b"\xff\xfb\x90\xc4" == found[:4]
 
 
 def test_speech_that_breaks_off_never_ends_cleanly(gateway, pool, simulator):
@@ -176,7 +166,7 @@ def test_a_stream_that_stalls_is_kept_alive_by_empty_deltas_and_ends_in_a_time_o
     answer = chat(impatient.port, model.name, stream=True)
 
     assert ("upstream_timeout", False) == (answer.events[-1]["error"]["code"], answer.broken)
-    # 1.5 seconds of silence, an event each 0.2.
+    # 8 seconds of silence, an event each 0.2.
     began, *alive = answer.events[2:-1]
     assert len(alive) >= 3
     choice = {"index": 0, "delta": {}, "finish_reason": None}
@@ -187,12 +177,11 @@ def test_a_stream_that_stalls_is_kept_alive_by_empty_deltas_and_ends_in_a_time_o
 
 
 def test_the_headers_of_a_late_stream_come_before_its_answer(impatient, pool):
-    model = pool.solo({"delay_s": 1.2})
+    model = pool.solo({"delay_s": 600})
 
     with opened(impatient.port, "POST", "/v1/chat/completions", stream_of(model.name)) as response:
         status, first = response.status, response.read1()
         answered = pool.log(*model.deployments)[0]["completed"]
-        rest = response.read()
 
     (alive,) = parse_events(first)[:1]
     assert (200, ("", "", 0, {}), None) == (
@@ -200,7 +189,6 @@ def test_the_headers_of_a_late_stream_come_before_its_answer(impatient, pool):
         (alive["id"], alive["model"], alive["created"], alive["choices"][0]["delta"]),
         answered,
     )
-    assert rest.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +206,7 @@ def test_the_headers_of_a_late_stream_come_before_its_answer(impatient, pool):
     ],
 )
 def test_a_late_streams_failure_is_an_error_event(impatient, pool, fault, code):
-    model = pool.solo(fault | {"delay_s": 0.9})
+    model = pool.solo(fault | {"delay_s": 2})
 
     answer = chat(impatient.port, model.name, stream=True)
 
@@ -229,7 +217,7 @@ def test_a_late_streams_failure_is_an_error_event(impatient, pool, fault, code):
 
 
 def test_a_late_stream_may_be_answered_by_the_next_deployment(impatient, pool):
-    model = pool.pair({"status": 503, "delay_s": 1.0})
+    model = pool.pair({"status": 503, "delay_s": 2})
 
     answer = chat(impatient.port, model.name, stream=True)
 
@@ -237,7 +225,7 @@ def test_a_late_stream_may_be_answered_by_the_next_deployment(impatient, pool):
 
 
 def test_a_stream_whose_first_byte_never_comes_times_out_as_an_event(impatient, pool):
-    model = pool.solo({"delay_s": 60})
+    model = pool.solo({"delay_s": 600})
 
     answer = chat(impatient.port, model.name, stream=True)
 

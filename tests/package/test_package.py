@@ -107,13 +107,13 @@ def test_it_serves_in_the_real_runtime(made, simulator, tmp_path):
     config.write_text(json.dumps(configuration))
     with start_functions_host(tmp_path / "app", {"GATEWAY_CONFIG": str(config)}) as host:
         answers = [
-            httpx.get(f"{host.url}/healthz", timeout=30),
-            httpx.get(f"{host.url}/v1/models", headers=headers, timeout=30),
-            httpx.post(f"{host.url}/v1/chat/completions", headers=headers, json=CHAT, timeout=30),
+            httpx.get(f"{host.url}/healthz", timeout=120),
+            httpx.get(f"{host.url}/v1/models", headers=headers, timeout=120),
+            httpx.post(f"{host.url}/v1/chat/completions", headers=headers, json=CHAT, timeout=120),
             httpx.post(
-                f"{host.url}/v1/chat/completions", headers=headers, json=CHAT | {"stream": True}, timeout=30
+                f"{host.url}/v1/chat/completions", headers=headers, json=CHAT | {"stream": True}, timeout=120
             ),
-            httpx.get(f"{host.url}/v1/models", timeout=30),
+            httpx.get(f"{host.url}/v1/models", timeout=120),
         ]
 
     assert [200, 200, 200, 200, 401] == [answer.status_code for answer in answers], answers[1].text

@@ -40,7 +40,7 @@ print("".join(chunk.choices[0].delta.content or "" for chunk in router.completio
 def run(*command):
     """Run a command; what it printed. A package index that cannot be reached skips the test."""
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=300, check=False
+        [str(part) for part in command], capture_output=True, text=True, timeout=900, check=False
     )
     if done.returncode and UNREACHABLE.search(done.stdout + done.stderr):
         pytest.skip("no package index can be reached from here")

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from support.assembled import Assembled, reply_to
+from support.calls import PATIENCE
 from support.samples import Caller, deployment, settings
 from support.scripted import HANG, NO_END, Scripted, chunk, reply, stream, then
 
@@ -261,7 +262,7 @@ def test_a_stream_that_is_late_for_its_own_timeout_is_an_event():
 
 
 async def gone(upstream):
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         while not upstream.left:
             await asyncio.sleep(0.005)
     return True

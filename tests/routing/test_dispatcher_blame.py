@@ -227,7 +227,7 @@ def test_a_request_that_fails_on_two_deployments_is_held_against_neither(steps):
         return answers, bench.resting
 
     first, second = steps
-    assert ([200] * 6, []) == run(test, (first,), (second,), (OK,), timeout=0.2)
+    assert ([200] * 6, []) == run(test, (first,), (second,), (OK,), timeout=0.5)
 
 
 def test_a_deployment_that_fails_alone_rests():

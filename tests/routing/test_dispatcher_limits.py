@@ -261,7 +261,7 @@ def test_the_fallbacks_for_the_one_are_not_for_the_other(code):
 def test_where_no_fallback_answers_the_models_own_refusal_does(step):
     fallbacks = Fallbacks(context_window={"gpt": ("big", "bigger")})
     models = {"gpt": [(refused("context_length_exceeded"),)], "big": [(step,)], "bigger": [(step,)]}
-    answer, counts = outcome(models, fallbacks=fallbacks, timeout=0.1)
+    answer, counts = outcome(models, fallbacks=fallbacks, timeout=0.5)
 
     assert (400, b"no: context_length_exceeded") == (answer.status, answer.body[23:50])
     assert {"gpt": [1], "big": [1], "bigger": [1]} == counts
@@ -543,7 +543,7 @@ def test_a_call_that_upstream_may_have_worked_for_keeps_its_tokens(step, left):
         outcome = await bench.send(call(max_tokens=300))
         return type(outcome), bench.parts.dispatcher.limit_headers(call(), bench.parts.master)
 
-    kind, headers = run({"gpt": [(step,)]}, test, client_limits=ClientLimits(Limit(tpm=400)), timeout=0.1)
+    kind, headers = run({"gpt": [(step,)]}, test, client_limits=ClientLimits(Limit(tpm=400)), timeout=0.5)
     assert ("x-ratelimit-remaining-tokens", left) in headers
     assert (kind is UpstreamTimeout) == (step is HANG)
 

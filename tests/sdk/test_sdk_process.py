@@ -54,7 +54,7 @@ def test_a_synchronous_call_works_within_a_running_loop(chat):
 def program(source, *arguments, options=("-W", "error")):
     """What a program prints, which must end by itself and say nothing else."""
     command = [sys.executable, "-B", *options, "-c", source, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
     return json.loads(done.stdout)
 

@@ -78,7 +78,7 @@ def test_a_router_in_another_process_and_a_gateway_keep_one_cap(chat, azurite):
 
     def in_another_process(count):
         command = [sys.executable, "-c", PROGRAM, json.dumps(settings), str(count)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, text=True, check=False)
         assert (0, "") == (done.returncode, done.stderr)
         return int(done.stdout)
 

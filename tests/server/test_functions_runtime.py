@@ -8,14 +8,15 @@ import time
 
 import httpx
 import pytest
-from support.calls import connect, head, read_all, read_until, wait_for
+from support import http
+from support.calls import PATIENCE, connect, head, read_all, read_until, wait_for
 from support.hosts import start_functions_host
 from support.sample_app import SAMPLE_APP, seen, state
 
 pytestmark = pytest.mark.system
 
 #: The sample app's bound here.
-WAIT_SECONDS = 1
+WAIT_SECONDS = 3
 
 NO_REQUEST = {"x-host-fault": "no-request"}
 NO_INVOCATION = {"x-host-fault": "no-invocation"}
@@ -33,7 +34,7 @@ def test_the_runtime_runs_on_the_loop_that_the_worker_installs(functions_host):
 
 def timed_get(url, headers):
     began = time.monotonic()
-    response = httpx.get(url, headers=headers, timeout=60)
+    response = http.get(url, headers=headers)
     return response, time.monotonic() - began
 
 
@@ -55,24 +56,24 @@ def streaming(host, seconds):
 def test_an_invocation_whose_request_never_arrives_ends_within_its_bound(functions_host):
     failed = state(functions_host)["failed"]
 
-    with streaming(functions_host, 3 * WAIT_SECONDS) as over:
+    with streaming(functions_host, 10 * WAIT_SECONDS) as over:
         response, took = timed_get(f"{functions_host.url}/api/json", NO_REQUEST)
         assert not over()
 
     assert 500 == response.status_code
     assert WAIT_SECONDS <= took
     assert failed + 1 == state(functions_host)["failed"]
-    assert wait_for(lambda: state(functions_host)["entries"] == 0, 2 * WAIT_SECONDS)
+    assert wait_for(lambda: state(functions_host)["entries"] == 0)
 
 
 def test_a_request_whose_invocation_never_comes_ends_within_its_bound(functions_host):
-    with streaming(functions_host, 3 * WAIT_SECONDS) as over:
+    with streaming(functions_host, 10 * WAIT_SECONDS) as over:
         response, took = timed_get(f"{functions_host.url}/api/json", NO_INVOCATION)
         assert not over()
 
     assert (500, "internal_error") == (response.status_code, response.json()["error"]["code"])
     assert WAIT_SECONDS <= took
-    assert 0 == state(functions_host)["entries"]
+    assert wait_for(lambda: state(functions_host)["entries"] == 0)
 
 
 def test_other_requests_are_untouched_by_halves_that_wait(functions_host):
@@ -84,7 +85,7 @@ def test_other_requests_are_untouched_by_halves_that_wait(functions_host):
         stream.sendall(head("GET", "/api/events?count=20&gap=0.1"))
         half.sendall(head("GET", "/api/json", "x-host-fault: no-request"))
         other.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
-        httpx.get(f"{functions_host.url}/api/json")
+        http.get(f"{functions_host.url}/api/json")
         answered = select.select([half, other], [], [], 0)[0]
         whole = read_until(stream, b"0\r\n\r\n")
 
@@ -93,7 +94,7 @@ def test_other_requests_are_untouched_by_halves_that_wait(functions_host):
 
 
 def test_the_bound_does_not_count_for_a_handler_at_work(functions_host):
-    response = httpx.get(f"{functions_host.url}/api/wait?ticks={int(WAIT_SECONDS * 150)}")
+    response = http.get(f"{functions_host.url}/api/wait?ticks={int(WAIT_SECONDS * 150)}")
 
     assert "waited" == response.text
 
@@ -103,7 +104,7 @@ def test_a_client_that_leaves_a_half_behind_leaves_no_entry(functions_host):
         connection.sendall(head("GET", "/api/json", "x-host-fault: no-invocation"))
         assert wait_for(lambda: state(functions_host)["entries"] > 0)
 
-    assert wait_for(lambda: state(functions_host)["entries"] == 0, 2 * WAIT_SECONDS)
+    assert wait_for(lambda: state(functions_host)["entries"] == 0)
 
 
 @pytest.mark.parametrize("path", ["before", "none", "cancelled", "after"])
@@ -131,7 +132,7 @@ def test_every_invocation_is_answered_when_clients_leave_while_handlers_run(func
 
 
 def test_what_is_logged_at_the_end_of_a_stream_reaches_the_console_once(functions_host):
-    httpx.get(f"{functions_host.url}/api/events?count=7&gap=0")
+    http.get(f"{functions_host.url}/api/events?count=7&gap=0")
 
     assert wait_for(lambda: "a stream of 7 is over" in functions_host.log())
     assert 1 == functions_host.log().count("a stream of 7 is over")
@@ -140,14 +141,17 @@ def test_what_is_logged_at_the_end_of_a_stream_reaches_the_console_once(function
 def test_a_request_that_succeeds_logs_nothing_by_itself(functions_host):
     before = functions_host.log()
 
-    httpx.get(f"{functions_host.url}/api/json")
+    http.get(f"{functions_host.url}/api/json")
 
     assert before == functions_host.log()
 
 
 def test_nothing_grows_over_three_thousand_requests():
     """The runtime alone would keep 2 KB for each request."""
-    with start_functions_host(SAMPLE_APP) as host, httpx.Client(base_url=host.url) as client:
+    with (
+        start_functions_host(SAMPLE_APP) as host,
+        httpx.Client(base_url=host.url, timeout=PATIENCE) as client,
+    ):
 
         def work(rounds):
             for number in range(rounds):
@@ -156,7 +160,7 @@ def test_nothing_grows_over_three_thousand_requests():
                     with connect(host.port) as connection:
                         connection.sendall(head("GET", "/api/events?count=100&gap=0.01"))
                     client.get("/api/fail/before")
-            assert wait_for(lambda: state(host)["running"] == 0, 5)
+            assert wait_for(lambda: state(host)["running"] == 0)
             return state(host)
 
         before, after = work(500), work(2500)

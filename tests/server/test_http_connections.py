@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.calls import PATIENCE, connect, head, read_all, read_until, wait_for
+from support import http
+from support.calls import PATIENCE, connect, head, read_all, read_until, refuses, wait_for
 from support.hosts import start_embedded_host
 from support.sample_app import SAMPLE_APP, seen
 
@@ -144,19 +145,20 @@ def test_a_connection_that_was_used_outlives_the_time_for_a_head(hasty):
 def test_a_client_that_hardly_reads_its_replies_is_cut(hasty, drip):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         connection.connect(("127.0.0.1", hasty.port))
         connection.sendall(head("GET", "/api/binary") * 16)
         assert connection.recv(1)
         before = connections_of(hasty)
-        deadline = time.monotonic() + 8
-        while connections_of(hasty) >= before and time.monotonic() < deadline:
+
+        def is_cut():
             time.sleep(0.1)
             if drip:
                 with contextlib.suppress(ConnectionResetError):
                     connection.recv(1)
+            return connections_of(hasty) < before
 
-        assert before - 1 == connections_of(hasty)
+        assert wait_for(is_cut)
 
 
 def test_replies_that_nobody_reads_do_not_pile_up(embedded_host):
@@ -167,7 +169,7 @@ def test_replies_that_nobody_reads_do_not_pile_up(embedded_host):
             connection.settimeout(0.1)
             with contextlib.suppress(TimeoutError):
                 connection.sendall(head("GET", "/api/binary") * 5000)
-        assert httpx.get(f"{embedded_host.url}/api/json").is_success
+        assert http.get(f"{embedded_host.url}/api/json").is_success
 
         assert resident(embedded_host) - before < 150_000_000
     finally:
@@ -354,7 +356,7 @@ def test_the_longest_idle_connection_makes_room_for_a_new_one(patient):
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connect(patient.port)) for _ in range(10)]
         for _ in range(3):
-            assert httpx.get(f"{patient.url}/api/json").is_success
+            assert http.get(f"{patient.url}/api/json").is_success
 
         assert b"" == read_all(silent[0])
         silent[9].sendall(head("GET", "/api/json"))
@@ -367,11 +369,11 @@ def test_a_client_is_turned_away_where_all_connections_are_in_use(patient):
             busy = stack.enter_context(connect(patient.port))
             busy.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
             read_until(busy, b"data: 0")
-        answer = httpx.get(f"{patient.url}/api/json")
+        answer = http.get(f"{patient.url}/api/json")
 
     assert (503, "gateway_overloaded") == (answer.status_code, answer.json()["error"]["code"])
     assert answer.headers["retry-after"]
-    assert wait_for(lambda: httpx.get(f"{patient.url}/api/json").is_success)
+    assert wait_for(lambda: http.get(f"{patient.url}/api/json").is_success)
 
 
 @contextlib.contextmanager
@@ -398,8 +400,8 @@ def test_many_refusals_wait_for_each_other_and_nobody_else_for_them(loop):
             ]
         with refused(host, wrong, 2) as waiting, refused(host, garbage, 2) as malformed:
             # What comes later is answered, and they still wait.
-            assert httpx.get(f"{host.url}/api/json").is_success
-            assert httpx.get(f"{host.url}/api/none").status_code == 404
+            assert http.get(f"{host.url}/api/json").is_success
+            assert http.get(f"{host.url}/api/none").status_code == 404
             for each in (*waiting, *malformed):
                 each.setblocking(False)
                 with pytest.raises(BlockingIOError):
@@ -433,7 +435,7 @@ def test_few_descriptors_mean_fewer_connections_and_nothing_worse(loop):
             assert len(statuses(replies)) >= 100
             assert read_until(busy, b"data: 9")
 
-        assert wait_for(lambda: httpx.get(f"{host.url}/api/json").is_success)
+        assert wait_for(lambda: http.get(f"{host.url}/api/json").is_success)
         log = host.log()
     assert "The limit on open files (ulimit -n) has room for 46 connections instead of 1000." in log
     assert "Traceback" not in log
@@ -441,7 +443,7 @@ def test_few_descriptors_mean_fewer_connections_and_nothing_worse(loop):
 
 def test_a_crowd_of_dead_connections_leaves_nothing_behind(hasty):
     with contextlib.suppress(httpx.HTTPError):
-        httpx.get(f"{hasty.url}/api/json")
+        http.get(f"{hasty.url}/api/json")
     assert wait_for(lambda: connections_of(hasty) <= 3)
     before = connections_of(hasty)
     kinds = [b"", b"\r\n", b"GE", HALF_HEAD, UNREAD, UNREAD + b"x", head("GET", "/api/json") + b"\r\n"]
@@ -449,17 +451,17 @@ def test_a_crowd_of_dead_connections_leaves_nothing_behind(hasty):
         for number in range(210):
             stack.enter_context(connect(hasty.port)).sendall(kinds[number % len(kinds)])
 
-        assert wait_for(lambda: connections_of(hasty) <= before, 10)
+        assert wait_for(lambda: connections_of(hasty) <= before)
 
 
 def test_an_upload_under_way_finishes_after_the_first_signal():
-    with start_embedded_host(SAMPLE_APP, grace_seconds=60) as host, connect(host.port) as connection:
+    with start_embedded_host(SAMPLE_APP, grace_seconds=600) as host, connect(host.port) as connection:
         connection.sendall(head("POST", "/api/upload", "content-length: 6", "x-note: 1") + b"abc")
         assert wait_for(lambda: seen(host, "upload_began") == 1)
         host.process.terminate()
-        time.sleep(0.2)
+        assert wait_for(lambda: refuses(host.port))
         connection.sendall(b"def")
 
         assert read_all(connection).endswith(b'{"total":6,"whole":false}')
         # Long before the grace is over.
-        assert 0 == host.process.wait(30)
+        assert 0 == host.process.wait(PATIENCE)

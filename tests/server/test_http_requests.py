@@ -1,9 +1,12 @@
 """What the embedded host writes of an application's reply, on a real socket."""
 
 import asyncio
+import os
+import socket
 
 import pytest
 from support.calls import head
+from support.loops import LOOPS, runner
 
 from gateway.server.connection_table import ConnectionTable
 from gateway.server.http_server import HttpServer
@@ -39,6 +42,32 @@ def replied(*messages, request=None):
         return data
 
     return asyncio.run(talk())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_reply_does_not_wait_until_the_client_has_acknowledged_the_one_before(loop):
+    """Nagle's algorithm is off: it would cost each the 40 ms by which the kernel delays an acknowledgement."""
+    made = []
+
+    async def app(scope, receive, send):
+        await send(start())
+        await send(piece(b"hello"))
+
+    async def without_delay():
+        running = asyncio.get_running_loop()
+        http = HttpServer(app, ConnectionTable(10, running))
+        server = await running.create_server(lambda: made.append(http()) or made[-1], "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(head("GET", "/"))
+        assert await reader.readuntil(b"hello")
+        number = os.dup(made[0].transport.get_extra_info("socket").fileno())
+        with socket.socket(fileno=number) as accepted:
+            chosen = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        server.close()
+        return chosen
+
+    assert 0 != runner(loop)(without_delay())
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b=c", b"a\nb", b"a\rb", b"a\0b"])

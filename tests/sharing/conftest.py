@@ -2,4 +2,5 @@ from __future__ import annotations
 
 from support import stores
 
-run, azurite, pool, proxy, tables_at = stores.run, stores.azurite, stores.pool, stores.proxy, stores.tables_at
+run, run_in_time, azurite = stores.run, stores.run_in_time, stores.azurite
+pool, proxy, tables_at = stores.pool, stores.proxy, stores.tables_at

@@ -10,6 +10,7 @@ import zlib
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
+from support.calls import PATIENCE
 from support.instances import Instance, run_to_its_end
 
 from gateway.adapters.tables import PREFIX, _day_table
@@ -109,7 +110,7 @@ def test_what_changes_during_a_flush_is_flushed_after_it_though_no_call_is_in_fl
         one.balancer._view.touch()
         await shared.settled()
         gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while one.balancer.dirty:
                 await asyncio.sleep(0.01)
         return store.writes

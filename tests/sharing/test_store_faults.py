@@ -21,9 +21,10 @@ from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
 
-#: WAIT_SECONDS, and what a machine that is busy with other things adds mostly, and at worst.
-TYPICAL = WAIT_SECONDS + 0.04
-LONGEST = WAIT_SECONDS + 0.5
+#: WAIT_SECONDS, and what a machine that is busy with other things adds mostly, and at worst; a store that answers
+#: late takes 0.2 s and more.
+TYPICAL = WAIT_SECONDS + 0.1
+LONGEST = WAIT_SECONDS + 2.0
 #: Real seconds after which something that should happen counts as lost.
 PATIENCE = 60.0
 
@@ -41,6 +42,15 @@ async def _warm(one: Instance) -> None:
     """The first operation imports the SDK and creates the table; that is not what is measured."""
     await one.call()
     await asyncio.sleep(0.3)
+
+
+async def _told(*instances: Instance) -> None:
+    """Let each know what the others have done, however long that takes."""
+    for each in instances:
+        await each.sharing._flush()
+    for each in instances:
+        each.sharing._seen = each.sharing._read_whole = float("-inf")
+        await each.sharing.refresh(PATIENCE)
 
 
 @pytest.fixture
@@ -143,6 +153,7 @@ def test_azurite_that_dies_and_comes_back_is_forgotten_and_found_again(tables_at
             clock.ahead += READ_WHOLE_EVERY
             await one.call(0.05)
             await other.call(0.05)
+            await _told(one, other)
             state = one.sharing.storage.state()
             counts = (one.requests(), other.requests())
             await _closed(one, other)
@@ -154,7 +165,7 @@ def test_azurite_that_dies_and_comes_back_is_forgotten_and_found_again(tables_at
     assert state.healthy
     # The new Azurite knows nothing, but every instance writes what it did while the store was down. The call of
     # `other` before that is lost if its page of ten seconds was over.
-    assert counts in {(34, 36), (35, 36)}
+    assert counts in {(35, 36), (36, 36)}
     assert ["unavailable" in record.getMessage() for record in caplog.records].count(True) == 2
     assert ["available again" in record.getMessage() for record in caplog.records].count(True) == 2
 

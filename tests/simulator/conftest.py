@@ -20,7 +20,7 @@ def recordings():
 
 @pytest.fixture(scope="session")
 def http():
-    with httpx.Client(timeout=10) as client:
+    with httpx.Client(timeout=120) as client:
         yield client
 
 
@@ -83,7 +83,7 @@ def connect():
 
         def open_connection(url):
             host, port = url.removeprefix("http://").split(":")
-            return stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            return stack.enter_context(socket.create_connection((host, int(port)), timeout=120))
 
         yield open_connection
 

@@ -1,6 +1,5 @@
 """HTTP on raw sockets, the request log, and what the simulator can be asked while it runs."""
 
-import gc
 import json
 import signal
 import socket
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.calls import wait_for
 
 from simulator.clock import ManualClock
 from simulator.config import ConfigError, load, parse
@@ -85,19 +85,27 @@ def test_a_refusal_does_not_wait_for_the_body_and_the_connection_lives_on(simula
     assert [BODY.decode()] * 2 == [entry["body"] for entry in client.running.log]
 
 
-def find_connection(condition):
-    """The simulator's side of an open connection, once the condition holds of it."""
-    # A look at all objects of a large process takes seconds on a busy machine.
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for item in gc.get_objects():
-            if isinstance(item, Connection) and not item.transport.is_closing() and condition(item):
-                return item
-        time.sleep(0.02)
-    pytest.fail("no such connection")
+@pytest.fixture
+def find_connection(monkeypatch):
+    """Finds the simulator's side of a connection, once a condition holds of it."""
+    made = []
+
+    class Watched(Connection):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            made.append(self)
+
+    monkeypatch.setattr("simulator.server.Connection", Watched)
+
+    def find(condition):
+        found = wait_for(lambda: next(filter(condition, made), None))
+        assert found is not None
+        return found
+
+    return find
 
 
-def test_a_stream_waits_for_a_client_that_does_not_read(simulate, connect, raw, until):
+def test_a_stream_waits_for_a_client_that_does_not_read(simulate, connect, raw, until, find_connection):
     client = simulate({"answer": " ".join(["x" * 100_000] * 100), "content_filter": "off"})
     connection = connect(client.running.url)
     connection.sendall(raw(CHAT, BODY.replace(b"}]}", b'}],"stream":true}')))
@@ -108,7 +116,7 @@ def test_a_stream_waits_for_a_client_that_does_not_read(simulate, connect, raw, 
     assert held < 1_000_000 < len(data)
 
 
-def test_small_writes_are_not_held_back(simulate, connect):
+def test_small_writes_are_not_held_back(simulate, connect, find_connection):
     connection = connect(simulate().running.url)
     port = connection.getsockname()[1]
     found = find_connection(lambda item: item.transport.get_extra_info("peername")[1] == port)
@@ -116,8 +124,8 @@ def test_small_writes_are_not_held_back(simulate, connect):
     assert found.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_an_answer_that_nobody_waits_for_any_more_is_given_up(simulate, connect, raw):
-    client = simulate({"faults": [{"delay_s": 30}]})
+def test_an_answer_that_nobody_waits_for_any_more_is_given_up(simulate, connect, raw, find_connection):
+    client = simulate({"faults": [{"delay_s": 600}]})
     connection = connect(client.running.url)
     port = connection.getsockname()[1]
     connection.sendall(raw(CHAT, BODY))
@@ -125,11 +133,8 @@ def test_an_answer_that_nobody_waits_for_any_more_is_given_up(simulate, connect,
         lambda item: item.transport.get_extra_info("peername")[1] == port and item.task is not None
     ).task
     connection.close()
-    deadline = time.monotonic() + 5
-    while not served.done() and time.monotonic() < deadline:
-        time.sleep(0.01)
 
-    assert served.cancelled()
+    assert wait_for(served.cancelled)
     assert client.running.log[0]["completed"] is None
     assert client.running.log[0]["disconnected"] >= client.running.log[0]["arrived"]
 
@@ -235,7 +240,7 @@ def conversation(seed):
     }
     with (
         serve({"seed": seed, "accounts": [account]}, clock=ManualClock()) as running,
-        httpx.Client() as client,
+        httpx.Client(timeout=120) as client,
     ):
         for path, body in (
             (CHAT, BODY),
@@ -376,7 +381,7 @@ def test_the_command_serves_until_a_signal(number):
         line = process.stdout.readline()
         assert line.startswith("simulator: http://127.0.0.1:")
         process.send_signal(number)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=120)
 
     assert (0, "") == (process.returncode, errors)
 
@@ -385,7 +390,7 @@ def test_a_taken_port_is_one_line():
     with serve({"accounts": [{"name": "a", "deployments": []}]}) as running:
         port = running.url.rpartition(":")[2]
         with simulator_process("--port", port) as process:
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=120)
 
     assert (1, 1) == (process.returncode, errors.count("\n"))
     assert errors.startswith("simulator: ")
@@ -395,7 +400,7 @@ def test_a_wrong_configuration_file_ends_the_command(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("accounts: 5")
     with simulator_process("--port", "0", "--config", str(path)) as process:
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=120)
 
     assert (1, "simulator: accounts: Input should be a valid tuple\n") == (process.returncode, errors)
 

@@ -20,8 +20,8 @@ from typing import Any
 
 #: The demo key of the gateways under test.
 KEY = "sk-gateway-test-key"
-#: Seconds after which a reply is given up for lost.
-PATIENCE = 30.0
+#: Seconds after which a reply or an event is given up for lost; they only end a test that hangs.
+PATIENCE = 60.0
 
 MESSAGES = [{"role": "user", "content": "Say hello"}]
 
@@ -130,6 +130,15 @@ def connect(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def refuses(port: int) -> bool:
+    """Whether nothing listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def reset(connection: socket.socket) -> None:

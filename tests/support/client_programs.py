@@ -125,7 +125,7 @@ def simulator_config(answer: str) -> dict[str, Any]:
             {"name": f"broken-{tag}", "faults": [{"preset": "server_error"}]},
             {"name": f"torn-{tag}", "faults": [{"cut": {"after": 4, "how": "reset"}}]},
             {"name": f"stalled-{tag}", "faults": [{"cut": {"after": 4, "how": "stall"}}]},
-            {"name": f"silent-{tag}", "faults": [{"delay_s": 60}]},
+            {"name": f"silent-{tag}", "faults": [{"delay_s": 600}]},
         ]
     others = [
         {"name": "embed", "model": "text-embedding-3-small", "kind": "embeddings"},

@@ -101,7 +101,7 @@ class Fleet:
                 operations = self.storage(number)["operations"]
                 return operations.get("write", 0) > 1 and operations.get("read", 0) > 0
 
-            assert wait_for(reads, 15)
+            assert wait_for(reads)
 
 
 @contextlib.contextmanager

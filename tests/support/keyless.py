@@ -163,9 +163,9 @@ def watched(host: Combination | str, cloud: Cloud, config: Any = None, **setting
         found.search()
 
 
-def until(condition: Any, seconds: float = 20) -> Any:
+def until(condition: Any) -> Any:
     """Wait for `condition`; say what it was in the end."""
-    found = wait_for(condition, seconds)
+    found = wait_for(condition)
     assert found, found
     return found
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.calls import wait_for
+from support.calls import PATIENCE, wait_for
 from support.processes import ROOT, environment
 
 #: Marks a process and all its descendants, in whatever session they are.
@@ -36,13 +36,13 @@ class Program:
         """Ctrl-C: SIGINT to every process of the terminal's foreground group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """The exit code. Raises subprocess.TimeoutExpired."""
         return self.process.wait(seconds)
 
     def left_behind(self) -> list[str]:
         """Command lines of the processes that this command has started and that still run."""
-        wait_for(lambda: not marked(self.mark), 2)
+        wait_for(lambda: not marked(self.mark))
         return [commands for _, commands in marked(self.mark)]
 
 
@@ -81,7 +81,7 @@ def running(*command: str, **settings: str) -> Iterator[Program]:
             process.wait()
 
 
-def finished(*command: str, seconds: float = 30, **settings: str) -> tuple[int, str]:
+def finished(*command: str, seconds: float = PATIENCE, **settings: str) -> tuple[int, str]:
     """Run a command to its end: exit code and all output."""
     with running(*command, **settings) as program:
         code = program.wait(seconds)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
+from support import http
 
 SAMPLE_APP = Path(__file__).parents[1] / "server" / "sample_app"
 
 
 def seen(host, event: str) -> int:
     """How often the sample app's handlers have noted `event`."""
-    return httpx.get(f"{host.url}/api/seen").json().get(event, 0)
+    return http.get(f"{host.url}/api/seen").json().get(event, 0)
 
 
 def state(host) -> dict[str, int]:
     """The state of the Functions worker."""
-    return httpx.get(f"{host.url}/__host").json()
+    return http.get(f"{host.url}/__host").json()

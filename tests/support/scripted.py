@@ -50,7 +50,7 @@ def then(data, *more):
             elif part == "close":
                 writer.close()
             elif part == "hang":
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
             elif isinstance(part, float):
                 await asyncio.sleep(part)
             else:

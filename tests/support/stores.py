@@ -47,6 +47,13 @@ def run(request):
     return _runner(lambda: TableStore(time.time, connection_string=text))
 
 
+@pytest.fixture
+def run_in_time():
+    """The same on the store in memory alone: for tests of when something is done, which a busy machine would move."""
+    shared = MemoryStore()
+    return _runner(lambda: shared, virtual_time.run)
+
+
 def _runner(make, run_loop=asyncio.run):
     def run(check):
         async def inside():

@@ -27,7 +27,7 @@ POOL = SOLO + 2 * PAIRS + 6 * SIXES
 REASONING = {
     "o1": {"model": "o1", "streams": False},
     "o1-mini": {"model": "o1-mini", "streams": False, "system_messages": False},
-    "o1-slow": {"model": "o1", "streams": False, "latency": {"first_ms": [700, 700]}},
+    "o1-slow": {"model": "o1", "streams": False, "latency": {"first_ms": [2000, 2000]}},
     "o3-mini": {"model": "o3-mini"},
 }
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from support.calls import PATIENCE
 from support.loops import LOOPS, runner
 from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 
@@ -43,8 +44,8 @@ async def whole(client, url, silence=5.0):
         await exchange.close()
 
 
-async def until(condition, seconds=3.0):
-    async with asyncio.timeout(seconds):
+async def until(condition):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.005)
 

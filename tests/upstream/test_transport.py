@@ -2,10 +2,10 @@
 
 import asyncio
 import ssl
-import time
 
 import httpx
 import pytest
+from support.calls import PATIENCE
 from support.certificates import make_authority
 from support.loops import LOOPS, runner
 from support.scripted import NO_END, Scripted, chunk, listening, reply, then
@@ -153,16 +153,13 @@ def test_a_connection_that_takes_too_long_is_unreachable(monkeypatch):
             await asyncio.sleep(60)
 
         # TLS, of which the other side says nothing: connected, but not ready.
-        started = time.monotonic()
         async with listening(silent) as port:
             with pytest.raises(Unreachable) as caught:
                 await Upstream(PooledTransport()).post(f"https://127.0.0.1:{port}/", {}, b"", silence=5)
-        return type(caught.value.__cause__), time.monotonic() - started
+        return type(caught.value.__cause__)
 
-    kind, seconds = asyncio.run(work())
-    assert httpx.ConnectTimeout is kind
-    # The silence that is allowed on a connection would be the next to end it.
-    assert seconds < 5
+    # The silence that is allowed on a connection would be the next to end it, with another error.
+    assert httpx.ConnectTimeout is asyncio.run(work())
 
 
 @pytest.mark.parametrize(
@@ -170,21 +167,18 @@ def test_a_connection_that_takes_too_long_is_unreachable(monkeypatch):
 )
 def test_silence_is_too_slow_and_cuts_the_connection(step):
     async def test(pool, server):
-        started = time.monotonic()
         with pytest.raises(TooSlow):
             await whole(pool, server, silence=0.15)
-        seconds = time.monotonic() - started
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             while not server.left:
                 await asyncio.sleep(0.005)
-        return seconds
 
-    assert 0.14 < run(test, step) < 1
+    run(test, step)
 
 
 def test_a_reply_may_take_longer_than_the_silence_if_it_keeps_coming():
-    parts = [part for _ in range(6) for part in (chunk(b"x"), 0.1)]
-    assert (200, b"xxxxxx") == read(then(NO_END, *parts, b"0\r\n\r\n"), silence=0.3)
+    parts = [part for _ in range(6) for part in (chunk(b"x"), 0.25)]
+    assert (200, b"xxxxxx") == read(then(NO_END, *parts, b"0\r\n\r\n"), silence=1.2)
 
 
 def test_the_readers_own_pause_is_no_silence():
@@ -290,7 +284,7 @@ def test_a_reply_that_was_not_read_to_its_end_cuts_its_connection():
         await exchange.piece()
         await exchange.close()
         await exchange.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             while not server.left:
                 await asyncio.sleep(0.005)
         return await whole(pool, server), server.connections
@@ -350,7 +344,7 @@ def test_a_cancelled_request_closes_its_connection():
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             while not server.left:
                 await asyncio.sleep(0.005)
 
