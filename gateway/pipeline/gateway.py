@@ -6,7 +6,6 @@ Knows the order of the steps and no detail of any of them. Its second half, whic
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.auth.principal import Principal
@@ -17,11 +16,12 @@ from gateway.pipeline.replies import json_reply
 from gateway.pipeline.running import Runner
 from gateway.pipeline.snapshot import Snapshot
 from gateway.pipeline.status import Status
+from gateway.pipeline.turns import Turns
 from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
-from gateway.protocol.json_body import LARGE, Body, parse, parse_steps
+from gateway.protocol.json_body import LARGE, parse, parse_steps
 from gateway.protocol.messages import Reply, Request
 from gateway.protocol.operation import Operation
 from gateway.settings import Settings
@@ -47,6 +47,8 @@ class Gateway:
         self._status = status
         self._refusals = {kind: Refusals() for kind in (Unauthorized, Forbidden, IdentityUnavailable)}
         self._answerers = answerers(status)
+        #: Bodies that take long to parse.
+        self._turns = Turns()
         self._uploads = UploadLimits(
             max_body=settings.max_body, max_held=settings.max_held, upload_timeout=settings.upload_timeout
         )
@@ -84,7 +86,7 @@ class Gateway:
         raw = await upload.read(request)
         # The time that the caller takes to send its body is not ours.
         record.waited += self._clock() - began
-        body = parse(raw) if len(raw) <= LARGE else await _parse_in_steps(raw)
+        body = parse(raw) if len(raw) <= LARGE else await self._turns.take(parse_steps(raw))
         call = calls.read(operation, body, request.path_model)
         record.requested_model, record.stream = call.requested_model, call.stream
         return principal, snapshot.models.check(call, principal, azure_path=request.azure_path)
@@ -100,15 +102,3 @@ class Gateway:
             raise
         record.client = principal.name
         return principal
-
-
-async def _parse_in_steps(raw: bytes) -> Body:
-    """A large body, parsed while other requests go on."""
-    steps = parse_steps(raw)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            body: Body = finished.value
-            return body
-        await asyncio.sleep(0)

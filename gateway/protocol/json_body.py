@@ -37,10 +37,12 @@ MAX_VALUES = 2_000_000
 #: Most escapes, and most bytes of white space.
 MAX_ESCAPES = 4_000_000
 MAX_SPACES = 16_000_000
-#: Bytes of one step; what is counted in it, and how much of that needs no look at what it is.
-_STEP = 1 << 20
+#: Bytes that are looked at for a number that does not end; bytes of one step; what is counted in it, and how
+#: much of that needs no look at what it is.
+_NUMBER = 1 << 20
+_STEP = 1 << 18
 _MARKS = b',:[{"\\ \n\t\r'
-_FEW = 4096
+_FEW = 1024
 #: What numbers are made of, and what stands before one.
 _NUMERIC = b"0123456789+-.eE"
 _BEFORE = b"[:, \n\t\r"
@@ -269,13 +271,14 @@ def _check_bounds(raw: bytes) -> Steps[None]:
     values = escapes = spaces = 0
     numeric = False
     for start in range(0, len(raw), _STEP):
+        if not start % _NUMBER:
+            was_numeric, numeric = numeric, _is_numeric(raw[start : start + _NUMBER])
+            if numeric and not was_numeric and start + _NUMBER <= len(raw):
+                before = raw[max(0, start - _NUMBER) : start].rstrip(_NUMERIC)
+                if not before or before[-1] in _BEFORE:
+                    # A parser reads it in one go, which takes long.
+                    raise BadRequest("The request body holds a number longer than any model takes.")
         piece = raw[start : start + _STEP]
-        was_numeric, numeric = numeric, piece[0] in _NUMERIC and not piece.strip(_NUMERIC)
-        if numeric and not was_numeric and len(piece) == _STEP:
-            before = raw[max(0, start - _STEP) : start].rstrip(_NUMERIC)
-            if not before or before[-1] in _BEFORE:
-                # A parser reads it in one go, which takes long.
-                raise BadRequest("The request body holds a number longer than any model takes.")
         if len(piece) - len(piece.translate(None, _MARKS)) > _FEW:
             values += sum(map(piece.count, (b",", b":", b"[", b"{", b'"')))
             escapes += piece.count(b"\\")
@@ -285,6 +288,10 @@ def _check_bounds(raw: bytes) -> Steps[None]:
                 "The request body holds more values, escapes or white space than any model takes."
             )
         yield
+
+
+def _is_numeric(piece: bytes) -> bool:
+    return piece[0] in _NUMERIC and not piece.strip(_NUMERIC)
 
 
 def _check_utf8(raw: bytes) -> Steps[None]:

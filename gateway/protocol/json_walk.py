@@ -20,8 +20,8 @@ MAX_KEY = 65_536
 #: Bytes of a string from which on it is long.
 LONG = 4096
 #: Tokens, or bytes of a string, between two steps.
-_TOKENS = 5_000
-_BYTES = 1 << 20
+_TOKENS = 2_000
+_BYTES = 1 << 18
 
 _QUOTE, _BACKSLASH, _OPENING, _CLOSING = b'"'[0], b"\\"[0], b"{[", b"}]"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
