@@ -36,6 +36,9 @@ from typing import Any, ClassVar
 RETRY_AFTER_MIN = 1
 RETRY_AFTER_MAX = 60
 
+# Made once: `json.dumps` makes an encoder each time that it is given separators.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class GatewayError(Exception):
     """Base of all errors that end a request; `status`, `code` and `type` belong to the class."""
@@ -232,7 +235,7 @@ def error_body(error: GatewayError) -> bytes:
         "param": error.param,
         "code": error.code,
     }
-    return json.dumps({"error": inner}, separators=(",", ":")).encode()
+    return _encode({"error": inner}).encode()
 
 
 def retry_seconds(seconds: float | None) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.errors import GatewayError, InternalError
@@ -82,7 +82,7 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 def new_request_id() -> str:
     """An id for a request whose client gave none."""
-    return f"req_{uuid.uuid4().hex}"
+    return f"req_{os.urandom(16).hex()}"
 
 
 def _place(error: BaseException) -> str:

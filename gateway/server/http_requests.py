@@ -21,7 +21,7 @@ from starlette.types import Message, Scope
 
 from gateway.server.http_connections import GuardedConnection
 
-PHRASES = {status.value: status.phrase for status in HTTPStatus}
+PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 #: Statuses without a body (RFC 9110 sections 15.3.5 and 15.4.5).
 BODILESS = frozenset({204, 304})
 
@@ -178,8 +178,7 @@ class HttpRequest(BaseRequest):
             raise ValueError("a header holds a line break or a NUL")
         self.reply = HttpReply(keep_alive)
         self.begun = True
-        phrase = PHRASES.get(status, "").encode()
-        return b"HTTP/1.%d %d %b\r\n%b\r\n" % (0 if old else 1, status, phrase, fields)
+        return b"HTTP/1.%d %d %b\r\n%b\r\n" % (0 if old else 1, status, PHRASES.get(status, b""), fields)
 
 
 class HttpReply:
