@@ -139,7 +139,7 @@ def read_config(tree: Mapping[str, Any]) -> Config:
     providers: dict[str, Provider] = {}
     entries = tree.get("model_list")
     if isinstance(entries, Sequence) and not isinstance(entries, str):
-        tree = {**tree, "model_list": [_entry(entry, environ, providers) for entry in entries]}
+        tree = {**tree, "model_list": [_entry(*each, environ, providers) for each in enumerate(entries)]}
     try:
         config = load_tree(tree, environ)
     except ConfigError as error:
@@ -153,13 +153,21 @@ def read_config(tree: Mapping[str, Any]) -> Config:
     return config
 
 
-def _entry(entry: Any, environ: Mapping[str, str], providers: dict[str, Provider]) -> Any:
-    """An entry of `model_list`, completed; None counts as not given, a function gets a place."""
+def _entry(number: int, entry: Any, environ: Mapping[str, str], providers: dict[str, Provider]) -> Any:
+    """An entry of `model_list`, completed; None counts as not given, a function gets a place.
+
+    Raises ConfigurationError for a provider that is none: another identity would be used.
+    """
     params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
     if not isinstance(params, Mapping):
         return entry
     params = completed(params, defaults(), environ)
-    if callable(provider := params.pop(_PROVIDER, None)):
+    provider = params.pop(_PROVIDER, None)
+    if provider is not None and not callable(provider):
+        raise ConfigurationError(
+            f"model_list[{number}].litellm_params.{_PROVIDER}: must be a function that returns a token"
+        )
+    if provider is not None:
         place = f"provider-{secrets.token_hex(16)}"
         if "azure_ad_token" not in params:
             params["azure_ad_token"] = place

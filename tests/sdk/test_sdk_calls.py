@@ -273,6 +273,11 @@ def test_asynchronous_calls_answer_alike(simulator, chat):
         ({"model": "azure/x", "api_base": "ftp://x"}, "api_base: must begin with https://"),
         ({"model": "anthropic/claude"}, "model: names a provider that is not served"),
         ({"model": ""}, "model: must be"),
+        # A credential of azure.identity's in place of a function: another identity would be used.
+        (
+            {"model": "azure/x", "api_base": "https://x.invalid", "azure_ad_token_provider": object()},
+            "^azure_ad_token_provider: must be a function",
+        ),
         ({"model": "azure/x", "api_base": "https://x.invalid", "timeout": -1}, "timeout: must be"),
         (
             {"model": "azure/x", "api_base": "https://x.invalid", "tools": [object()]},

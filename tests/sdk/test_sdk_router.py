@@ -163,6 +163,11 @@ def test_a_router_without_anything_odd_warns_of_nothing(chat, monkeypatch):
         ({"num_retrys": 2}, {}, "router_settings.num_retrys: unknown key, did you mean num_retries?"),
         ({}, {"litellm_params": {"model": "azure/x", "api_bse": "x"}}, "litellm_params.api_bse: unknown key"),
         ({}, {"litellm_params": {"model": "azure/x"}}, "litellm_params.api_base: is missing"),
+        (
+            {},
+            {"litellm_params": {"model": "azure/x", "azure_ad_token_provider": "os.environ/TOKEN"}},
+            "model_list[0].litellm_params.azure_ad_token_provider: must be a function",
+        ),
         ({"routing_strategy": "fastest"}, {}, "router_settings.routing_strategy: is not a known strategy"),
         ({"provider_budget_config": {"azure": {}}}, {}, "router_settings.provider_budget_config: is refused"),
     ],
