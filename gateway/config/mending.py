@@ -9,9 +9,10 @@ from typing import Any
 from gateway.config.environment import PREFIX, typed
 from gateway.config.model_repairs import name_model
 from gateway.config.problems import Path, Problems, grouped, render
-from gateway.config.providers import is_mode
+from gateway.config.providers import is_mode, mode_of
 from gateway.config.urls import is_safe
 from gateway.config.values import OIDC_AZURE
+from gateway.protocol.capabilities import capabilities_of, namesake
 
 #: LiteLLM's strategies whose place the gateway's own choice takes.
 _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
@@ -56,14 +57,30 @@ def mend(tree: dict[str, Any], result: Migration) -> None:
         for section in ("litellm_params", "model_info"):
             if isinstance(settings := entry.get(section), dict):
                 _mend_values(settings, f"{here}{section}", result)
-        info = entry.get("model_info")
-        mode = info.get("mode") if isinstance(info, dict) else None
-        if isinstance(mode, str) and not mode.startswith(PREFIX) and not is_mode(mode):
-            del entry["model_info"]["mode"]
-            result.dropped.append(f"{here}model_info.mode: is none of LiteLLM's and narrows nothing")
         if isinstance(params := entry.get("litellm_params"), dict):
+            _mend_mode(entry, params, here, result)
             _mend_params(params, f"{here}litellm_params", result)
             result.dropped += [f"{here}{each}" for each in name_model(entry, params)]
+
+
+def _mend_mode(entry: dict[str, Any], params: dict[str, Any], here: str, result: Migration) -> None:
+    """Leave out a mode that LiteLLM does not know, and that of texts where the model answers chats."""
+    info = entry.get("model_info")
+    mode = info.get("mode") if isinstance(info, dict) else None
+    if not isinstance(info, dict) or not isinstance(mode, str) or mode.startswith(PREFIX):
+        return
+    model = str(params.get("model"))
+    named = info.get("base_model") or params.get("base_model")
+    if not is_mode(mode):
+        del info["mode"]
+        result.dropped.append(f"{here}model_info.mode: is none of LiteLLM's and narrows nothing")
+    elif mode_of(mode) == "completion" and model.startswith("azure/"):
+        known = capabilities_of(str(named or namesake(model.removeprefix("azure/")) or ""))
+        if known is not None and not known.completes_texts:
+            del info["mode"]
+            result.dropped.append(
+                f"{here}model_info.mode: narrows nothing at LiteLLM, and the model answers chats"
+            )
 
 
 def _mend_router(router: dict[str, Any], result: Migration) -> None:

@@ -361,6 +361,29 @@ def test_the_endpoint_and_the_scope_may_come_from_the_environment():
     assert DefaultIdentity("api://x/.default") == one.credential
 
 
+@pytest.mark.parametrize(
+    ("base_model", "chats"),
+    [("gpt-5", True), ("azure/gpt-4.1", True), ("gpt-3.5-turbo-instruct", True), ("own", False)],
+)
+def test_the_mode_of_another_kind_of_model_than_the_base_model_narrows_nothing(base_model, chats):
+    text = document(entry(model_info={"mode": "completion", "base_model": base_model}))
+
+    config = load(text, {})
+
+    assert chats == ("chat" in config.models["gpt"][0].targets)
+    told = any("model_info.mode: is another one's than base_model's" in each for each in config.warnings)
+    assert told == (base_model in ("gpt-5", "azure/gpt-4.1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("gpt-4o-prod", True), ("gpt-35-turbo-instruct", False), ("mine", False)]
+)
+def test_a_deployment_called_after_a_chats_model_that_serves_texts_only_is_told(name, told):
+    text = document(entry({"model": f"azure/{name}"}, model_info={"mode": "completion"}))
+
+    assert told == any("model_info.mode: leaves completions only" in each for each in check(text, {})[1])
+
+
 def test_hints_are_for_keys_that_are_not_litellms():
     sections = {"files_setting": [], "guardrail": []}
 
