@@ -15,7 +15,8 @@ from gateway.sdk.arguments import read_arguments
 from gateway.sdk.audio import SpeechAudio
 from gateway.sdk.core import Core, core_for
 from gateway.sdk.failures import broken_off, refusal, translated
-from gateway.sdk.results import ChatCompletion, ChatCompletionChunk, EmbeddingList, Result, TextCompletion
+from gateway.sdk.objects import Result
+from gateway.sdk.results import ChatCompletion, ChatCompletionChunk, EmbeddingList, TextCompletion
 from gateway.sdk.streams import AsyncChunkStream, ChunkReader, ChunkStream, Source
 
 _ANSWERS: dict[str, type[Result]] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.config.additions import checked_headers
+from gateway.config.keys import REFUSED
 from gateway.config.problems import Problems
 from gateway.exceptions import ConfigurationError
 from gateway.protocol.calls import CallOptions
@@ -26,20 +27,28 @@ ADDRESSING = frozenset(
     )
 )
 #: Arguments of one call that do not go into its body.
-_OPTIONS = ("timeout", "request_timeout", "num_retries", "max_retries", "extra_headers", "headers")
+_OPTIONS = frozenset(
+    (
+        *("timeout", "request_timeout", "stream_timeout", "num_retries", "max_retries"),
+        *("extra_headers", "headers"),
+    )
+)
 #: LiteLLM's own, which it does not send, either, and which do nothing here.
 _WITHOUT_EFFECT = frozenset(
     (
         *("api_type", "caching", "cache", "force_timeout", "logger_fn", "verbose", "no-log", "tags"),
         *("litellm_call_id", "litellm_metadata", "litellm_session_id", "litellm_trace_id"),
         *("input_cost_per_token", "output_cost_per_token", "input_cost_per_second", "output_cost_per_second"),
-        *("cooldown_time", "disable_fallbacks", "shared_session"),
+        *("disable_fallbacks", "shared_session"),
+        # What an entry of a Router's says, given to a call as it is.
+        *("rpm", "tpm", "weight", "order", "max_parallel_requests", "cooldown_time", "region_name"),
     )
 )
 _MOCK = "is not provided: every call goes upstream; replace the function where a test wants another answer"
 _FALLBACK = "is no argument of a call: give fallbacks to a Router"
 #: LiteLLM's own that would change what a call brings.
 _REFUSED = {
+    **REFUSED["litellm_params"],
     **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout"), _MOCK),
     **dict.fromkeys(("fallbacks", "context_window_fallback_dict"), _FALLBACK),
     "client": "is not provided: connections are the library's own; give api_base and a credential",
@@ -111,11 +120,13 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
     extra = fields.get("extra_body")
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigurationError("extra_body: must be a mapping of fields to values")
+    if not fields.get("stream"):
+        options.pop("stream_timeout", None)
     return Arguments(addressing, _options(options) if options else CallOptions(), fields)
 
 
 def _options(given: Mapping[str, Any]) -> CallOptions:
-    timeout = given.get("timeout", given.get("request_timeout"))
+    timeout = given.get("stream_timeout", given.get("timeout", given.get("request_timeout")))
     # httpx's Timeout: its `read` is the wait for an answer.
     timeout = getattr(timeout, "read", timeout)
     if timeout is not None and not (_is_number(timeout) and timeout > 0):

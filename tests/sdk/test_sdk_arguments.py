@@ -45,6 +45,8 @@ def test_what_litellm_keeps_to_itself_stays_out_of_the_body():
             "litellm_call_id": "1",
             "fallbacks": [],
             "mock_response": None,
+            "rpm": 10,
+            "stream_timeout": 5,
         }
     )
 
@@ -55,6 +57,15 @@ def test_metadata_goes_with_what_is_stored():
     given = {"metadata": {"user": "x"}, "store": True}
 
     assert given == read_arguments(given).fields
+
+
+def test_a_stream_has_a_timeout_of_its_own():
+    given = {"timeout": 60, "stream_timeout": 5}
+
+    assert (5.0, 60.0) == (
+        read_arguments({**given, "stream": True}).options.timeout,
+        read_arguments(given).options.timeout,
+    )
 
 
 def test_num_retries_goes_before_max_retries():
@@ -72,6 +83,8 @@ def test_num_retries_goes_before_max_retries():
         ({"mock_response": "Hi"}, "mock_response: is not provided"),
         ({"fallbacks": ["gpt"]}, "fallbacks: .* Router"),
         ({"client": object()}, "client: is not provided"),
+        ({"azure_password": "p"}, "azure_password: .* use api_key"),
+        ({"stream": True, "stream_timeout": 0}, "timeout"),
         ({"max_retries": -1}, "num_retries"),
         ({"extra_headers": ["x"]}, "extra_headers"),
         ({"extra_headers": {"x": "a\nb"}}, "extra_headers.x"),

@@ -12,12 +12,12 @@ from gateway import exceptions
 from gateway.exceptions import ErrorResponse
 from gateway.sdk.audio import SpeechAudio
 from gateway.sdk.failures import status_error
+from gateway.sdk.objects import Result
 from gateway.sdk.results import (
     ChatCompletion,
     ChatCompletionChunk,
     ChatMessage,
     EmbeddingList,
-    Result,
     ToolCall,
 )
 
