@@ -31,7 +31,7 @@ VIRTUAL = "It concerns keys, users or teams of LiteLLM's database, which are ref
 _PROCESS = "The process has bounds of its own (GATEWAY_MAX_HELD_BYTES) and the platform scales it."
 _CLOSED = "It would open something that stays closed here."
 #: Of names that people write and LiteLLM leaves unread.
-_UNREAD = "LiteLLM does not read it, either."
+UNREAD = "LiteLLM does not read it, either."
 
 #: Section -> what is accepted without effect.
 ACCEPTED: Mapping[str, tuple[Row, ...]] = {
@@ -47,7 +47,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         (OBSERVERS, "callback_settings"),
         (_PROCESS, "worker_registry"),
         (
-            _UNREAD,
+            UNREAD,
             (
                 "routing_rules budget_manager logging logging_settings log_level debug features version "
                 "server server_settings proxy_settings ui_settings cache_settings redis_settings "
@@ -65,7 +65,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "notes comment cost cost_per_1k_tokens context_window max_context_tokens"
             ),
         ),
-        (_UNREAD, "litellm_settings router_settings general_settings"),
+        (UNREAD, "litellm_settings router_settings general_settings"),
     ),
     "litellm_params": (
         ("Write them as extra_headers.", "headers default_headers"),
@@ -188,7 +188,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
     "router_settings": (
         (
-            _UNREAD,
+            UNREAD,
             (
                 "enable_fallbacks fallback_strategy fallback_models enable_failover failover retry_delay "
                 "retry_strategy retry_backoff retry_backoff_factor exponential_backoff max_retry_delay "
@@ -252,7 +252,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
     "litellm_settings": (
         (
-            _UNREAD,
+            UNREAD,
             (
                 "debug detailed_debug verbose log log_level log_file log_format logging_level timezone "
                 "default_model default_params default_temperature default_max_tokens enable_streaming "
@@ -394,7 +394,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
     ),
     "general_settings": (
         (
-            _UNREAD,
+            UNREAD,
             (
                 "debug debug_mode detailed_debug verbose log log_level log_file log_format log_requests "
                 "logging_level enable_logging timezone default_model environment disable_health_check "

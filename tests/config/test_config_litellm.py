@@ -393,6 +393,15 @@ def test_hints_are_for_keys_that_are_not_litellms():
     ] == check(document(entry(), **sections), {})[0]
 
 
+def test_no_hint_is_a_key_that_litellm_does_not_read():
+    sections = {"defaults": {}, "router_settings": {"fallback_stragety": "x"}}
+
+    assert [
+        "defaults: unknown key, remove it",
+        "router_settings.fallback_stragety: unknown key, did you mean fallbacks?",
+    ] == check(document(entry(), **sections), {})[0]
+
+
 def test_what_many_entries_share_is_one_problem():
     text = document(*(entry({"api_vresion": "v1"}) for _ in range(43)))
 
