@@ -26,6 +26,7 @@ def cloud(tmp_path, monkeypatch):
     with running_cloud(tmp_path) as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
+        keyvault.load()  # may take a busy machine longer than any operation should
         yield running
 
 

@@ -480,10 +480,9 @@ def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(iss
 
 @pytest.mark.parametrize("fault", [500, 404, HANG])
 def test_an_outage_leaves_known_keys_in_use(issuer, fault, monkeypatch):
-    monkeypatch.setattr(entra_keys, "FETCH_SECONDS", 0.3)
-
     async def test(bench):
         await bench.enter(issuer.issue())
+        monkeypatch.setattr(entra_keys, "FETCH_SECONDS", 0.3)
         issuer.down = fault
         bench.now += entra_keys.RENEW_AFTER + 1
         names = []

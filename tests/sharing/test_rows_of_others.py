@@ -68,7 +68,9 @@ def test_bad_rows_are_passed_over_and_logged_once_a_minute(azurite, pool, tables
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_row_of_a_strict_cap_is_replaced_and_the_cap_holds(azurite, pool, tables_at, kind):
+def test_a_bad_row_of_a_strict_cap_is_replaced_and_the_cap_holds(azurite, pool, tables_at, kind, monkeypatch):
+    monkeypatch.setattr("gateway.sharing.strict_caps.RESERVE_SECONDS", PATIENCE)
+
     async def check():
         name = "c" + pool + "cap"
         await _put(azurite, PREFIX + "caps", {"PartitionKey": name, "RowKey": "cap", **properties(kind)})
