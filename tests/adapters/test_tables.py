@@ -41,7 +41,7 @@ def test_a_new_day_has_a_new_table_and_drops_those_before_yesterday():
     assert expected == asyncio.run(check())
 
 
-def test_many_rows_come_back_page_after_page(azurite, tables_at, pool):
+def test_many_rows_come_back_page_after_page_and_no_more_than_may(azurite, tables_at, pool, monkeypatch):
     async def check():
         store, day = tables_at(azurite.port), int(time.time()) // 86_400
         async with TableServiceClient.from_connection_string(azurite.connection_string) as service:
@@ -53,10 +53,12 @@ def test_many_rows_come_back_page_after_page(azurite, tables_at, pool):
                     for number in range(100)
                 )
         rows = await store.read(pool, "0000000050", day)
+        monkeypatch.setattr("gateway.adapters.tables._ROWS_LIMIT", 1_049)
+        fewer = await store.read(pool, "0000000050", day)
         await store.close()
-        return len(rows)
+        return len(rows), len(fewer)
 
-    assert 1_050 == asyncio.run(check())
+    assert (1_050, 1_049) == asyncio.run(check())
 
 
 def test_a_key_that_is_refused_is_told_from_a_store_that_is_down(azurite):

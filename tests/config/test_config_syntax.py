@@ -8,7 +8,7 @@ from support.documents import KEY, document, entry
 
 from gateway.config import yaml_events
 from gateway.config.load import ConfigError, check, load
-from gateway.config.problems import Problems
+from gateway.config.problems import MAX_VALUES, Problems
 from gateway.config.sources import read_text
 from gateway.config.syntax import MAX_BYTES, parse
 
@@ -165,6 +165,16 @@ def test_a_document_above_the_size_limit_is_refused():
     assert [
         "document: is larger than 1000000 bytes; spread the deployments over several gateways"
     ] == found_in("a: " + "é" * (MAX_BYTES // 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "taken"), [(MAX_VALUES - 2, True), (MAX_VALUES - 1, False), (4 * MAX_VALUES, False)]
+)
+def test_a_document_holds_a_hundred_thousand_values(count, taken):
+    # The object and the list are two of them.
+    problems = found_in('{"a": [' + ",".join(["1"] * count) + "]}")
+    assert taken == (not problems)
+    assert taken or [f"document: holds more than {MAX_VALUES} values"] == problems
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])

@@ -103,3 +103,8 @@ def test_a_harmless_request_id_is_kept(given):
 def test_any_other_is_replaced(given):
     headers = {} if given is None else {"x-request-id": given}
     assert re.fullmatch(r"req_[0-9a-f]{32}", request_id(headers))
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, True), (128, True), (129, False), (30_000, False)])
+def test_a_clients_request_id_has_at_most_128_characters(size, kept):
+    assert kept == (request_id({"x-request-id": "x" * size}) == "x" * size)

@@ -1,5 +1,6 @@
 """What a body asks for, and what a deployment gets of it."""
 
+import contextlib
 import json
 
 import pytest
@@ -26,6 +27,14 @@ def test_the_model_is_read_from_the_body():
 
 def test_the_paths_model_wins_over_the_bodys():
     assert "azure/tts-1" == read(CHAT, b'{"model":5}', "azure/tts-1").requested_model
+
+
+@pytest.mark.parametrize(("size", "taken"), [(256, True), (257, False), (1 << 20, False)])
+def test_a_models_name_has_at_most_256_characters(size, taken):
+    name = "é" * size
+    with contextlib.nullcontext() if taken else pytest.raises(BadRequest) as caught:
+        assert name == read(CHAT, json.dumps({"model": name}).encode()).requested_model
+    assert taken or ("string_above_max_length", "model") == (caught.value.code, caught.value.param)
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"model":null}', b'{"model":""}'])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from gateway.errors import BadRequest
-from gateway.protocol.json_body import parse, parse_steps, splice
+from gateway.protocol.json_body import MAX_ESCAPES, MAX_SPACES, MAX_VALUES, parse, parse_steps, splice
 from gateway.protocol.json_walk import drained, walk
 
 VALUES = st.recursive(
@@ -211,6 +211,38 @@ MEGABYTE = 1 << 20
 def test_a_body_beyond_its_bounds_is_refused_before_it_is_built(inside):
     with pytest.raises(BadRequest):
         parse(b'{"model":"gpt","x":' + inside + b"}")
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        # 10 of what is counted stand around it, and 1 before it.
+        b"[" + b"1," * (MAX_VALUES - 11) + b"1]",
+        b'"' + b"\\n" * MAX_ESCAPES + b'"',
+        b"1" + b" " * MAX_SPACES,
+        b"9" * 1_000_000,
+    ],
+    ids=["values", "escapes", "spaces", "a number"],
+)
+def test_a_body_at_the_edge_of_its_bounds_is_read(inside):
+    raw = b'{"model":"gpt","x":' + inside + b"}"
+
+    assert raw == parse(raw).raw
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"[" + b"1," * (MAX_VALUES - 10) + b"1]",
+        b'"' + b"\\n" * (MAX_ESCAPES + 1) + b'"',
+        b"1" + b" " * (MAX_SPACES + 1),
+    ],
+    ids=["values", "escapes", "spaces"],
+)
+def test_a_body_one_beyond_the_edge_is_refused(inside):
+    # What is counted in the last step is too little to be looked at, unless much of it comes.
+    with pytest.raises(BadRequest, match="more values, escapes or white space"):
+        parse(b'{"model":"gpt","x":' + inside + b',"y":"' + b"," * 2000 + b'"}')
 
 
 @pytest.mark.parametrize("count", [1, 9_999])

@@ -105,3 +105,34 @@ def test_a_reply_to_head_has_the_head_only(method):
 
     assert (method == "GET") is data.endswith(b"hello")
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_of_a_body_that_nobody_reads_only_the_beginning_is_taken(loop):
+    async def talk():
+        taken = asyncio.Event()
+        bodies = []
+
+        async def app(scope, receive, send):
+            del scope, send
+            bodies.append(receive.__self__.content)
+            await taken.wait()
+
+        running = asyncio.get_running_loop()
+        server = await running.create_server(HttpServer(app, ConnectionTable(10, running)), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(head("POST", "/", "content-length: 50000000"))
+        for _ in range(500):
+            # More than the kernel's buffers on both sides hold.
+            writer.write(b"a" * 100_000)
+            await asyncio.sleep(0)
+        found = -1
+        while not bodies or found != bodies[0].total_bytes or not found:
+            found = bodies[0].total_bytes if bodies else -1
+            await asyncio.sleep(0.1)
+        taken.set()
+        writer.transport.abort()
+        server.close()
+        return found
+
+    assert 0 < runner(loop)(talk()) <= 131_072

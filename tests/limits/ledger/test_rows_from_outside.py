@@ -1,5 +1,6 @@
 """Rows come from a table that others may write to: none of them may raise, or count beyond its bounds."""
 
+import contextlib
 import json
 import math
 
@@ -104,7 +105,7 @@ def test_a_row_with_changed_characters_raises_nothing_but_a_value_error(data):
         '{"q":1,"l":{"q:a":[0,true,1]}}',
         '{"q":1,"l":{"q:a":[-81,1,1]}}',
         '{"q":1,"l":{"q:a":[' + "9" * 400 + ",1,1]}}",
-        json.dumps({"q": 1, "l": {"k" * 1025: [0, 1, 1]}}),
+        '{"q":1,"l":{"' + "k" * 1025 + '":[0,1,1]}}',
     ],
 )
 def test_a_row_that_cannot_be_one_counts_nothing(text):
@@ -115,6 +116,13 @@ def test_a_row_that_cannot_be_one_counts_nothing(text):
 @pytest.mark.parametrize("contents", [{"l": {"q:a": [0, 10**14, 10**9]}}, {"l": {"k" * 1024: [0, 1, 1]}}])
 def test_a_row_at_the_edge_of_its_bounds_is_read(contents):
     assert contents["l"].keys() == decode(PAGE, row(contents).text).ledgers.keys()
+
+
+@pytest.mark.parametrize(("count", "taken"), [(20_000, True), (20_001, False), (60_000, False)])
+def test_a_row_has_at_most_twenty_thousand_ledgers(count, taken):
+    text = '{"q":1,"l":{' + ",".join(f'"{number}":[]' for number in range(count)) + "}}"
+    with contextlib.nullcontext() if taken else pytest.raises(ValueError, match="no ledgers"):
+        assert count == len(decode(PAGE, Row.read(f"{PAGE:010d}{OTHER}", text).text).ledgers)
 
 
 def test_a_bad_row_is_counted_and_the_others_of_its_read_are_taken_in():
