@@ -81,13 +81,17 @@ class APIError(OpenAIError):
     def __init__(
         self,
         message: str = "",
+        llm_provider: str | None = None,
+        model: str | None = None,
         *,
         response: ErrorResponse | None = None,
         body: object | None = None,
         **more: Any,
     ) -> None:
-        """`more` is kept as attributes: LiteLLM's `model`, `llm_provider`."""
+        """`llm_provider`, `model` and `more` are kept as attributes: scripts' own tests raise LiteLLM's so."""
         super().__init__(message)
+        self.llm_provider = llm_provider
+        self.model = model
         self.message = message
         self.response: Any = response
         self.body = body
@@ -108,7 +112,8 @@ class APIError(OpenAIError):
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.message, self.response, self.body, self.more)
+        more = {"llm_provider": self.llm_provider, "model": self.model, **self.more}
+        return _rebuilt, (type(self), self.message, self.response, self.body, more)
 
 
 class APIStatusError(APIError):

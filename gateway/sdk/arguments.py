@@ -147,6 +147,8 @@ def _headers(given: Mapping[str, Any], name: str) -> Mapping[str, str]:
     problems = Problems()
     values: dict[str, str] = {}
     for header, value in headers.items():
+        if value is None:
+            continue
         text = str(value)
         if text != text.strip() or not all(" " <= character <= "~" for character in text):
             problems.add((name, str(header)), "holds characters that no header may carry; remove them")

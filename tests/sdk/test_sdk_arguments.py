@@ -98,7 +98,9 @@ def test_options_that_cannot_be_used_are_named(given, said):
 
 
 def test_a_word_that_would_be_no_key_is_a_header_all_the_same():
-    assert {"x-flag": "true"} == read_arguments({"extra_headers": {"X-Flag": "true"}}).options.headers
+    given = {"extra_headers": {"X-Flag": "true", "X-Not-Given": None}}
+
+    assert {"x-flag": "true"} == read_arguments(given).options.headers
 
 
 def test_argument_then_module_then_environment():

@@ -216,6 +216,22 @@ def test_any_reply_becomes_an_exception(status, body, name, text):
     assert (name, text, status) == (type(error).__name__, str(error), error.status_code)
 
 
+def test_tests_may_raise_errors_as_litellm_has_them():
+    by_place = exceptions.RateLimitError("Slow down.", "azure", "gpt-4o")
+    by_name = exceptions.RateLimitError(
+        message="Slow down.", llm_provider="azure", model="gpt-4o", num_retries=2
+    )
+
+    for error in (by_place, pickle.loads(pickle.dumps(by_name))):  # noqa: S301
+        assert ("Slow down.", "azure", "gpt-4o", 429) == (
+            str(error),
+            error.llm_provider,
+            error.model,
+            error.status_code,
+        )
+    assert None is status_error(500, {}, b"").llm_provider
+
+
 def test_timeout_catches_what_openai_names_differently():
     assert exceptions.Timeout is exceptions.APITimeoutError
     caught = (exceptions.ServiceUnavailableError, exceptions.BadGatewayError)
