@@ -88,7 +88,7 @@ class APIError(OpenAIError):
         body: object | None = None,
         **more: Any,
     ) -> None:
-        """`llm_provider`, `model` and `more` are kept as attributes: scripts' own tests raise LiteLLM's so."""
+        """`llm_provider`, `model` and `more` become attributes: scripts' own tests raise errors with them."""
         super().__init__(message)
         self.llm_provider = llm_provider
         self.model = model
