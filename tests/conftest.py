@@ -29,12 +29,18 @@ _SYSTEM = {
 _LONGEST = (
     "flows/test_flow_load.py",
     "flows/test_flow_vault.py",
+    "flows/test_flow_not_ready.py",
+    "flows/test_flow_failover.py",
+    "flows/test_flow_reload.py",
+    "server/test_both_hosts.py",
+    "sharing/test_store_cost.py",
+    "flows/test_flow_streams.py",
     "flows/test_flow_keyless.py",
     "fleet/test_fleet_store.py",
-    "flows/test_flow_failover.py",
+    "package/test_wheel.py",
+    "benchmarks/test_smoke.py",
     "flows/test_flow_leaving.py",
     "clients/test_clients.py",
-    "flows/test_flow_reload.py",
     "flows/test_flow_readiness.py",
     "server/test_functions_runtime.py",
     "server/test_http_server.py",
@@ -42,7 +48,6 @@ _LONGEST = (
     "scripts/test_deploy.py",
     "server/test_http_connections.py",
     "sharing/test_store_faults.py",
-    "benchmarks/test_smoke.py",
 )
 #: Fixtures that start a process or listen on a socket.
 _RUNNING = {"azurite", "simulator", "proxy", "host", "embedded_host", "functions_host"}
