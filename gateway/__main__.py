@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser(
         "import-litellm", help="print LiteLLM's configuration as one for this gateway, and what is lost"
     )
-    importing.add_argument("file", metavar="FILE")
+    _add_file(importing)
     _add_config(commands.add_parser("config", help="write, read or compare the configuration in a vault"))
     _add_keys(commands.add_parser("keys", help="make a key for a client, or hash one"))
     return parser
@@ -84,7 +84,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE")
+    _add_file(parser)
     parser.add_argument("--allow-anonymous", action="store_true", help="as for serve")
     parser.add_argument(
         "--resolve",
@@ -92,6 +92,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         help="read the secrets it refers to from KEY_VAULT_URL, and ask for a token with each credential",
     )
     parser.add_argument("--all", action="store_true", help="print all warnings, however many there are")
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    one = parser.add_mutually_exclusive_group(required=True)
+    one.add_argument("file", metavar="FILE", nargs="?", default=argparse.SUPPRESS)
+    one.add_argument("--config", metavar="FILE", dest="file", help="the same, as for serve")
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from gateway.__main__ import main
+
 GOOD = """
 model_list:
   - model_name: gpt
@@ -52,3 +54,23 @@ def test_a_file_that_cannot_be_read_is_one_message_and_no_output(run):
     code, output, notes = run("model_list: [")
 
     assert (1, "", 1) == (code, output, len(notes.splitlines()))
+
+
+@pytest.mark.parametrize("command", ["check", "import-litellm"])
+def test_the_file_may_be_named_as_litellms_users_write_it(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.setenv("NOT_SET", "k")
+    monkeypatch.setenv("NOT_SET_EITHER", "sk-1")
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+
+    codes, outputs = [], []
+    for arguments in ([str(path)], ["--config", str(path)], []):
+        try:
+            codes.append(main([command, *arguments]))
+        except SystemExit as error:
+            codes.append(error.code)
+        outputs.append(capsys.readouterr().out)
+
+    assert [0, 0, 2] == codes
+    assert outputs[0] == outputs[1] != ""
+    assert "" == outputs[2]
