@@ -575,7 +575,9 @@ _VAULT = (
 )
 _BUDGET = "spending would not be limited; remove it and set a budget on the Azure resource"
 _GUARD = "a rule that guards or rewrites requests would not run; remove it to accept that"
-_ROUTES = "every route would be open to clients; remove it to accept that"
+_ROUTES = (
+    "every route would be open to clients; remove it to accept that (openai_routes holds all that are served)"
+)
 _TEAM = "everyone could call a model that is kept for some; remove it, and say in clients who may use what"
 _SIZE = "bodies of any size up to GATEWAY_MAX_BODY_BYTES would pass; remove it, and set that variable instead"
 _PER_KEY = "per client key would not be limited; remove it to accept that"
