@@ -8,17 +8,14 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from support.assembled import Assembled
+from support.bench import Sender
 from support.calls import PATIENCE
 from support.samples import TOKEN_LIMIT, call, config, deployment
 from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream, then
 
-from gateway.errors import GatewayError, RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from gateway.routing import retries
-from gateway.telemetry.record import Record
 from gateway.upstream.answers import WholeAnswer
-from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
@@ -34,7 +31,7 @@ def _short_backoff(monkeypatch):
     monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
-class Bench:
+class Bench(Sender):
     """A dispatcher whose deployments a, b, ... stand for scripted upstreams and are tried in this order."""
 
     def __init__(self, upstreams, *, random=lambda: 0.5, silence=5.0, tokens=None, **options):
@@ -47,22 +44,13 @@ class Bench:
             for place, (letter, upstream) in enumerate(zip("abcdef", upstreams, strict=False))
         ]
         self.now = NOW
-        self.record = Record("r", "chat", 0.0)
         one = config(*self.group, **{"num_retries": 0} | options)
-        self.pool = Upstream(PooledTransport())
-        self.parts = Assembled(one, self.pool, tokens, clock=lambda: self.now, random=random, silence=silence)
+        super().__init__(one, clock=lambda: self.now, tokens=tokens, random=random, silence=silence)
         self.dispatcher = self.parts.dispatcher
-
-    async def close(self):
-        await self.parts.sharing.close()
-        await self.pool.close()
 
     async def send(self, one=None, seconds=5.0):
         """The answer, or the error that the client would get."""
-        try:
-            return await self.parts.sent(one or call(), self.record, seconds)
-        except GatewayError as error:
-            return error
+        return await self.answer(lambda: one or call(), seconds)
 
     @property
     def counts(self):
@@ -80,11 +68,7 @@ def run(scripts, test, **options):
                 upstreams.append(
                     upstream if isinstance(upstream, str) else await stack.enter_async_context(upstream)
                 )
-            bench = Bench(upstreams, **options)
-            try:
-                return await test(bench)
-            finally:
-                await bench.close()
+            return await Bench(upstreams, **options).tested(test)
 
     return asyncio.run(work())
 
@@ -374,9 +358,7 @@ def test_each_failure_has_a_neutral_error(name, kind):
 def test_a_redirect_is_not_followed():
     async def work():
         async with Scripted(OK) as elsewhere, Scripted(reply(307, b"", location=elsewhere.url)) as upstream:
-            bench = Bench([upstream])
-            await bench.send()
-            await bench.close()
+            await Bench([upstream]).tested(lambda bench: bench.send())
             return upstream.count, elsewhere.count
 
     assert (1, 0) == asyncio.run(work())

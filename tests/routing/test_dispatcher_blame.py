@@ -9,16 +9,13 @@ import random
 from contextlib import AsyncExitStack
 
 import pytest
-from support.assembled import Assembled
+from support.bench import Sender
 from support.samples import call, deployment
 from support.scripted import HANG, RESET, Scripted, reply, stream
 
 from gateway.config.deployment import ClientSecret, Config, Fallbacks, RetryPolicies
 from gateway.errors import GatewayError
 from gateway.routing import retries
-from gateway.telemetry.record import Record
-from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -62,7 +59,7 @@ def _short_backoff(monkeypatch):
     monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
-class Bench:
+class Bench(Sender):
     """One instance; the deployments of model `gpt` are asked in their order, each has a script."""
 
     def __init__(self, models, *, member=None, tokens=None, **options):
@@ -75,17 +72,12 @@ class Bench:
             for name, upstreams in models.items()
         }
         self.models = models
-        self.pool = Upstream(PooledTransport())
         config = Config(groups, allow_anonymous=True, **{"num_retries": 0} | options)
-        self.parts = Assembled(config, self.pool, tokens, clock=lambda: self.now)
+        super().__init__(config, clock=lambda: self.now, tokens=tokens)
 
     async def send(self, **body):
         """The answer, or the client's error."""
-        self.record = Record("r", "chat", 0.0)
-        try:
-            return await self.parts.sent(call(**body), self.record, 5.0)
-        except GatewayError as error:
-            return error
+        return await self.answer(lambda: call(**body))
 
     @property
     def counts(self):
@@ -105,12 +97,7 @@ def run(test, *scripts, fallback=(), **options):
             models = {"gpt": [await stack.enter_async_context(Scripted(*each)) for each in scripts]}
             if fallback:
                 models["big"] = [await stack.enter_async_context(Scripted(*each)) for each in fallback]
-            bench = Bench(models, **options)
-            try:
-                return await test(bench)
-            finally:
-                await bench.parts.sharing.close()
-                await bench.pool.close()
+            return await Bench(models, **options).tested(test)
 
     return asyncio.run(work())
 

@@ -7,20 +7,17 @@ from collections import Counter
 from contextlib import AsyncExitStack
 
 import pytest
-from support.assembled import Assembled
+from support.bench import Sender
 from support.samples import TOKEN_LIMIT, call, deployment
 from support.scripted import HANG, RESET, Scripted, reply, stream
 
 from gateway.config.access import ClientLimits, Limit
 from gateway.config.deployment import Config, Fallbacks
 from gateway.config.load import load
-from gateway.errors import GatewayError, RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
+from gateway.errors import RateLimited, TokenRateLimited, UpstreamFailed, UpstreamTimeout
 from gateway.limits.balancing import learning
 from gateway.protocol.operations import EMBEDDINGS
 from gateway.routing import retries
-from gateway.telemetry.record import Record
-from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -43,7 +40,7 @@ def _short_backoff(monkeypatch):
     monkeypatch.setattr(retries, "BACKOFF_FIRST", 0.01)
 
 
-class Bench:
+class Bench(Sender):
     """A dispatcher in front of scripted upstreams; `models` maps a model to its (script, deployment fields)."""
 
     def __init__(self, models, servers, *, clock=None, random=lambda: 0.5, **options):
@@ -60,22 +57,12 @@ class Bench:
             )
             for name, members in models.items()
         }
-        self.pool = Upstream(PooledTransport())
-        self.parts = Assembled(
-            Config(models=groups, **{"num_retries": 0} | options),
-            self.pool,
-            clock=clock or (lambda: self.now),
-            random=random,
-        )
-        self.record = Record("r", "chat", 0.0)
+        config = Config(models=groups, **{"num_retries": 0} | options)
+        super().__init__(config, clock=clock or (lambda: self.now), random=random)
 
     async def send(self, one=None, seconds=5.0):
         """The answer, or the error that the client would get."""
-        self.record = Record("r", "chat", 0.0)
-        try:
-            return await self.parts.sent(one or call(), self.record, seconds)
-        except GatewayError as error:
-            return error
+        return await self.answer(lambda: one or call(), seconds)
 
     @property
     def counts(self):
@@ -96,12 +83,7 @@ def run(models, test, **options):
                 name: [await stack.enter_async_context(Scripted(*script)) for script, _ in members]
                 for name, members in models.items()
             }
-            bench = Bench(models, servers, **options)
-            try:
-                return await test(bench)
-            finally:
-                await bench.parts.sharing.close()
-                await bench.pool.close()
+            return await Bench(models, servers, **options).tested(test)
 
     return asyncio.run(work())
 

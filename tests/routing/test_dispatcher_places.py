@@ -88,38 +88,30 @@ def test_no_more_are_in_flight_than_may_be_and_the_first_who_waits_is_the_first_
     assert [str(number) in body.decode() for number, body in enumerate(bodies)] == [True] * 5
 
 
-def test_a_free_sibling_takes_over_at_once():
+def served_by_two(number):
+    """Statuses of so many calls, and the counts of two deployments of one place each; the second is free first."""
     steps, gate = gates(2)
 
     async def test(bench):
-        sending = [asyncio.ensure_future(bench.send()) for _ in range(2)]
+        sending = [asyncio.ensure_future(bench.send()) for _ in range(number)]
         await gate(0).until(1)
         await gate(1).until(1)
-        gate(0).open()
+        for turn in range(2, number):
+            gate(1).open()
+            await gate(1).until(turn)
         gate(1).open()
+        gate(0).open()
         return [answer.status for answer in await asyncio.gather(*sending)], bench.counts
 
-    members = [((step,), {"max_parallel_requests": 1}, {}) for step in steps]
+    return run([((step,), {"max_parallel_requests": 1}, {}) for step in steps], test)
 
-    assert ([200, 200], [1, 1]) == run(members, test)
+
+def test_a_free_sibling_takes_over_at_once():
+    assert ([200, 200], [1, 1]) == served_by_two(2)
 
 
 def test_who_waits_is_served_by_whichever_is_free_first():
-    steps, gate = gates(2)
-
-    async def test(bench):
-        sending = [asyncio.ensure_future(bench.send()) for _ in range(3)]
-        await gate(0).until(1)
-        await gate(1).until(1)
-        gate(1).open()
-        await gate(1).until(2)
-        gate(1).open()
-        gate(0).open()
-        return [answer.status for answer in await asyncio.gather(*sending)], bench.counts
-
-    members = [((step,), {"max_parallel_requests": 1}, {}) for step in steps]
-
-    assert ([200] * 3, [1, 2]) == run(members, test)
+    assert ([200] * 3, [1, 2]) == served_by_two(3)
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0, 5.0), (0.05, 5.0), (None, 0.3)])

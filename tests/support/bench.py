@@ -1,4 +1,4 @@
-"""A dispatcher in front of scripted upstreams, by a configuration as operators write it."""
+"""A dispatcher in front of scripted upstreams, and one by a configuration as operators write it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,43 @@ from support.samples import call
 from support.scripted import Scripted
 
 
-class Bench:
-    """One dispatcher, and the upstreams behind it in the order of the entries."""
+class Sender:
+    """One dispatcher, and the record of the last call that it was sent."""
+
+    def __init__(self, config, *, clock, **parts):
+        self.pool = Upstream(PooledTransport())
+        self.parts = Assembled(config, self.pool, clock=clock, **parts)
+        self.record = Record("r", "chat", 0.0)
+
+    async def answer(self, ask, seconds=5.0):
+        """The answer to the call that `ask()` makes, or the error that the client would get."""
+        self.record = Record("r", "chat", 0.0)
+        try:
+            return await self.parts.sent(ask(), self.record, seconds)
+        except GatewayError as error:
+            return error
+
+    async def tested(self, test):
+        """What `test(self)` brings; then nothing is left open."""
+        try:
+            return await test(self)
+        finally:
+            await self.parts.sharing.close()
+            await self.pool.close()
+
+
+class Bench(Sender):
+    """A dispatcher by a configuration, and the upstreams behind it in the order of the entries."""
 
     def __init__(self, config, upstreams):
+        super().__init__(config, clock=time.time)
         self.upstreams = upstreams
-        self.pool = Upstream(PooledTransport())
-        self.parts = Assembled(config, self.pool, clock=time.time)
-        self.record = Record("r", "chat", 0.0)
 
     async def send(self, model="gpt", seconds=5.0, **members):
         """The answer, or the error that the client would get."""
-        self.record = record = Record("r", "chat", 0.0)
-        try:
-            one = self.parts.models.check(call(path_model=model, **members), self.parts.master)
-            return await self.parts.sent(one, record, seconds)
-        except GatewayError as error:
-            return error
+        return await self.answer(
+            lambda: self.parts.models.check(call(path_model=model, **members), self.parts.master), seconds
+        )
 
     @property
     def counts(self):
@@ -55,12 +75,7 @@ def run(scripts, test, **sections):
                 upstream = await stack.enter_async_context(Scripted(*steps))
                 upstreams.append(upstream)
                 entries.append(entry({"api_base": upstream.url, "order": place} | params, **fields))
-            bench = Bench(load(document(*entries, **sections), {}), upstreams)
-            try:
-                return await test(bench)
-            finally:
-                await bench.parts.sharing.close()
-                await bench.pool.close()
+            return await Bench(load(document(*entries, **sections), {}), upstreams).tested(test)
 
     return asyncio.run(work())
 
