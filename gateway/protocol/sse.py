@@ -6,10 +6,11 @@ or CR; an empty line ends an event).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
+
+from gateway.protocol.whole_replies import value_of
 
 DONE = b"data: [DONE]\n\n"
 
@@ -75,7 +76,7 @@ def event_data(event: bytes) -> bytes:
 def event_json(event: bytes) -> dict[str, Any]:
     """The JSON object in an event's data; empty when there is none."""
     try:
-        value = json.loads(event_data(event))
+        value = value_of(event_data(event))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 
 from gateway.exceptions import APITimeoutError
 from gateway.protocol.messages import Stream
-from gateway.protocol.sse import EventSplitter, event_json, is_done
+from gateway.protocol.sse import EventSplitter, event_json
 from gateway.sdk.engine import Engine
 from gateway.sdk.failures import event_error
 from gateway.sdk.results import Completion
@@ -36,8 +36,8 @@ class ChunkReader(Generic[C]):
         chunks: list[C | Exception] = []
         for event in self._splitter.feed(piece):
             values = event_json(event)
-            if not values or is_done(event):
-                continue
+            if not values:
+                continue  # `[DONE]` among them
             if values.get("error") is not None:
                 chunks.append(event_error(values))
             elif self._empty or values.get("choices"):
