@@ -60,7 +60,7 @@ class ConnectionTable:
 
     def admit(self, connection: TrackedConnection) -> bool:
         """Take a connection in; False where no room is left, and no idle connection that could make it."""
-        if not self._all:
+        if self._ticking is None:
             self._tick()
         self._all.add(connection)
         if len(self._all) > self.limit:
@@ -130,9 +130,11 @@ class ConnectionTable:
 
     def _tick(self) -> None:
         self.now = self.loop.time()
-        if self._ticking is not None and not self._all:
-            self._ticking = None
-            return
         for connection in list(self._all):
             connection.check(self.now)
-        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick_on)
+
+    def _tick_on(self) -> None:
+        self._ticking = None
+        if self._all:
+            self._tick()

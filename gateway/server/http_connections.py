@@ -115,7 +115,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self.request: asyncio.Task[None] | None = None
         self._used = False
         self._refused = False
-        self._idle_since = connections.now
+        self._idle_since = 0.0
         #: The body of the request that is served, or was last: it may still be on its way.
         self._body: StreamReader = EMPTY_PAYLOAD
         self._body_seen = 0
@@ -148,6 +148,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self.client = client and client[:2]
         self.server = server and server[:2]
         if self._connections.admit(self):
+            # Not before: while there is no connection, nobody reads the clock.
+            self._idle_since = self._connections.now
             self._handler.connection_made(transport)
         elif self._connections.overrun:
             self.transport.abort()
