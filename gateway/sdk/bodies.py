@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from gateway.exceptions import ConfigurationError
@@ -52,8 +53,9 @@ _written = json.JSONEncoder(
 ).encode
 
 
+@lru_cache(maxsize=64)
 def _schema_format(form: type) -> dict[str, Any]:
-    """The `response_format` that asks for answers of a class."""
+    """The `response_format` that asks for answers of a class. Making it takes longer than a call does."""
     make = getattr(form, "model_json_schema", None)
     if make is None:
         raise ConfigurationError("response_format: must be a mapping, or a class of pydantic's")

@@ -239,5 +239,18 @@ def test_a_mapping_with_any_keys_stays_for_upstream_to_judge():
     assert {"type": "integer"} == schema_of(Counts)["schema"]["properties"]["counts"]["additionalProperties"]
 
 
+def test_the_schema_of_a_class_is_made_once():
+    made = []
+
+    class Counted:
+        @classmethod
+        def model_json_schema(cls):
+            made.append(cls)
+            return {"type": "object", "properties": {}}
+
+    assert schema_of(Counted) == schema_of(Counted)
+    assert [Counted] == made
+
+
 def test_the_name_of_a_schema_is_one():
     assert "Page_int_" == schema_of(Page[int])["name"]
