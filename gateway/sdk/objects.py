@@ -29,6 +29,9 @@ _LONG_LIST = 20
 Parts: TypeAlias = "Mapping[str, type[Result]]"
 
 
+#: Within a class with a method `dict` that name is no type.
+_Plain: TypeAlias = dict[str, Any]
+
 _CONTAINERS = (dict, list)
 
 
@@ -118,7 +121,7 @@ class Result(dict[str, Any]):
         exclude: Iterable[str] | None = None,
         exclude_none: bool = False,
         **_options: Any,
-    ) -> dict[str, Any]:
+    ) -> _Plain:
         """Plain dictionaries and lists. Further options of pydantic's are taken and change nothing."""
         names = set(self) if include is None else set(include)
         names -= set(exclude or ())
@@ -134,6 +137,18 @@ class Result(dict[str, Any]):
         separators = (",", ":") if indent is None else None
         plain = self.model_dump(**options)
         return json.dumps(plain, indent=indent, separators=separators, ensure_ascii=False)
+
+    def json(self, **options: Any) -> _Plain:
+        """As `model_dump`, under LiteLLM's name."""
+        return self.model_dump(**options)
+
+    def dict(self, **options: Any) -> _Plain:
+        """As `model_dump`, under pydantic's older name."""
+        return self.model_dump(**options)
+
+    def to_dict(self, **options: Any) -> _Plain:
+        """As `model_dump`, under openai-python's name."""
+        return self.model_dump(**options)
 
     def __str__(self) -> str:
         return _written(self, _full)
