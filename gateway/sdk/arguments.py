@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.config.additions import checked_headers
-from gateway.config.keys import REFUSED
+from gateway.config.keys import REFUSED, WITHOUT_EFFECT
 from gateway.config.problems import Problems
 from gateway.exceptions import ConfigurationError
 from gateway.protocol.calls import CallOptions
@@ -161,6 +161,16 @@ def _headers(given: Mapping[str, Any], name: str) -> Mapping[str, str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def asked_for(router_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a Router's settings asks for something: neither None, nor switched off and without effect."""
+    idle = {*WITHOUT_EFFECT["router_settings"], *REFUSED["router_settings"]}
+    return {
+        name: value
+        for name, value in router_settings.items()
+        if value is not None and (value or name not in idle)
+    }
 
 
 def completed(params: Mapping[str, Any], defaults: Defaults, environ: Mapping[str, str]) -> dict[str, Any]:

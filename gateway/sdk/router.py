@@ -39,12 +39,13 @@ class Router:
         with the environment's identity, or by a connection string. Raises ConfigurationError with every
         problem. Warns of what has no effect.
         """
+        from gateway.sdk.arguments import asked_for
         from gateway.sdk.core import read_config
 
         self.model_list = list(model_list or [])
         self._tables_endpoint = tables_endpoint or None
         self._connection_string = storage_connection_string or None
-        settings = {name: value for name, value in router_settings.items() if value is not None}
+        settings = asked_for(router_settings)
         self._config = read_config({"model_list": self.model_list, "router_settings": settings})
         for text in self._config.warnings:
             if ": members without a credential of their own" not in text:

@@ -84,6 +84,13 @@ def test_a_name_of_litellms_constructor_is_taken(name):
         Router([ENTRY], **{name: NAMES[name]})
 
 
+def test_what_is_switched_off_is_not_warned_of():
+    off = {"set_verbose": False, "enable_pre_call_checks": False, "cache_kwargs": {}, "retry_after": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Router([ENTRY], enable_tag_filtering=False, guardrail_list=[], redis_host="", **off)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
