@@ -24,8 +24,8 @@ pytestmark = pytest.mark.system
 
 SHORT = {
     "HEAD_SECONDS": 0.6,
-    "IDLE_SECONDS": 1.5,
-    "LINGER_SECONDS": 0.6,
+    "IDLE_SECONDS": 4.0,
+    "LINGER_SECONDS": 2.0,
     "READ_SECONDS": 1.0,
     "TICK_SECONDS": 0.1,
 }
