@@ -232,14 +232,19 @@ def test_a_stream_that_fails_before_its_first_byte_is_an_http_error():
 def test_a_streams_headers_do_not_wait_for_ever():
     async def test(gateway, upstream):
         answer = await reply_to(gateway, ask(body(stream=True)))
-        early = upstream.count
         held = gateway._uploads.held
+        go_on.set()
         pieces = [piece async for piece in answer.body]
         await answer.body.aclose()
-        return answer.status, early, held > 0, pieces, gateway._uploads.held
+        return answer.status, held > 0, pieces, gateway._uploads.held
 
-    late = then(b"", 0.3, stream(EVENT, DONE))
-    assert (200, 1, True, [EVENT + DONE], 0) == run(test, late, stream_hold=0.1)
+    go_on = asyncio.Event()
+
+    async def late(writer):
+        await go_on.wait()
+        writer.write(stream(EVENT, DONE))
+
+    assert (200, True, [EVENT + DONE], 0) == run(test, late, stream_hold=0.1)
 
 
 def test_a_failure_after_the_headers_is_an_event(caplog):
@@ -296,6 +301,8 @@ def test_closing_a_stream_closes_upstream(step, hold, pieces, caplog):
     async def test(gateway, upstream):
         answer = await reply_to(gateway, ask(body(stream=True)))
         assert [EVENT] * pieces == [await anext(aiter(answer.body)) for _ in range(pieces)]
+        while not upstream.count:
+            await asyncio.sleep(0.005)
         await answer.body.aclose()
         return await gone(upstream), gateway._uploads.held
 

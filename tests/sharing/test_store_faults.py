@@ -163,9 +163,9 @@ def test_azurite_that_dies_and_comes_back_is_forgotten_and_found_again(tables_at
         added, state, counts = run_to_its_end(check())
     assert _short(added), added
     assert state.healthy
-    # The new Azurite knows nothing, but every instance writes what it did while the store was down. The call of
-    # `other` before that is lost if its page of ten seconds was over.
-    assert counts in {(35, 36), (36, 36)}
+    # The new Azurite knows nothing, but every instance writes what it did while the store was down. The first call
+    # of each is lost to the other if its page of ten seconds was over.
+    assert {35, 36} >= set(counts)
     assert ["unavailable" in record.getMessage() for record in caplog.records].count(True) == 2
     assert ["available again" in record.getMessage() for record in caplog.records].count(True) == 2
 
