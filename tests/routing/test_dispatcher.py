@@ -182,7 +182,7 @@ def test_a_stream_that_is_silent_before_its_first_event_moves_on():
 
 def test_silence_within_a_reply_is_a_timeout():
     error, counts, _ = outcome(
-        (then(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", "hang"),), silence=0.15, num_retries=3
+        (then(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", "hang"),), silence=0.5, num_retries=3
     )
     assert ([1], UpstreamTimeout) == (counts, type(error))
 

@@ -174,7 +174,7 @@ def test_a_stream_that_breaks_after_done_is_whole():
 
 
 def test_a_stream_that_falls_silent_ends_in_an_error_event():
-    pieces, record = relayed(then(NO_END + chunk(FIRST), "hang"), silence=0.15)
+    pieces, record = relayed(then(NO_END + chunk(FIRST), "hang"), silence=0.5)
     silent = broken_off(
         "The model's upstream service fell silent in the middle of its answer.", "upstream_timeout"
     )
@@ -218,7 +218,7 @@ def test_speech_passes_unchanged():
 def test_speech_that_breaks_off_is_truncated(how):
     step = then(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nabc", how)
     with pytest.raises(Truncated):
-        relayed(step, one=call(SPEECH), silence=0.15)
+        relayed(step, one=call(SPEECH), silence=0.5)
 
 
 def test_the_reply_ends_with_done_and_what_follows_is_nobodys():
