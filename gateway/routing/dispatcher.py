@@ -30,7 +30,7 @@ from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, RateLimited, UpstreamFailed
 from gateway.limits.balancing.balancer import MAX_TRIES, Balancer
 from gateway.limits.balancing.choice import Choice, ChoiceReason
-from gateway.limits.tokens.estimate import Edits, estimate, with_edits
+from gateway.limits.tokens.estimate import Edits, with_edits
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.protocol.calls import Call
 from gateway.protocol.messages import Headers
@@ -96,7 +96,7 @@ class Dispatcher:
         UpstreamUnavailable or UpstreamTimeout.
         """
         groups = self._groups.of(call)
-        progress = self._begin(call, account, record, deadline)
+        progress = Progress.begin(self._config, call, account, record, deadline)
         try:
             if principal.limits is not None:
                 record.over_limit = await account.admit(principal, call, principal.limits)
@@ -116,19 +116,6 @@ class Dispatcher:
         else:
             account.answered(answer.limits)
         return answer
-
-    def _begin(self, call: Call, account: Account, record: Record, deadline: float) -> Progress:
-        config = self._config
-        return Progress(
-            call,
-            estimate(call.operation, call.body.values),
-            account,
-            record,
-            deadline,
-            waiting_left=config.max_wait,
-            place_wait_left=config.place_wait,
-            most_attempts=record.attempts + config.max_upstream_calls,
-        )
 
     def limit_headers(self, call: Call, principal: Principal) -> Headers:
         """What the client has left of its own limits; of the model's limits where it has none."""

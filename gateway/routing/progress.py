@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from gateway.config.deployment import Deployment
+from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from gateway.limits.balancing.balancer import Reservation
 from gateway.limits.balancing.choice import Choice, ChoiceReason
 from gateway.limits.balancing.places import Waiter
-from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.estimate import Estimate, estimate
 from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST, COOLDOWN_UNKNOWN, Wait
 from gateway.protocol.calls import Call
@@ -73,6 +73,21 @@ class Progress:
     refused: bool = False
     #: Attempts at deployments in a cooldown.
     last_resorts: int = 0
+
+    @classmethod
+    def begin(cls, config: Config, call: Call, account: Account, record: Record, deadline: float) -> Progress:
+        """That of a request of which nothing was tried yet."""
+        return cls(
+            call,
+            estimate(call.operation, call.body.values),
+            account,
+            record,
+            deadline,
+            waiting_left=config.max_wait,
+            place_wait_left=config.place_wait,
+            most_attempts=record.attempts + config.max_upstream_calls,
+        )
+
     #: The shortest wait until a deployment at its limit has room.
     room: Wait | None = None
     #: Whether some deployment without room has it again within the longest wait that a client is told.
