@@ -113,9 +113,10 @@ def test_connections_that_upstream_closed_while_the_loop_stood_still_are_not_use
     def serve(listener):
         for _ in range(2):
             connection, _ = listener.accept()
+            # Before the reply: whoever has it may look for the connection.
+            ends.append(connection)
             connection.recv(65536)
             connection.sendall(reply(200, b"abc"))
-            ends.append(connection)
 
     async def work():
         with socket.create_server(("127.0.0.1", 0)) as listener:
