@@ -1,7 +1,8 @@
 """What a flood of wrong keys does to others: p99 of honest calls while 1,000 of them come each second.
 
-The same flood goes to the upstream instead in every other round, so that what it costs this machine is in
-both figures. `python -m benchmarks.flood PORT SECONDS` is the flood, a process of its own.
+The flood has 20 connections, on which it waits for replies, and the gateway holds these back. In every other
+round as many as were answered go to the upstream instead, so that what they cost this machine is in both
+figures. `python -m benchmarks.flood PORT SECONDS RATE` is the flood, a process of its own.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Round:
 
 def measure(bench: Bench) -> tuple[str, list[str]]:
     """The table, and which promises were not kept."""
-    rounds: dict[str, list[Round]] = {"nobody": [], "upstream": [], "gateway": []}
+    rounds: dict[str, list[Round]] = {"nobody": [], "gateway": [], "upstream": []}
     seconds = bench.effort.requests / HONEST
     with tempfile.TemporaryDirectory() as folder:
         config, log_path, port = Path(folder) / "config.json", Path(folder) / "log", free_port()
@@ -65,22 +66,25 @@ def measure(bench: Bench) -> tuple[str, list[str]]:
         ):
             wait_for(port, process)
             program = Program(port, process.pid)
-            targets = {"nobody": None, "upstream": bench.upstream.port, "gateway": port}
             asyncio.run(_honest(port, min(500, bench.effort.requests)))
             for _ in range(bench.effort.rounds):
-                for name, target in targets.items():
-                    rounds[name].append(_round(program, bench.effort.requests, target, seconds))
+                rate = float(WRONG)
+                for name, target in (("nobody", None), ("gateway", port), ("upstream", bench.upstream.port)):
+                    one = _round(program, bench.effort.requests, target, seconds, rate)
+                    rounds[name].append(one)
+                    if name == "gateway":
+                        rate = max(1.0, one.answered / one.wall)
         lines = sum(b'"status":401' in line for line in log_path.read_bytes().splitlines())
     return report(rounds, lines)
 
 
-def _round(program: Program, calls: int, target: int | None, seconds: float) -> Round:
-    """Honest calls, with a flood to the port `target` beside them."""
+def _round(program: Program, calls: int, target: int | None, seconds: float, rate: float) -> Round:
+    """Honest calls, with a flood of `rate` a second to the port `target` beside them."""
     before, began, answered = program.cpu(), time.perf_counter(), [0]
     if target is None:
         latencies = asyncio.run(_honest(program.port, calls))
     else:
-        with _flooded(target, seconds) as answered:
+        with _flooded(target, seconds, rate) as answered:
             latencies = asyncio.run(_honest(program.port, calls))
     return Round(latencies, program.cpu() - before, time.perf_counter() - began, answered[-1])
 
@@ -106,8 +110,8 @@ def report(rounds: dict[str, list[Round]], lines: int) -> tuple[str, list[str]]:
     broken = [] if kept else [f"a flood adds {added:.2f} ms to p99 and {lines / seconds:.1f} lines a second"]
     text = table([f"ms, {HONEST} honest calls a second", "p50", "p99"], rows)
     note = (
-        f"{answered:.0f} wrong keys a second were refused, with {1000 * cost:.3f} ms of CPU each and "
-        f"{lines / seconds:.2f} lines of the log a second."
+        f"{answered:.0f} of {WRONG} wrong keys a second were refused, with {1000 * cost:.3f} ms of CPU "
+        f"each and {lines / seconds:.2f} lines of the log a second."
     )
     return f"{text}\n\n{note}", broken
 
@@ -155,9 +159,9 @@ async def _reply(reader: asyncio.StreamReader) -> int:
 
 
 @contextlib.contextmanager
-def _flooded(port: int, seconds: float) -> Iterator[list[int]]:
+def _flooded(port: int, seconds: float, rate: float) -> Iterator[list[int]]:
     """A flood beside the block; its list has then the number of replies."""
-    command = [sys.executable, "-m", "benchmarks.flood", str(port), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.flood", str(port), str(seconds), str(rate)]
     found: list[int] = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as flood:  # noqa: S603  our own
         try:
@@ -170,8 +174,8 @@ def _flooded(port: int, seconds: float) -> Iterator[list[int]]:
             flood.terminate()
 
 
-async def _flood(port: int, seconds: float) -> int:
-    """Send WRONG requests a second, each with a key of its own; how many were answered."""
+async def _flood(port: int, seconds: float, rate: float) -> int:
+    """Send `rate` requests a second, each with a key of its own; how many were answered."""
     end, answered, numbers = time.perf_counter() + seconds, 0, iter(range(10**9))
     began, sent = time.perf_counter(), request(PATH, stream=False)
 
@@ -179,8 +183,8 @@ async def _flood(port: int, seconds: float) -> int:
         nonlocal answered
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number in numbers:
-            due = began + number / WRONG
-            if due > end:
+            due = began + number / rate
+            if max(due, time.perf_counter()) > end:
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             writer.write(sent.replace(CLIENT_KEY.encode(), b"sk-wrong-%d" % number))
@@ -199,4 +203,4 @@ async def _flood(port: int, seconds: float) -> int:
 
 if __name__ == "__main__":
     print("flooding", flush=True)
-    print(asyncio.run(_flood(int(sys.argv[1]), float(sys.argv[2]))), flush=True)
+    print(asyncio.run(_flood(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))), flush=True)
