@@ -86,16 +86,19 @@ def test_a_client_that_leaves_a_late_stream_ends_it_upstream(impatient, pool):
 
 
 def test_a_client_that_leaves_between_two_tries_stops_them(gateway, pool):
-    # A lone deployment's backoff of half a second and more is the time in which the client leaves.
-    model = pool.solo({"status": 500, "times": 0})
+    # The wait that a lone deployment asks for is the time in which the client leaves.
+    model = pool.solo({"status": 503, "headers": {"retry-after": "7"}, "times": 0})
     connection = connect(gateway.port)
-    connection.sendall(post("/v1/chat/completions", {"model": model.name, "messages": MESSAGES}))
+    body = json.dumps({"model": model.name, "messages": MESSAGES}).encode()
+    lines = [f"content-length: {len(body)}", f"x-request-id: left-between-{gateway.host}"]
+    connection.sendall(head("POST", "/v1/chat/completions", *lines) + body)
     assert entry_of(pool, model)
+
     connection.close()
 
-    time.sleep(1.5)
-
-    assert [1] == pool.counts(model)
+    # The line is the request's end: no other try follows it.
+    (line,) = gateway.lines(f"left-between-{gateway.host}")
+    assert (499, 1, [1]) == (line["status"], line["attempts"], pool.counts(model))
 
 
 def test_a_client_that_leaves_during_its_upload_reaches_no_upstream(gateway, pool, simulator):
