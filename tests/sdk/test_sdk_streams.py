@@ -156,7 +156,7 @@ def test_a_stream_that_breaks_off_raises_after_what_came(chat, how):
 
 def test_a_stream_that_falls_silent_raises_after_its_timeout(chat):
     chat.fault({"cut": {"after": 4, "how": "stall"}})
-    stream = litellm.completion(messages=MESSAGES, stream=True, timeout=0.5, **chat.arguments)
+    stream = litellm.completion(messages=MESSAGES, stream=True, timeout=2, **chat.arguments)
     chunks = []
 
     with pytest.raises(litellm.Timeout):
