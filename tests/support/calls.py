@@ -133,11 +133,14 @@ def connect(port: int) -> socket.socket:
 
 
 def refuses(port: int) -> bool:
-    """Whether nothing listens there."""
+    """Whether nothing listens there any more."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionError:
+        # It stopped listening while this waited to be accepted: the kernel resets what is in the queue.
+        return False
     return False
 
 
