@@ -175,10 +175,11 @@ def _unknown(section: str, key: str, known: set[str], problems: Problems) -> str
             return f"is refused, though LiteLLM reads it in {owner} only: {reason}"
     # A key of LiteLLM is no misspelling, save in a section that LiteLLM does not have.
     hinted = not owners or section not in (*_LITELLM, WHOLE)
-    # What LiteLLM does not read is nobody's aim.
-    aims = frozenset(name for name in known if WITHOUT_EFFECT.get(section, {}).get(name) != UNREAD)
-    if hinted and problems.count < _HINTS and (near := _nearest(key[:_KEY_SHOWN], aims)):
-        return f"unknown key, did you mean {near}?"
+    if hinted and problems.count < _HINTS:
+        # What LiteLLM does not read is nobody's aim.
+        aims = frozenset(name for name in known if WITHOUT_EFFECT.get(section, {}).get(name) != UNREAD)
+        if near := _nearest(key[:_KEY_SHOWN], aims):
+            return f"unknown key, did you mean {near}?"
     return f"unknown key, it belongs in {owners[0]}" if owners else "unknown key, remove it"
 
 
