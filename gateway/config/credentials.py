@@ -29,7 +29,7 @@ _ENTRA = ("azure_ad_token", *_APPLICATION, "federated_token_file", "azure_scope"
 
 def azure_credential(params: Params, path: Path, reading: Reading) -> Credential:
     """Choose the credential of an Azure member; several are a warning, half an application is a problem."""
-    scope = params.azure_scope or reading.environ.get("AZURE_SCOPE", "").strip() or COGNITIVE_SERVICES_SCOPE
+    scope = params.azure_scope or _variable(reading, "AZURE_SCOPE") or COGNITIVE_SERVICES_SCOPE
     given: list[tuple[str, Credential]] = []
     token, file = params.azure_ad_token, params.federated_token_file
     if token is not None and token.startswith(OIDC_FILE):
@@ -52,15 +52,16 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
     return given[0][1] if given else _from_environment(path, reading) or DefaultIdentity(scope)
 
 
+def _variable(reading: Reading, name: str) -> str | None:
+    """A variable of the environment; an empty one counts as unset."""
+    return reading.environ.get(name, "").strip() or None
+
+
 def _workload(params: Params, scope: str, reading: Reading) -> Credential:
     """The identity of a workload: by its federated token where Azure gives one, else that of the platform."""
-
-    def variable(name: str) -> str | None:
-        return reading.environ.get(name, "").strip() or None
-
-    client = params.client_id or variable("AZURE_CLIENT_ID")
-    tenant = params.tenant_id or variable("AZURE_TENANT_ID")
-    file = variable("AZURE_FEDERATED_TOKEN_FILE")
+    client = params.client_id or _variable(reading, "AZURE_CLIENT_ID")
+    tenant = params.tenant_id or _variable(reading, "AZURE_TENANT_ID")
+    file = _variable(reading, "AZURE_FEDERATED_TOKEN_FILE")
     if client and tenant and file:
         return FederatedToken(tenant, client, file, scope)
     return ManagedIdentity(params.client_id, scope) if params.client_id else DefaultIdentity(scope)
@@ -72,7 +73,7 @@ def _application(
     """What `client_id` and its companions ask for; half of it is a problem."""
     tenant, client, secret = params.tenant_id, params.client_id, params.client_secret
     if tenant is not None and client is not None and secret is None:
-        file = file or reading.environ.get("AZURE_FEDERATED_TOKEN_FILE", "").strip() or None
+        file = file or _variable(reading, "AZURE_FEDERATED_TOKEN_FILE")
     if client is not None and tenant is None and secret is None and file is None:
         return "client_id", ManagedIdentity(client, scope)
     if tenant is None and client is None and secret is None and file is None:
@@ -99,7 +100,7 @@ def _from_environment(path: Path, reading: Reading) -> Credential | None:
         ("AZURE_AD_TOKEN", StaticToken),
     )
     for name, kind in kinds:
-        value = reading.environ.get(name, "").strip()
+        value = _variable(reading, name)
         if value:
             _check_header_safe(value, name, (name,), reading.problems)
             reading.borrowed.setdefault(name, []).append(path)
@@ -116,7 +117,7 @@ def openai_credential(params: Params, path: Path, reading: Reading) -> Credentia
             )
     at_key = (*path, "api_key")
     own = params.api_key
-    key = own or reading.environ.get("OPENAI_API_KEY", "").strip()
+    key = own or _variable(reading, "OPENAI_API_KEY") or ""
     if not key:
         reading.problems.add(at_key, "is missing; give it here or set OPENAI_API_KEY")
     else:

@@ -22,7 +22,7 @@ from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.unused import Unused
 from gateway.config.values import is_version
-from gateway.protocol.capabilities import SERIES, Capabilities, capabilities_of, namesake
+from gateway.protocol.capabilities import SERIES, Capabilities, answers_chats, namesake
 from gateway.protocol.operation import Operation
 from gateway.protocol.operations import CHAT, COMPLETIONS
 
@@ -157,12 +157,12 @@ def _called(entry: ModelEntry, params: Params, info: Info, path: Path, reading: 
         mode = None
     elif mode is not None and MODES.get(mode_of(mode) or "") is COMPLETIONS:
         base_model = next((each for each in (info.base_model, params.base_model) if each), None)
-        if _answers_chats(base_model):
+        if answers_chats(base_model):
             reading.remark(
                 at_mode, "is another one's than base_model's, which answers chats; narrows nothing"
             )
             mode = None
-        elif base_model is None and provider == "azure" and _answers_chats(namesake(name)):
+        elif base_model is None and provider == "azure" and answers_chats(namesake(name)):
             reading.remark(at_mode, "leaves completions only; write chat where the deployment answers chats")
     operations = served(provider, mode, at_mode, problems, completes_texts=completes_texts)
     targets: Mapping[str, Target] = {}
@@ -179,12 +179,6 @@ def _called(entry: ModelEntry, params: Params, info: Info, path: Path, reading: 
     if completes_texts and COMPLETIONS.name in targets:
         targets = {**targets, CHAT.name: targets[COMPLETIONS.name]}
     return _Called(provider, name, targets, credential, version_from, capabilities)
-
-
-def _answers_chats(model: Any) -> bool:
-    """Tell whether a model is known, and no one that completes texts."""
-    known = capabilities_of(model) if isinstance(model, str) and model.strip() else None
-    return known is not None and not known.completes_texts
 
 
 def _base(params: Params, path: Path, problems: Problems) -> str | None:

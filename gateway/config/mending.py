@@ -12,7 +12,7 @@ from gateway.config.problems import Path, Problems, grouped, render
 from gateway.config.providers import is_mode, mode_of
 from gateway.config.urls import is_safe
 from gateway.config.values import OIDC_AZURE
-from gateway.protocol.capabilities import capabilities_of, namesake
+from gateway.protocol.capabilities import answers_chats, namesake
 
 #: LiteLLM's strategies whose place the gateway's own choice takes.
 _REPLACED = ("least-busy", "latency-based-routing", "cost-based-routing")
@@ -74,13 +74,15 @@ def _mend_mode(entry: dict[str, Any], params: dict[str, Any], here: str, result:
     if not is_mode(mode):
         del info["mode"]
         result.dropped.append(f"{here}model_info.mode: is none of LiteLLM's and narrows nothing")
-    elif mode_of(mode) == "completion" and model.startswith("azure/"):
-        known = capabilities_of(str(named or namesake(model.removeprefix("azure/")) or ""))
-        if known is not None and not known.completes_texts:
-            del info["mode"]
-            result.dropped.append(
-                f"{here}model_info.mode: narrows nothing at LiteLLM, and the model answers chats"
-            )
+    elif (
+        mode_of(mode) == "completion"
+        and model.startswith("azure/")
+        and answers_chats(named or namesake(model.removeprefix("azure/")))
+    ):
+        del info["mode"]
+        result.dropped.append(
+            f"{here}model_info.mode: narrows nothing at LiteLLM, and the model answers chats"
+        )
 
 
 def _mend_router(router: dict[str, Any], result: Migration) -> None:

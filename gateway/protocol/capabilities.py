@@ -156,3 +156,9 @@ def capabilities_of(base_model: str) -> Capabilities | None:
     if known is None and _FAMILY.fullmatch(bare):
         known = _REASONING_WHOLE if bare.endswith("-pro") else REASONING
     return known
+
+
+def answers_chats(model: object) -> bool:
+    """Tell whether `model` names a known model, and none that completes texts."""
+    known = capabilities_of(model) if isinstance(model, str) and model.strip() else None
+    return known is not None and not known.completes_texts
