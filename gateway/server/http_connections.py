@@ -243,10 +243,12 @@ class GuardedConnection(asyncio.BufferedProtocol):
     async def hold_refusal(self) -> None:
         """Wait until a refusal may be sent, or the client has left."""
         if wait := self._connections.refusal_wait():
-            self._left = self.loop.create_future()
             self._connections.held += 1
             try:
-                await asyncio.wait({self._left}, timeout=wait)
+                async with asyncio.timeout(wait):
+                    await self.left()
+            except TimeoutError:
+                return
             finally:
                 self._connections.held -= 1
 
