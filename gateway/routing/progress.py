@@ -74,6 +74,13 @@ class Progress:
     #: Attempts at deployments in a cooldown.
     last_resorts: int = 0
 
+    #: The shortest wait until a deployment at its limit has room.
+    room: Wait | None = None
+    #: Whether some deployment without room has it again within the longest wait that a client is told.
+    retryable: bool = False
+    #: Seconds until a deployment that failed is back.
+    healthy_in: float | None = None
+
     @classmethod
     def begin(cls, config: Config, call: Call, account: Account, record: Record, deadline: float) -> Progress:
         """That of a request of which nothing was tried yet."""
@@ -87,13 +94,6 @@ class Progress:
             place_wait_left=config.place_wait,
             most_attempts=record.attempts + config.max_upstream_calls,
         )
-
-    #: The shortest wait until a deployment at its limit has room.
-    room: Wait | None = None
-    #: Whether some deployment without room has it again within the longest wait that a client is told.
-    retryable: bool = False
-    #: Seconds until a deployment that failed is back.
-    healthy_in: float | None = None
 
     @property
     def over(self) -> bool:
