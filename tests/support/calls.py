@@ -138,9 +138,9 @@ def refuses(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return True
-    except ConnectionError:
-        # It stopped listening while this waited to be accepted: the kernel resets what is in the queue.
-        return False
+    except ConnectionResetError:
+        # It stopped listening while this waited to be accepted: the next one is refused.
+        pass
     return False
 
 
