@@ -20,4 +20,5 @@ param accounts = [
   }
 ]
 
-param callers = json(readEnvironmentVariable('GATEWAY_CALLERS', 'null'))
+var callersText = readEnvironmentVariable('GATEWAY_CALLERS', '')
+param callers = json(empty(callersText) ? 'null' : callersText)

@@ -4,7 +4,8 @@
 //
 // scripts/deploy does that, deploys the code and tries it. No key, secret or password is made or read anywhere.
 
-import { account, callers as callersType, deployment, member, operator, region, summary } from 'types.bicep'
+import { endpointOf, isLabel, memberOf, problemsOf } from 'accounts.bicep'
+import { account, callers as callersType, operator, region, summary } from 'types.bicep'
 import { settings as gatewaySettings, tags as tagMap } from 'types.bicep'
 
 targetScope = 'resourceGroup'
@@ -97,14 +98,9 @@ param recover bool = false
 
 // ---- names ----
 
-var allowedCharacters = 'abcdefghijklmnopqrstuvwxyz0123456789-'
-var otherCharacters = filter(
-  range(0, length(prefix)),
-  index => !contains(allowedCharacters, toLower(substring(prefix, index, 1)))
-)
-var base = !empty(otherCharacters) || startsWith(prefix, '-') || endsWith(prefix, '-')
-  ? fail('prefix: only letters, digits and hyphens, and no hyphen at its ends')
-  : toLower(prefix)
+var base = isLabel(prefix)
+  ? toLower(prefix)
+  : fail('prefix: only letters, digits and hyphens, and no hyphen at its ends')
 
 func compact(location string) string => toLower(replace(location, ' ', ''))
 
@@ -146,56 +142,39 @@ var known = [
 
 var accountIds = map(known, item => toLower('${item.subscriptionId}/${item.resourceGroup}/${item.name}'))
 var isAccountTwice = length(union(accountIds, [])) < length(known)
-var checkedAccounts = isAccountTwice
-  ? fail('accounts: an account stands twice; give one entry all its deployments, and new ones of one kind and place a name each')
-  : known
+var endpoints = [for (item, index) in accounts: endpointOf(item, known[index].name)]
+var addresses = map(endpoints, endpoint => join(filter(split(toLower(endpoint), '/'), part => !empty(part)), '/'))
+var isEndpointTwice = length(union(addresses, [])) < length(addresses)
+var accountProblems = concat(
+  flatten(map(accounts, item => problemsOf(item))),
+  isAccountTwice
+    ? [
+        'accounts: an account stands twice; give one entry all its deployments, and new ones of one kind and place a name each'
+      ]
+    : [],
+  isEndpointTwice
+    ? [
+        'accounts: two accounts have one endpoint; give an existing one whose host is not NAME.openai.azure.com its endpoint'
+      ]
+    : []
+)
+var checkedAccounts = empty(accountProblems) ? known : fail(accountProblems[0])
 
-func isProvisioned(sku string) bool => contains(sku, 'Provisioned')
-
-func endpointOf(item account, name string) string =>
-  item.kind == 'Existing' && contains(item, 'endpoint')
-    ? item.endpoint!
-    : 'https://${toLower(name)}.${item.kind == 'AIServices' ? 'services.ai' : 'openai'}.azure.com'
-
-func nameOf(item deployment) string =>
-  item.?name ?? item.?model ?? fail('accounts: a deployment needs a model, or a name where it exists')
-
-func memberOf(item deployment, accountName string, endpoint string, apiVersion string) member => {
-  model_name: item.?modelName ?? item.?model ?? nameOf(item)
-  litellm_params: {
-    model: 'azure/${nameOf(item)}'
-    api_base: endpoint
-    api_version: apiVersion
-    order: item.?order ?? (isProvisioned(item.sku) ? 1 : 2)
-  }
-  model_info: {
-    id: '${accountName}/${nameOf(item)}'
-    // What parameters it takes is the model's, whatever the deployment is called.
-    ...(contains(item, 'model') ? { base_model: item.model! } : {})
-    ...(contains(item, 'mode') ? { mode: item.mode! } : {})
-    ...(isProvisioned(item.sku) ? { ptu_count: item.capacity } : {})
-  }
-  // Quotas steer the choice between deployments. Provisioned throughput has none.
-  ...(isProvisioned(item.sku)
-    ? {}
-    : {
-        tpm: item.capacity * 1000
-        rpm: item.capacity * (item.?rpmPerUnit ?? (item.?mode == 'embedding' ? 6 : 1))
-      })
-}
+// Accounts of one name in two groups or subscriptions are told apart.
+var labels = map(
+  known,
+  item =>
+    length(filter(known, other => toLower(other.name) == toLower(item.name))) == 1
+      ? item.name
+      : '${item.name}-${uniqueString(toLower(item.subscriptionId), toLower(item.resourceGroup))}'
+)
 
 var members = flatten(map(
   range(0, length(accounts)),
   index =>
     map(
       accounts[index].deployments,
-      item =>
-        memberOf(
-          item,
-          known[index].name,
-          endpointOf(accounts[index], known[index].name),
-          accounts[index].?apiVersion ?? 'v1'
-        )
+      item => memberOf(item, labels[index], endpoints[index], accounts[index].?apiVersion ?? 'v1')
     )
 ))
 
@@ -203,6 +182,14 @@ var deploymentsDocument = string({ model_list: members })
 var checkedDocument = length(deploymentsDocument) > 25600
   ? fail('accounts: too many deployments for one secret of 25,600 characters')
   : deploymentsDocument
+
+// ---- the rest of what Azure would refuse late ----
+
+var isOperatorTwice = length(union(map(operators, person => toLower(person.principalId)), [])) < length(operators)
+var checkedOperators = isOperatorTwice ? fail('operators: a principalId stands twice') : operators
+var checkedAlwaysReady = alwaysReady > maximumInstanceCount
+  ? fail('alwaysReady: more than maximumInstanceCount')
+  : zoneRedundant ? max(alwaysReady, 2) : alwaysReady
 
 // ---- resources ----
 
@@ -253,14 +240,14 @@ module gateways 'modules/region.bicep' = [
       deploymentsDocument: checkedDocument
       writeCallers: callers != null
       callersDocument: callers == null ? '' : string(callers)
-      operators: operators
+      operators: checkedOperators
       applicationInsightsName: componentName
       workspaceId: monitoring.outputs.workspaceId
       pythonVersion: pythonVersion
       instanceMemoryMB: instanceMemoryMB
       perInstanceConcurrency: perInstanceConcurrency
       maximumInstanceCount: maximumInstanceCount
-      alwaysReady: zoneRedundant ? max(alwaysReady, 2) : alwaysReady
+      alwaysReady: checkedAlwaysReady
       zoneRedundant: zoneRedundant
       corsOrigins: corsOrigins
       settings: settings
@@ -284,4 +271,4 @@ output functionAppName string = gateways[0].outputs.summary.functionAppName
 output gateways summary[] = [for index in range(0, length(regions)): gateways[index].outputs.summary]
 
 @description('What the gateways call.')
-output openAiEndpoints string[] = [for (item, index) in accounts: endpointOf(item, known[index].name)]
+output openAiEndpoints string[] = [for index in range(0, length(accounts)): endpoints[index]]

@@ -39,4 +39,5 @@ param accounts = [
 ]
 
 // The first callers; scripts/deploy sets the variable while the vault has none, from infra/callers.json if that exists.
-param callers = json(readEnvironmentVariable('GATEWAY_CALLERS', 'null'))
+var callersText = readEnvironmentVariable('GATEWAY_CALLERS', '')
+param callers = json(empty(callersText) ? 'null' : callersText)

@@ -10,6 +10,7 @@ type tags = {
 @sealed()
 type region = {
   @description('Region, such as swedencentral.')
+  @minLength(1)
   location: string
 
   @description('Private network only: address space of this region, a /16 that nothing else uses. 10.N.0.0/16 for the Nth region by default.')
@@ -33,12 +34,16 @@ type skuName =
 @sealed()
 type deployment = {
   @description('Name of the deployment in its account; the model by default.')
+  @minLength(1)
+  @maxLength(64)
   name: string?
 
   @description('The name that clients ask for; deployments with one name stand in for each other. The model by default.')
+  @minLength(1)
   modelName: string?
 
   @description('Azure\'s name of the model. Not needed for a deployment that exists where name is given.')
+  @minLength(1)
   model: string?
 
   @description('Version of the model; the region\'s default version if left out.')
@@ -76,6 +81,7 @@ type openAiAccount = {
   @description('A new Azure OpenAI account.')
   kind: 'OpenAI'
 
+  @minLength(1)
   location: string
 
   @description('Name of the account and of its host, unique in the world; made from the prefix if left out.')
@@ -84,6 +90,7 @@ type openAiAccount = {
   name: string?
 
   @description('Version of the API; v1 by default.')
+  @minLength(2)
   apiVersion: string?
 
   @minLength(1)
@@ -95,6 +102,7 @@ type foundryAccount = {
   @description('A new Foundry account (Azure AI Services).')
   kind: 'AIServices'
 
+  @minLength(1)
   location: string
 
   @description('Name of the account and of its host, unique in the world; made from the prefix if left out.')
@@ -103,6 +111,7 @@ type foundryAccount = {
   name: string?
 
   @description('Version of the API; v1 by default.')
+  @minLength(2)
   apiVersion: string?
 
   @minLength(1)
@@ -130,6 +139,7 @@ type existingAccount = {
   endpoint: string?
 
   @description('Version of the API; v1 by default.')
+  @minLength(2)
   apiVersion: string?
 
   @minLength(1)

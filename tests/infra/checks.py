@@ -5,13 +5,16 @@ Ids, limits of names and rules of Flex Consumption are Microsoft's; they are wri
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
-import subprocess
-import sys
+import tempfile
 
-from compiler import GROUP, ROOT
+from compiler import GROUP
 from world import Assignment, World, identity_in, settings_of
+
+from gateway.__main__ import main as gateway_main
 
 BLOB_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 TABLE_CONTRIBUTOR = "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
@@ -28,6 +31,7 @@ EXISTING = {
     "existing-accounts": [
         (1, "rg-ai", "openai-east"),
         (2, "rg-ai", "openai-west"),
+        (3, "rg-ai", "openai-west"),
         (3, "rg-foundry", "foundry"),
     ],
     "private-network": [(2, "rg-ai", "openai-west")],
@@ -498,17 +502,14 @@ def account_ids(world: World) -> list[str]:
 
 
 def gateway_check(document) -> tuple[int, str]:
-    """Exit code and output of `python -m gateway check`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "check", "/dev/stdin"],
-        cwd=ROOT,
-        input=json.dumps(document),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    """Exit code and output of `python -m gateway check`, in this process: one start for the whole matrix."""
+    printed = io.StringIO()
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(document, file)
+        file.flush()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            code = gateway_main(["check", file.name])
+    return code, printed.getvalue()
 
 
 def identity_of(site) -> str:

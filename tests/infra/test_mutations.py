@@ -29,6 +29,8 @@ REGION, STORAGE, VAULT, APP = (
 )
 OPENAI, NETWORK, ENDPOINT = (f"modules/{name}.bicep" for name in ("openai", "network", "private-endpoint"))
 
+ACCOUNTS = "accounts.bicep"
+
 ROLES = "roles_are_the_expected_ones_and_no_others"
 BEFORE = "roles_and_private_endpoints_come_before_the_site"
 KEYLESS = "nothing_takes_a_key_or_a_password"
@@ -215,7 +217,7 @@ MUTATIONS = [
         "name: 'pe-${name}-${account.name}-${uniqueString(account",
         "longest-prefix",
     ),
-    M(NAMES, "main.bicep", "  : toLower(prefix)", "  : prefix", "shortest-prefix"),
+    M(NAMES, "main.bicep", "  ? toLower(prefix)", "  ? prefix", "shortest-prefix"),
     M(
         NAMES,
         "main.bicep",
@@ -308,12 +310,13 @@ MUTATIONS = [
         "item.?versionUpgradeOption ?? 'OnceNewDefaultVersionAvailable'",
         "item.?versionUpgradeOption",
     ),
-    M(MEMBERS, "main.bicep", "isProvisioned(item.sku) ? 1 : 2", "2"),
-    M(MEMBERS, "main.bicep", "item.capacity * 1000", "item.capacity"),
-    M(MEMBERS, "main.bicep", "{ ptu_count: item.capacity }", "{}"),
-    M(MEMBERS, "main.bicep", "item.kind == 'AIServices' ? 'services.ai' : 'openai'", "'openai'"),
+    M(MEMBERS, ACCOUNTS, "isProvisioned(item.sku) ? 1 : 2", "2"),
+    M(MEMBERS, ACCOUNTS, "item.capacity * 1000", "item.capacity"),
+    M(MEMBERS, ACCOUNTS, "{ ptu_count: item.capacity }", "{}"),
+    M(MEMBERS, ACCOUNTS, "item.kind == 'AIServices' ? 'services.ai' : 'openai'", "'openai'"),
     M(MEMBERS, "main.bicep", "accounts[index].deployments,", "take(accounts[index].deployments, 1),"),
-    M("the_gateway_accepts_the_configuration", "main.bicep", "item.capacity * 1000", "0"),
+    M(MEMBERS, "main.bicep", "== 1\n      ? item.name", "> 0\n      ? item.name", "existing-accounts"),
+    M("the_gateway_accepts_the_configuration", ACCOUNTS, "item.capacity * 1000", "0"),
     M("azd_finds_one_app", "main.bicep", "index == 0 ? 'gateway' : ''", "'gateway'", "two-regions"),
 ]
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 
 import pytest
-from checks import gateway_check
 from compiler import INFRA, PARAMETERS
+from support.programs import finished
 from world import World
 
 ACCOUNT = "{ kind: 'Existing', name: 'one', deployments: [{ name: 'd', sku: 'Standard', capacity: 1 }] }"
 NEW = (
     "{ kind: 'OpenAI', location: 'norwayeast', deployments: [{ model: 'm', sku: 'Standard', capacity: 1 }] }"
 )
+STANDARD = "{ model: 'm', sku: 'Standard', capacity: 1 }"
+PROVISIONED = (
+    "{ name: 'p', model: 'm', sku: 'ProvisionedManaged', capacity: 15, spilloverDeploymentName: 's' }"
+)
+SPILL_TOO = PROVISIONED.replace("'p'", "'s'")
+PERSON = "{ principalId: '00000000-0000-0000-0000-00000000000c', principalType: 'User' }"
 
 #: Models that refuse new deployments since 2026.
 RETIRED = ("gpt-4o", "gpt-4.1", "o1", "o3-mini", "whisper", "tts")
@@ -53,12 +60,25 @@ def accounts(*entries: str) -> str:
         ),
         (accounts(ACCOUNT, ACCOUNT), "an account stands twice"),
         (accounts(NEW, NEW), "an account stands twice"),
+        (
+            accounts(ACCOUNT, ACCOUNT.replace("'one',", "'One', resourceGroup: 'another',")),
+            "two accounts have one endpoint",
+        ),
+        (accounts(ACCOUNT.replace("'one',", "'one', endpoint: 'one.azure.com',")), "begins with https://"),
+        (
+            f"param alwaysReady = 41\nparam maximumInstanceCount = 40\n{accounts(ACCOUNT)}",
+            "alwaysReady: more than",
+        ),
+        (f"param operators = [\n{PERSON}\n{PERSON}\n]\n{accounts(ACCOUNT)}", "a principalId stands twice"),
         (accounts(NEW.replace("model: 'm'", "name: 'm'")), "a new deployment needs a model"),
         (accounts(ACCOUNT.replace("name: 'd', ", "")), "a deployment needs a model, or a name"),
         (
             accounts(
                 ACCOUNT.replace(
-                    "deployments: [", "deployments: [" + "{ name: 'd', sku: 'Standard', capacity: 1 }, " * 200
+                    "[{",
+                    "["
+                    + "".join(f"{{ name: 'd{i}', sku: 'Standard', capacity: 1 }}, " for i in range(200))
+                    + "{",
                 )
             ),
             "too many deployments for one secret",
@@ -68,6 +88,45 @@ def accounts(*entries: str) -> str:
 def test_what_azure_would_refuse_halfway_is_refused_at_once(deployed, text, reason):
     with pytest.raises(ValueError, match=reason):
         deployed(text)
+
+
+def test_each_account_is_looked_at_for_what_azure_would_refuse(compiler, tmp_path):
+    two = NEW.replace("[{", "[" + STANDARD + ", {")
+    expected = {
+        NEW: [],
+        two: ["a deployment stands twice"],
+        ACCOUNT.replace("[{", "[{ name: 'D', sku: 'Standard', capacity: 2 }, {"): [
+            "a deployment stands twice"
+        ],
+        ACCOUNT.replace("'one'", "'my_account'"): [],
+        ACCOUNT.replace("'one',", "'one', endpoint: 'HTTPS://one.azure.com',"): [],
+        ACCOUNT.replace("'one',", "'one', endpoint: 'http://one.azure.com',"): [
+            "an endpoint begins with https://"
+        ],
+        NEW.replace("deployments", "name: 'Account-1', deployments"): [],
+        NEW.replace("deployments", "name: 'my_account', deployments"): ["the name of a new account"],
+        NEW.replace("deployments", "name: 'account-', deployments"): ["the name of a new account"],
+        NEW.replace("{ model", f"{PROVISIONED}, {{ name: 'S', model"): [],
+        NEW.replace("{ model", f"{PROVISIONED}, {{ name: 'other', model"): ["spilloverDeploymentName"],
+        NEW.replace("{ model", f"{PROVISIONED}, {SPILL_TOO}, {{ model"): ["spilloverDeploymentName"],
+        NEW.replace("'Standard'", "'Standard', spilloverDeploymentName: 'm'"): ["spilloverDeploymentName"],
+        # Of an account that exists only the gateway's part is written.
+        ACCOUNT.replace("'Standard'", "'Standard', spilloverDeploymentName: 'd'"): [],
+    }
+    functions = os.path.relpath(INFRA / "accounts", tmp_path)
+    (tmp_path / "some.bicep").write_text(
+        f"import {{ problemsOf }} from '{functions}.bicep'\nparam accounts array\n"
+        "output problems array = map(accounts, account => problemsOf(account))\n"
+    )
+    (tmp_path / "some.bicepparam").write_text(f"using 'some.bicep'\n{accounts(*expected)}")
+
+    problems = compiler.snapshot(tmp_path / "some.bicepparam")["outputs"]["problems"]
+
+    assert [len(found) for found in expected.values()] == [len(found) for found in problems]
+    for wanted, found in zip(expected.values(), problems, strict=True):
+        assert [] == [
+            text for text, part in zip(found, wanted, strict=True) if f"accounts: {part}" not in text
+        ]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +143,10 @@ def test_what_azure_would_refuse_halfway_is_refused_at_once(deployed, text, reas
         f"param callers = {{ clients: [{{ name: 'a', keys: [{{ hash: 'sk-in-clear' }}] }}] }}\n{accounts(ACCOUNT)}",
         accounts(ACCOUNT.replace("'Standard'", "'Free'")),
         accounts(ACCOUNT.replace("capacity: 1", "capacity: 0")),
+        accounts(ACCOUNT.replace("name: 'd'", "name: ''")),
+        accounts(ACCOUNT.replace("name: 'd'", "name: 'd', modelName: ''")),
+        accounts(ACCOUNT.replace("name: 'one'", "name: 'one', apiVersion: ''")),
+        f"param regions = [{{ location: '' }}]\n{accounts(ACCOUNT)}",
         accounts(ACCOUNT.replace("kind: 'Existing'", "kind: 'SpeechServices'")),
         "param accounts = []",
     ],
@@ -120,13 +183,14 @@ def test_callers_are_written_where_the_parameter_is_given_and_left_alone_otherwi
 
 
 @pytest.mark.parametrize("name", ["everything", "two-regions"])
-def test_the_gateway_accepts_what_both_secrets_hold(compiler, world, name):
+def test_the_gateway_accepts_what_both_secrets_hold(compiler, world, tmp_path, name):
     """Both are merged, as the gateway merges them; the template writes the callers as they are."""
     callers = compiler.parameters(PARAMETERS / f"{name}.bicepparam")["callers"]
 
     configuration = world(name).configurations[0]
 
-    code, output = gateway_check(configuration | callers)
+    (tmp_path / "both.json").write_text(json.dumps(configuration | callers))
+    code, output = finished(sys.executable, "-m", "gateway", "check", str(tmp_path / "both.json"))
 
     assert 0 == code, output
     # No warning, and every deployment is called by the app's identity.
@@ -147,10 +211,9 @@ def test_callers_are_no_part_of_the_history_of_deployments(compiler):
 
 
 def test_operators_may_edit_the_vault_of_each_region(deployed):
-    person = "{ principalId: '00000000-0000-0000-0000-00000000000c', principalType: 'User' }"
     regions = "param regions = [{ location: 'norwayeast' }, { location: 'westeurope' }]"
 
-    world = deployed(f"param operators = [{person}]\n{regions}\n{accounts(ACCOUNT)}")
+    world = deployed(f"param operators = [{PERSON}]\n{regions}\n{accounts(ACCOUNT)}")
 
     officers = [found for found in world.assignments if found.principal.endswith("00c")]
     assert ["User", "User"] == [found.principal_type for found in officers]
@@ -199,6 +262,39 @@ def test_a_deployment_is_made_as_written(world):
             "spilloverDeploymentName": "mini-standard",
         },
     } == {key: made["contoso-openai/mini-ptu"][key] for key in ("sku", "properties")}
+
+
+def test_accounts_of_one_name_are_told_apart_and_others_keep_theirs(world):
+    ids = [
+        member["model_info"]["id"] for member in world("existing-accounts").configurations[0]["model_list"]
+    ]
+
+    assert 5 == len(set(ids))
+    assert ["foundry/embed", "openai-east/gpt"] == sorted(name for name in ids if "west" not in name)
+    assert all(
+        re.fullmatch(r"openai-west-[a-z0-9]{13}/(gpt|reserved)", name) for name in ids if "west" in name
+    )
+
+
+def test_everything_has_every_parameter_and_every_key_of_what_is_made(compiler):
+    """A parameter that no file of the matrix has is checked by nothing."""
+    template = compiler.template(INFRA / "main.bicep")
+    text = (PARAMETERS / "everything.bicepparam").read_text()
+    kinds = [
+        "region",
+        "deployment",
+        "openAiAccount",
+        "existingAccount",
+        "client",
+        "clientKey",
+        "entra",
+        "entraClient",
+    ]
+    definitions = {name.rpartition(".")[2]: found for name, found in template["definitions"].items()}
+    keys = {key for kind in kinds for key in definitions[kind]["properties"]}
+
+    assert [] == [name for name in template["parameters"] if f"param {name} =" not in text]
+    assert [] == sorted(key for key in keys if not re.search(rf"\b{key}:", text))
 
 
 def test_the_configuration_is_made_of_accounts_and_deployments(world):

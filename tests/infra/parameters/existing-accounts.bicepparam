@@ -37,6 +37,21 @@ param accounts = [
   }
   {
     kind: 'Existing'
+    name: 'openai-west'
+    resourceGroup: 'rg-ai'
+    subscriptionId: '00000000-0000-0000-0000-000000000003'
+    endpoint: 'https://openai-west-of-another-team.openai.azure.com'
+    deployments: [
+      {
+        name: 'gpt'
+        modelName: 'gpt-5.4-mini'
+        sku: 'GlobalStandard'
+        capacity: 20
+      }
+    ]
+  }
+  {
+    kind: 'Existing'
     name: 'foundry'
     resourceGroup: 'rg-foundry'
     subscriptionId: '00000000-0000-0000-0000-000000000003'
