@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 #: Older ones do not compile `.bicepparam` files with environment variables in them.
 OLDEST_AZ = (2, 60, 0)
 #: The templates were checked with 0.49; an older one than this lacks functions that they use.
 OLDEST_BICEP = (0, 40, 0)
+
+#: Exit code after Ctrl-C, as shells know it.
+INTERRUPTED = 130
 
 
 class Refused(Exception):
@@ -39,19 +42,18 @@ class Azure:
             return
         if shutil.which("az") is None:
             raise Refused("az was not found. Install it: https://aka.ms/azure-cli")
-        for what, command, oldest in (
-            ("az", ["version"], OLDEST_AZ),
-            ("Bicep", ["bicep", "version"], OLDEST_BICEP),
-        ):
-            # az fetches a Bicep compiler by itself where it has none.
-            found = numbers(self._text(command))
-            if found and found < oldest:
-                version = ".".join(map(str, found))
-                raise Refused(f"{what} {version} is too old: run `az {'bicep ' * (what == 'Bicep')}upgrade`")
+        refuse_old("az", self._output(["version"]), OLDEST_AZ, "az upgrade")
         try:
-            account = self._json(["account", "show", *self._subscription])
+            bicep = self._output(["bicep", "version"])
         except Refused:
-            raise Refused("az is not logged in, or not to that subscription: run `az login`") from None
+            bicep = ""  # az fetches a compiler by itself where it has none.
+        refuse_old("Bicep", bicep, OLDEST_BICEP, "az bicep upgrade")
+        try:
+            account = self._json(["account", "show", *self._subscription]) or {}
+        except Refused as error:
+            raise Refused(
+                f"{error}\naz is not logged in, or not to that subscription: run `az login`"
+            ) from None
         print(f"Subscription {account.get('name')} ({account.get('id')})")
 
     def read(self, *arguments: str, default: Any = None) -> Any:
@@ -80,45 +82,61 @@ class Azure:
         process = subprocess.Popen(
             [*command, "--output", "json"],
             env=os.environ | dict(env or {}),
+            # A question would not be seen.
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         output, errors = wait(process, label or arguments[0])
         if process.returncode:
-            raise Refused(f"`az {' '.join(arguments[:3])}` failed:\n{errors.strip()}")
-        return json.loads(output) if output.strip() else None
+            raise failure(arguments, errors)
+        return parsed(output, arguments)
 
     def print(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         """Run a command whose output is for the person at the terminal. Raises Refused."""
         command = ["az", *arguments, *self._subscription]
         show(command, env)
-        if (
-            not self.dry_run
-            and subprocess.run(command, env=os.environ | dict(env or {}), check=False).returncode
-        ):
-            raise Refused(f"`az {' '.join(arguments[:3])}` failed")
+        if self.dry_run:
+            return
+        if subprocess.run(command, env=os.environ | dict(env or {}), check=False).returncode:
+            raise failure(arguments)
 
-    def _text(self, arguments: list[str]) -> str:
-        """What a command prints, on whichever stream; empty where it fails."""
+    def _output(self, arguments: Sequence[str]) -> str:
+        """What a command prints. Raises Refused."""
         done = subprocess.run(
             ["az", *arguments],  # noqa: S607 - the one on PATH
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return "" if done.returncode else f"{done.stdout}{done.stderr}".strip()
-
-    def _json(self, arguments: list[str]) -> Any:
-        done = subprocess.run(
-            ["az", *arguments, "--output", "json"],  # noqa: S607 - the one on PATH
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise Refused(done.stderr.strip())
-        return json.loads(done.stdout) if done.stdout.strip() else None
+            raise failure(arguments, done.stderr)
+        return done.stdout
+
+    def _json(self, arguments: Sequence[str]) -> Any:
+        return parsed(self._output([*arguments, "--output", "json"]), arguments)
+
+
+def failure(arguments: Sequence[str], errors: str = "") -> Refused:
+    """That a command failed, with what it says about it; its own words may stand above already."""
+    return Refused(f"`az {' '.join(arguments[:3])}` failed{':' * bool(errors)}\n{errors.strip()}".strip())
+
+
+def parsed(output: str, arguments: Sequence[str]) -> Any:
+    """The JSON that a command printed, None for nothing. Raises Refused."""
+    try:
+        return json.loads(output) if output.strip() else None
+    except ValueError:
+        raise Refused(f"`az {' '.join(arguments[:3])}` printed no JSON:\n{output.strip()[:300]}") from None
+
+
+def refuse_old(what: str, version: str, oldest: tuple[int, ...], advice: str) -> None:
+    """Raises Refused where a version is older than the oldest that will do; one that cannot be read will."""
+    found = numbers(version)
+    if found and found < oldest:
+        raise Refused(f"{what} {'.'.join(map(str, found))} is too old: run `{advice}`")
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -135,49 +153,79 @@ def show(command: list[str], env: Mapping[str, str] | None = None) -> None:
 
 def wait(process: subprocess.Popen[str], label: str) -> tuple[str, str]:
     """A process's output and errors, with a line that shows how long it takes."""
-    began = time.monotonic()
-    while True:
-        try:
-            output = process.communicate(timeout=1)
-        except subprocess.TimeoutExpired:
-            passed = time.monotonic() - began
-            progress(f"{label}: {passed:.0f} s", passed)
-        else:
-            end_progress()
-            return output
+    with Progress(label) as progress:
+        while True:
+            try:
+                return process.communicate(timeout=1)
+            except subprocess.TimeoutExpired:
+                progress.show()
 
 
 def until(ready: Callable[[], bool], label: str, *, seconds: float, every: float = 2) -> bool:
     """Whether `ready` comes true within `seconds`; asks again and again, and shows the time."""
-    began = time.monotonic()
-    while not ready():
-        passed = time.monotonic() - began
-        if passed > seconds:
-            end_progress()
-            return False
-        progress(f"{label}: {passed:.0f} s of at most {seconds:.0f}", passed)
-        time.sleep(every)
-    end_progress()
+    with Progress(label, f" of at most {seconds:.0f}") as progress:
+        while not ready():
+            if progress.passed() > seconds:
+                return False
+            progress.show()
+            time.sleep(every)
     return True
 
 
-def progress(text: str, passed: float) -> None:
-    """Show a line in place of the last one; in a log, which cannot, a line of its own every 15 s."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K  {text}", end="", flush=True)
-    elif int(passed) % 15 == 0:
-        print(f"  {text}", flush=True)
+class Progress:
+    """A line with the time that something takes, in place of the last one; in a log a new one every 15 s."""
 
+    def __init__(self, label: str, suffix: str = "") -> None:
+        self._label = label
+        self._suffix = suffix
+        self._began = time.monotonic()
+        self._is_terminal = sys.stdout.isatty()
+        #: Seconds at which the next line is due.
+        self._due = 0.0
 
-def end_progress() -> None:
-    """Take the progress line away."""
-    if sys.stdout.isatty():
-        print("\r\x1b[K", end="", flush=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_terminal:
+            print("\r\x1b[K", end="", flush=True)
+
+    def passed(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._began
+
+    def show(self) -> None:
+        """Show the time, if a line is due."""
+        passed = self.passed()
+        text = f"  {self._label}: {passed:.0f} s{self._suffix}"
+        if self._is_terminal:
+            print(f"\r\x1b[K{text}", end="", flush=True)
+        elif passed >= self._due:
+            print(text, flush=True)
+            self._due = passed + 15
 
 
 def confirm(question: str, expected: str) -> None:
     """Ask, and go on only after `expected` was typed. Raises Refused, also where nobody can type."""
     if not sys.stdin.isatty():
         raise Refused("nobody is there to confirm: pass --yes")
-    if input(question) != expected:
+    try:
+        answer = input(question)
+    except EOFError:
+        answer = ""
+    if answer != expected:
         raise Refused("Nothing was changed.")
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`; what has to be mended is one text, without a traceback."""
+    try:
+        main()
+    except Refused as refused:
+        sys.exit(str(refused))
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. What Azure was told to do may go on there; run this again to finish it.",
+            file=sys.stderr,
+        )
+        sys.exit(INTERRUPTED)

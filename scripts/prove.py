@@ -11,6 +11,7 @@ and never run there.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import secrets
 import subprocess
@@ -18,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from azure_cli import Refused
+from azure_cli import Refused, run_script
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,14 +56,13 @@ def arguments() -> argparse.Namespace:
 def step(what: str, script: str, *arguments: str, key: str = "") -> str:
     """Run a script, show its output and its time, and return the output. Raises Refused where it fails."""
     began = time.monotonic()
-    command = [
-        "env",
-        f"GATEWAY_KEY={key}",
-        f"PYTHON={sys.executable}",
-        str(ROOT / "scripts" / script),
-        *arguments,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [str(ROOT / "scripts" / script), *arguments],
+        env=os.environ | {"GATEWAY_KEY": key, "PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines = []
     for line in process.stdout or ():
         print(line, end="", flush=True)
@@ -74,7 +74,4 @@ def step(what: str, script: str, *arguments: str, key: str = "") -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Refused as refused:
-        sys.exit(str(refused))
+    run_script(main)

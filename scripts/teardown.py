@@ -9,10 +9,9 @@ them where that is allowed. `--dry-run` prints every command and runs none.
 from __future__ import annotations
 
 import argparse
-import sys
+from typing import Any
 
-from azure_cli import Azure, Refused, confirm
-from deploy import deployed
+from azure_cli import Azure, Refused, confirm, run_script
 
 
 def main() -> None:
@@ -22,43 +21,22 @@ def main() -> None:
     azure = Azure(subscription=options.subscription, dry_run=options.dry_run)
     azure.check()
     if not azure.read("group", "exists", "--name", group, default=azure.dry_run):
-        raise Refused(f"there is no resource group {group}")
+        raise Refused(
+            f"there is no resource group {group}. Deleted vaults and accounts that still hold names: "
+            "`az keyvault list-deleted`, `az cognitiveservices account list-deleted`"
+        )
     azure.print("resource", "list", "--resource-group", group, "--output", "table")
     if not options.yes and not azure.dry_run:
         confirm("All of this is deleted. Type the resource group's name to go on: ", group)
 
-    listed = azure.read("keyvault", "list", "--resource-group", group, default=[])
-    vaults = [
-        azure.read("keyvault", "show", "--name", vault["name"], default=vault) for vault in listed or []
-    ]
-    accounts = azure.read("cognitiveservices", "account", "list", "--resource-group", group, default=[])
-    if azure.dry_run:
-        vaults = [{"name": "<vault>", "location": "<region>"}]
-        accounts = [{"name": "<account>", "location": "<region>"}]
-    for gateway in deployed(azure, group):
-        delete_roles(azure, group, gateway.get("identityPrincipalId", "<identity>"))
+    # What holds a name after its end is not listed any more once it is deleted.
+    vaults, accounts = named(azure, group)
+    delete_roles(azure, group)
     azure.run("group", "delete", "--name", group, "--yes", label="deleting")
-
-    for vault in vaults:
-        if vault.get("properties", {}).get("enablePurgeProtection"):
-            days = vault["properties"]["softDeleteRetentionInDays"]
-            print(
-                f"The vault {vault['name']} is protected against purging: its name is taken for {days} days."
-            )
-        elif options.purge:
-            azure.run(
-                "keyvault", "purge", "--name", vault["name"], "--location", vault["location"], label="purging"
-            )
-    for account in accounts or []:
-        if options.purge:
-            where = ("--resource-group", group, "--location", account["location"])
-            azure.run(
-                "cognitiveservices", "account", "purge", "--name", account["name"], *where, label="purging"
-            )
-        else:
-            print(
-                f"The account {account['name']} can be recovered for 48 hours, and so long its name is taken."
-            )
+    failed = [not free_vault(azure, vault, purge=options.purge) for vault in vaults]
+    failed += [not free_account(azure, group, account, purge=options.purge) for account in accounts]
+    if any(failed):
+        raise Refused("Not all names are free: run the commands above again that failed.")
 
 
 def arguments() -> argparse.Namespace:
@@ -74,20 +52,70 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def delete_roles(azure: Azure, group: str, principal: str) -> None:
-    """Delete the roles that an identity has on accounts elsewhere; those in the group go with it."""
-    found = azure.read("role", "assignment", "list", "--assignee", principal, "--all", default=[]) or []
+def named(azure: Azure, group: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The vaults and the accounts of the group. Raises Refused."""
+    unknown = azure.dry_run
+    vaults = azure.read("keyvault", "list", "--resource-group", group) or []
+    if unknown:
+        vaults = [{"name": "<vault>", "location": "<region>"}]
+    vaults = [azure.read("keyvault", "show", "--name", vault["name"], default=vault) for vault in vaults]
+    accounts = azure.read("cognitiveservices", "account", "list", "--resource-group", group) or []
+    return vaults, [{"name": "<account>", "location": "<region>"}] if unknown else accounts
+
+
+def delete_roles(azure: Azure, group: str) -> None:
+    """Delete the roles that the group's identities have elsewhere. Raises Refused."""
+    identities = azure.read("identity", "list", "--resource-group", group) or []
     if azure.dry_run:
-        found = [{"id": "<role assignment>", "scope": "<account>"}]
-    outside = [
-        role["id"] for role in found if f"/resourcegroups/{group.lower()}/" not in role["scope"].lower()
-    ]
-    if outside:
-        azure.run("role", "assignment", "delete", "--ids", *outside, label="roles")
+        identities = [{"principalId": "<identity>"}]
+    for identity in identities:
+        who = ("--assignee", identity["principalId"])
+        found = azure.read("role", "assignment", "list", *who, "--all") or []
+        outside = [
+            role["id"] for role in found if f"/resourcegroups/{group.lower()}/" not in role["scope"].lower()
+        ]
+        if azure.dry_run:
+            outside = ["<role assignment>"]
+        if outside:
+            # Others may own those accounts; a role of an identity that is gone opens nothing.
+            attempt(azure, "role", "assignment", "delete", "--ids", *outside, label="roles")
+
+
+def free_vault(azure: Azure, vault: dict[str, Any], *, purge: bool) -> bool:
+    """Purge a deleted vault where that is wanted and allowed, else say until when it holds its name.
+
+    False where purging fails.
+    """
+    properties = vault.get("properties") or {}
+    days = properties.get("softDeleteRetentionInDays", 90)
+    if properties.get("enablePurgeProtection"):
+        print(f"The vault {vault['name']} is protected against purging: its name is taken for {days} days.")
+        return True
+    if not purge:
+        print(f"The vault {vault['name']} can be recovered for {days} days, and so long its name is taken.")
+        return True
+    where = ("--name", vault["name"], "--location", vault["location"])
+    return attempt(azure, "keyvault", "purge", *where, label="purging")
+
+
+def free_account(azure: Azure, group: str, account: dict[str, Any], *, purge: bool) -> bool:
+    """The same for a deleted account."""
+    if not purge:
+        print(f"The account {account['name']} can be recovered for 48 hours, and so long its name is taken.")
+        return True
+    where = ("--name", account["name"], "--resource-group", group, "--location", account["location"])
+    return attempt(azure, "cognitiveservices", "account", "purge", *where, label="purging")
+
+
+def attempt(azure: Azure, *command: str, label: str) -> bool:
+    """Whether a command succeeded that nothing else waits for; otherwise what it says is shown."""
+    try:
+        azure.run(*command, label=label)
+    except Refused as error:
+        print(error, flush=True)
+        return False
+    return True
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Refused as refused:
-        sys.exit(str(refused))
+    run_script(main)

@@ -101,14 +101,14 @@ class Compiler:
 
 
 @contextlib.contextmanager
-def running(path: str) -> Iterator[Compiler]:
-    """A compiler for as long as the block lasts."""
+def running(path: str, **variables: str) -> Iterator[Compiler]:
+    """A compiler for as long as the block lasts; parameter files may read these variables of the environment."""
     process = subprocess.Popen(
         [path, "jsonrpc", "--stdio"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # It needs no libicu then, which slim images lack, and a third less time for a run as short as this.
-        env=os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "DOTNET_TieredPGO": "0"},
+        env=os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "DOTNET_TieredPGO": "0"} | variables,
     )
     try:
         yield Compiler(process)

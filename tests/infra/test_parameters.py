@@ -203,6 +203,19 @@ def test_the_gateway_accepts_what_both_secrets_hold(compiler, world, tmp_path, n
     assert "The configuration is valid." == last
 
 
+@pytest.mark.parametrize("name", ["main", "subscription", "development"])
+def test_the_shipped_files_read_callers_from_a_variable_and_have_none_where_it_is_empty(
+    compiler, tmp_path, name
+):
+    """The compiler of the tests has both variables. azd cannot take one away, only empty it."""
+    path = tmp_path / f"{name}.bicepparam"
+    text = (INFRA / path.name).read_text().replace("using '", f"using '{os.path.relpath(INFRA, tmp_path)}/")
+    path.write_text(text.replace("GATEWAY_CALLERS", "GATEWAY_TEST_CALLERS"))
+
+    assert None is compiler.parameters(INFRA / path.name)["callers"]
+    assert {"clients": [{"name": "a", "admin": True}]} == compiler.parameters(path)["callers"]
+
+
 def test_callers_are_no_part_of_the_history_of_deployments(compiler):
     template = compiler.template(INFRA / "main.bicep")
 

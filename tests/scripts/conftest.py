@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from support import fixtures
-from support.programs import finished
+from support.calls import wait_for
+from support.programs import running
 
 simulator = fixtures.simulator
 
@@ -26,23 +27,35 @@ class StandIn:
         (folder / "az").chmod(0o755)
         self.answers = []
 
-    def answer(self, words: str, output=None, *, code: int = 0, error: str = "") -> None:
-        """Answer the commands that hold all of `words` (apart by " & "). What was said last counts."""
-        text = "" if output is None else json.dumps(output)
-        self.answers.insert(0, [words, text, code, error])
+    def answer(
+        self, words: str, output=None, *, code: int = 0, error: str = "", seconds: float = 0, text: str = ""
+    ) -> None:
+        """Answer the commands that hold all of `words` (apart by " & "). What was said last counts.
 
-    def run(self, *command: str, seconds: float = 60, **settings: str) -> tuple[int, str]:
-        """Run a script with the stand-in on PATH: exit code and output."""
+        `text` is printed as it is, `output` as JSON.
+        """
+        printed = text if output is None else json.dumps(output)
+        self.answers.insert(0, [words, printed, code, error, seconds])
+
+    def start(self, *command: str, **settings: str):
+        """A script that runs with the stand-in on PATH, for as long as the block lasts."""
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
         path = f"{self.folder}:{os.environ['PATH']}"
-        return finished(
-            *command,
-            seconds=seconds,
-            PATH=path,
-            AZ_FOLDER=str(self.folder),
-            PYTHON=sys.executable,
-            **settings,
-        )
+        found = {"PATH": path, "AZ_FOLDER": str(self.folder), "PYTHON": sys.executable}
+        return running(*command, **found | settings)
+
+    def run(self, *command: str, seconds: float = 60, **settings: str) -> tuple[int, str]:
+        """Run a script to its end: exit code and output."""
+        with self.start(*command, **settings) as program:
+            code = program.wait(seconds)
+            return code, program.output()
+
+    def interrupted(self, *command: str, at: str, told: str) -> tuple[int, str]:
+        """Run a script until `az` was asked `at` and it printed `told`, and press Ctrl-C: exit code and output."""
+        with self.start(*command) as program:
+            wait_for(lambda: any(at in line for line in self.asked()) and told in program.output())
+            program.interrupt()
+            return program.wait(), program.output()
 
     def asked(self) -> list[str]:
         """The commands so far, without how their output is written."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shlex
+import sys
 
 import pytest
 from support.gateways import start_gateway
@@ -81,7 +82,7 @@ def test_it_tries_health_models_a_chat_and_a_stream_and_says_what_is_next(deploy
         "ok: (.*)", output
     )
     assert f"The gateway: {gateway.url}/v1" in output
-    assert "curl " in output
+    assert '"model": "gpt-4o"' in output.partition("curl ")[2]
     assert "kv-abc" in output
 
 
@@ -285,13 +286,135 @@ def test_a_dry_run_prints_every_command_and_runs_none(az):
         "group create --name",
         "keyvault list --resource-group",
         "resource show --resource-group",
+        "resource show --resource-group",
         "deployment group what-if",
         "deployment group create",
         "functionapp deployment source",
     ] == az_commands
-    assert 4 == sum(command[0] == "curl" for command in commands)
+    # Health twice, models, a chat, a stream.
+    assert 5 == sum(command[0] == "curl" for command in commands)
+    assert 1 == output.count('"stream": true')
     # A key that nobody uses is not made.
     assert not re.search(r"gwk_\w{20}", output)
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_a_dry_run_needs_neither_a_place_nor_a_key_and_says_the_same_each_time(az, ci):
+    """It asks Azure nothing, so it cannot know that they are lacking."""
+    command = ("scripts/deploy", "--resource-group", "rg-ai", "--dry-run")
+
+    code, output = az.run(*command, CI=ci)
+
+    assert (0, []) == (code, az.asked()), output
+    assert "$ az group create --name rg-ai --location '<region>'" in output
+    assert (0, output) == az.run(*command, CI=ci)
+
+
+def test_the_packages_of_no_environment_are_needed(az, tmp_path):
+    """The scripts run with a Python that has nothing but its own library."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+
+    for script in ("deploy", "teardown"):
+        command = (f"scripts/{script}", "--resource-group", "rg-ai", "--dry-run")
+        code, output = az.run(*command, PYTHON=str(python))
+        assert 0 == code, output
+
+
+@pytest.mark.parametrize("step", ["version", "group create", "keyvault list", "group what-if"])
+def test_whatever_step_fails_az_is_quoted_and_nothing_follows(deployable, step):
+    deployable.answer(step, code=1, error="ERROR: (SomethingElse) It is like that.")
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 1 == code
+    assert "ERROR: (SomethingElse) It is like that." in output
+    assert "Traceback" not in output
+    assert step in deployable.asked()[-1]
+
+
+@pytest.mark.parametrize("text", ["", "Welcome to Azure!"])
+def test_an_az_that_answers_something_else_is_no_traceback(deployable, text):
+    deployable.answer("", text=text)
+
+    code, output = deployable.run(*DEPLOY)
+
+    assert 1 == code
+    assert ("leads to no gateways" if not text else "printed no JSON") in output
+    assert "Traceback" not in output
+
+
+def test_warnings_are_no_answers(deployable):
+    for answer in deployable.answers:
+        answer[3] = answer[3] or "WARNING: a release 1.2.3 is available; the old one was not found wanting."
+
+    code, output = deployable.run(*DEPLOY, "--no-smoke-test")
+
+    assert 0 == code, output
+
+
+def test_ctrl_c_says_that_azure_may_go_on(deployable):
+    deployable.answer("deployment group create", seconds=600)
+
+    code, output = deployable.interrupted(*DEPLOY, at="group create --resource", told="  infrastructure: ")
+
+    assert 130 == code, output
+    assert "run this again to finish it" in output
+    assert "Traceback" not in output
+
+
+def test_code_that_does_not_work_reaches_the_first_region_only(deployable, gateway):
+    regions = [
+        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv"} for name in ("one", "two")
+    ]
+    deployable.answer("deployment group show", regions)
+
+    code, output = deployable.run(*DEPLOY, "--code-only", "--model", "no-such-model", GATEWAY_KEY="sk-any")
+
+    assert 1 == code
+    assert "Smoke test, chat with no-such-model: status 404" in output
+    assert ["one"] == re.findall(r"--name (\w+) --src", "\n".join(deployable.asked()))
+
+
+def test_what_the_shell_has_exported_is_not_written_over_callers_that_are_there(deployable):
+    vault_with(deployable, "gateway-deployments", "gateway-clients")
+
+    code, output = deployable.run(*DEPLOY, "--no-smoke-test", GATEWAY_CALLERS=json.dumps(CALLERS))
+
+    assert 0 == code, output
+    assert None is deployable.callers("deployment group create") is deployable.callers("what-if")
+
+
+def test_callers_are_written_as_the_types_of_the_template_have_them(deployable, tmp_path):
+    """The gateway also takes what is short: a key that is a hash alone, as `keys new` prints it, and one audience."""
+    digest = "sha256:" + "0" * 64
+    short = {"clients": [{"name": "a", "keys": [digest]}, {"name": "b"}], "entra": {"audience": "api://a"}}
+    (tmp_path / "callers.json").write_text(json.dumps(short))
+
+    code, output = deployable.run(*DEPLOY, "--no-smoke-test", "--callers", str(tmp_path / "callers.json"))
+
+    assert 0 == code, output
+    assert deployable.callers("deployment group create") == {
+        "clients": [{"name": "a", "keys": [{"hash": digest}]}, {"name": "b"}],
+        "entra": {"audience": ["api://a"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("--callers", None), ("--callers", "{"), ("--callers", "[]"), ("--parameters", None)]
+)
+def test_a_file_that_is_named_must_be_one(deployable, tmp_path, option, text):
+    path = tmp_path / "named"
+    if text:
+        path.write_text(text)
+
+    code, output = deployable.run(*DEPLOY, option, str(path))
+
+    assert 1 == code
+    assert str(path) in output
+    assert "Traceback" not in output
+    assert not [line for line in deployable.asked() if line.startswith("deployment")]
 
 
 def test_a_subscription_is_asked_for_by_every_command(deployable):
