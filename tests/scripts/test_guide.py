@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.programs import finished
+
+from gateway.__main__ import _parser as gateway_parser
+from gateway.variables import DEFAULTS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/deployment.md").read_text()
@@ -46,6 +51,26 @@ def test_the_parameters_it_names_are_those_of_the_templates():
     assert [] == [
         name for name in sorted(named) if name not in GUIDE or not re.search(rf"\b{name}\b", templates)
     ]
+
+
+def test_its_commands_can_be_copied():
+    """Each block is a shell's, and `python -m gateway` takes every command of its own."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", GUIDE, re.MULTILINE | re.DOTALL)
+    text = re.sub(r"<[^>\n]+>", "placeholder", "\n".join(blocks))
+    checked = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)  # noqa: S607
+    commands = re.findall(r"python -m gateway ([^`\n#|>&;]+)", text + GUIDE.replace(".venv/bin/", ""))
+
+    assert (0, "") == (checked.returncode, checked.stderr)
+    assert 5 < len(commands)
+    for command in commands:
+        gateway_parser().parse_args(shlex.split(re.sub(r"<[^>]*$", "placeholder", command)))
+
+
+def test_the_defaults_it_names_are_those_of_the_settings():
+    held = int(DEFAULTS["GATEWAY_MAX_HELD_BYTES"] or 0) // 1_000_000
+
+    assert f"`GATEWAY_KEEP_ALIVE`, {DEFAULTS['GATEWAY_KEEP_ALIVE']} s" in GUIDE
+    assert f"`GATEWAY_MAX_HELD_BYTES` ({held} MB)" in GUIDE
 
 
 def test_what_it_links_to_is_there():
