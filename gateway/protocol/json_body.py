@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest
-from gateway.protocol.json_walk import JsonMember, Steps, drained, places_of, walk
+from gateway.protocol.json_walk import JsonMember, Steps, check_depth, drained, places_of, walk
 
 #: OpenAI's own text for a body that is not JSON.
 NOT_JSON = (
@@ -211,7 +211,7 @@ def parse_steps(raw: bytes) -> Steps[Body]:
     """Parse a request body that must be one JSON object.
 
     Raises BadRequest for anything else: no body, other encodings than UTF-8, NaN and Infinity, lone
-    surrogates, nesting deeper than the parser takes (about 1,000 levels); and for more values than any model
+    surrogates, nesting deeper than `json_walk.MAX_DEPTH`; and for more values than any model
     takes. Of a deciding member that occurs twice only the last is kept.
     """
     if len(raw) > LARGE:
@@ -222,6 +222,7 @@ def parse_steps(raw: bytes) -> Steps[Body]:
         members = _members(raw)
     except _INVALID:
         raise _refusal(raw) from None
+    check_depth(raw)
     shortest = 1 + sum(len(key) + len(memoryview(value)) + 4 for key, value in members.items())
     if members and len(raw) == shortest:
         # No byte is left for a second member of a key, nor for white space.

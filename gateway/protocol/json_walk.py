@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.errors import BadRequest
@@ -17,6 +18,9 @@ from gateway.errors import BadRequest
 MAX_MEMBERS = 10_000
 #: Bytes of a member's name, as it is written. No parameter's is longer, and a name is built.
 MAX_KEY = 65_536
+#: Levels of arrays and objects within each other, the body's own included. Far from what Python's parsers and
+#: writers take (about 1,000, fewer where the call stack is deep): what is within it can be handled anywhere.
+MAX_DEPTH = 500
 #: Bytes of a string from which on it is long.
 LONG = 4096
 #: Tokens, or bytes of a string, between two steps.
@@ -29,6 +33,8 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 _NEXT = re.compile(rb'[^"\[\]{}]*+')
 _KEY = re.compile(rb'[ \t\r\n]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\r\n]*+,")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
 #: A bounded piece of a string's inside: plain bytes, and escapes with plain bytes behind.
 _PIECE = re.compile(rb'[^"\\]{0,%d}+(?:\\.[^"\\]{0,1024}+){0,4096}+' % _BYTES, re.DOTALL)
@@ -60,7 +66,7 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
     """The members of the object that `raw` is.
 
     `raw` must be valid JSON. `long` gets the places of all strings of more than LONG bytes.
-    Raises BadRequest for more than MAX_MEMBERS, or a name longer than MAX_KEY.
+    Raises BadRequest for more than MAX_MEMBERS, a name longer than MAX_KEY, or deeper nesting than MAX_DEPTH.
     """
     long = [] if long is None else long
     members: list[JsonMember] = []
@@ -81,6 +87,20 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
         if raw[position] not in _CLOSING:
             position = _skip(raw, position + 1)
     return members
+
+
+def check_depth(raw: bytes) -> None:
+    """Raise BadRequest where `raw`, which must be valid JSON, is nested deeper than MAX_DEPTH."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
+    if max(accumulate(1 if each in _OPENING else -1 for each in brackets)) > MAX_DEPTH:
+        raise too_deep()
+
+
+def too_deep() -> BadRequest:
+    """What a body is told that is nested too deep."""
+    return BadRequest(f"The request body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def places_of(raw: bytes, values: Mapping[str, Any]) -> list[JsonMember] | None:
@@ -126,6 +146,8 @@ def _value_end(raw: bytes, position: int, long: list[tuple[int, int]]) -> Steps[
             depth += 1 if character in _OPENING else -1
             if not depth:
                 return position
+            if depth >= MAX_DEPTH:
+                raise too_deep()
         tokens += 1
         if not tokens % _TOKENS:
             yield

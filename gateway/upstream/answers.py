@@ -16,6 +16,8 @@ from gateway.upstream.redaction import Scrubber
 from gateway.upstream.verdicts import AttemptFailed
 from gateway.upstream.words import said
 
+#: Digits of a length.
+_MOST_DIGITS = 20
 #: How a stream that ends badly is told to the operator.
 _BROKEN_OFF = {Result.FAILED: "broke off", Result.TIMEOUT: "timeout"}
 
@@ -105,8 +107,12 @@ class BytesAnswer(StreamedAnswer):
 
     @property
     def length(self) -> str | None:
-        """The length that upstream declared, in bytes; None of a coded body, which has another."""
-        return None if self.exchange.coded else self.exchange.headers.get("content-length")
+        """The length that upstream declared, in bytes; None of a coded body, which has another.
+
+        None, too, where more digits than a length has stand in it: zeros before it.
+        """
+        declared = "" if self.exchange.coded else self.exchange.headers.get("content-length", "")
+        return declared if 0 < len(declared) <= _MOST_DIGITS else None
 
 
 Answer = WholeAnswer | StreamedAnswer

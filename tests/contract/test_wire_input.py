@@ -95,6 +95,35 @@ def test_nesting_at_the_parsers_limit_is_a_400_too(gateway):
     assert {200, 400} >= set(found)
 
 
+@pytest.mark.parametrize("member", ["metadata", "tools", "data_sources", "n", "stream_options"])
+def test_nesting_at_the_edge_is_passed_on_and_beyond_it_a_400(gateway, member):
+    found = [
+        call(
+            gateway.port,
+            "POST",
+            "/v1/chat/completions",
+            b'{"model":"v1","messages":[{"role":"user","content":"x"}],"%s":%s}'
+            % (member.encode(), b"[" * depth + b"]" * depth),
+        )
+        for depth in (499, 500)
+    ]
+
+    assert found[0].status < 500
+    assert (400, True) == (found[1].status, "500 levels" in found[1].error["message"])
+    assert "500 levels" not in found[0].body.decode()
+
+
+@heads_are_ours
+@pytest.mark.usefixtures("calls_nobody")
+def test_a_length_of_many_digits_is_a_400(gateway):
+    body = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
+    with connect(gateway.port) as connection:
+        connection.sendall(head("POST", "/v1/chat/completions", f"content-length: {len(body):05000}") + body)
+        reply = read_all_of(connection)
+
+    assert (b"HTTP/1.1 400 ", KEYS) == (reply[:13], set(error_of(reply)))
+
+
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
 @pytest.mark.usefixtures("calls_nobody")
 def test_head_and_options_are_never_a_failure_of_ours(gateway, method):

@@ -12,7 +12,7 @@ from support.examples import examples
 
 from gateway.errors import BadRequest
 from gateway.protocol.json_body import MAX_ESCAPES, MAX_SPACES, MAX_VALUES, parse, parse_steps, splice
-from gateway.protocol.json_walk import drained, walk
+from gateway.protocol.json_walk import MAX_DEPTH, drained, walk
 
 VALUES = st.recursive(
     st.none()
@@ -243,6 +243,31 @@ def test_a_body_one_beyond_the_edge_is_refused(inside):
     # What is counted in the last step is too little to be looked at, unless much of it comes.
     with pytest.raises(BadRequest, match="more values, escapes or white space"):
         parse(b'{"model":"gpt","x":' + inside + b',"y":"' + b"," * 2000 + b'"}')
+
+
+def nested(levels: int, opening: bytes, *, large: bool) -> bytes:
+    """A body that has so many levels, its own one included."""
+    closing = b"]" if opening == b"[" else b"}"
+    inside = opening * (levels - 1) + (b"1" if opening != b"[" else b"") + closing * (levels - 1)
+    return b'{"pad":"%s","tools":%s}' % (b"[" * 100_000 if large else b'{\\"[[', inside)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'], ids=["arrays", "objects"])
+def test_a_body_at_the_edge_of_its_depth_is_read_and_one_beyond_it_refused(opening, large):
+    assert parse(nested(MAX_DEPTH, opening, large=large)).raw
+    with pytest.raises(BadRequest, match="deeper than 500 levels"):
+        parse(nested(MAX_DEPTH + 1, opening, large=large))
+
+
+def test_what_was_read_at_the_edge_of_its_depth_can_be_built_and_rewritten_deep_in_the_stack():
+    body = parse(nested(MAX_DEPTH, b"[", large=False))
+
+    def below(frames):
+        return below(frames - 1) if frames else body.replaced({"tools": [body.values["tools"]]}, {})
+
+    changed = below(300)
+    assert (b"[" * MAX_DEPTH in changed, b"[" * (MAX_DEPTH + 1) in changed) == (True, False)
 
 
 @pytest.mark.parametrize("count", [1, 9_999])

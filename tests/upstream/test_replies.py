@@ -99,6 +99,13 @@ def test_speech_without_a_length_has_none():
     assert (None, b"ab") == (answer.length, answer.first + rest)
 
 
+@pytest.mark.parametrize(("zeros", "length"), [(14, "0" * 14 + "100000"), (15, None), (5000, None)])
+def test_a_length_with_more_digits_than_lengths_have_is_not_handed_on(zeros, length):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: %s100000\r\n\r\n" % (b"0" * zeros)
+    answer, rest = received(head + b"\xff\xf3" * 50_000, call(SPEECH))
+    assert (length, 100_000) == (answer.length, len(answer.first + rest))
+
+
 def test_speech_of_no_bytes_is_no_answer():
     assert Result.FAILED is rejected(reply(200, b""), call(SPEECH)).result
 
