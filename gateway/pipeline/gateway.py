@@ -21,7 +21,8 @@ from gateway.pipeline.uploads import Upload, UploadLimits
 from gateway.protocol import calls
 from gateway.protocol.calls import Call
 from gateway.protocol.endpoints import Endpoint
-from gateway.protocol.json_body import LARGE, parse, parse_steps
+from gateway.protocol.json_body import parse, parse_steps
+from gateway.protocol.json_walk import LARGE
 from gateway.protocol.messages import Reply, Request
 from gateway.protocol.operation import Operation
 from gateway.settings import Settings

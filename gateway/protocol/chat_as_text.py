@@ -11,6 +11,7 @@ from gateway.errors import BadRequest
 from gateway.protocol.body_edits import member_json
 from gateway.protocol.emulated_stream import event as chunk_event
 from gateway.protocol.json_body import Body, LargeValue, parse
+from gateway.protocol.json_walk import MAX_BUILT, is_wide
 from gateway.protocol.operation import Streaming
 from gateway.protocol.operations import CHAT, COMPLETIONS
 from gateway.protocol.sse import event_json
@@ -139,7 +140,12 @@ def text_body(body: Body, configured: Mapping[str, Any]) -> Body:
 
 
 def chat_reply(body: bytes) -> bytes:
-    """The chat reply that says what `body`, a whole completion, does; what is none stays as it is."""
+    """The chat reply that says what `body`, a whole completion, does; what is none stays as it is.
+
+    So does one with more values than are built.
+    """
+    if is_wide(body, MAX_BUILT):
+        return body
     try:
         reply = json.loads(body)
         choices = [_chat_choice(choice) for choice in reply["choices"]]

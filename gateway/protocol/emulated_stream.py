@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.protocol.json_walk import MAX_BUILT, is_wide
 from gateway.protocol.sse import DONE
 
 #: What every chunk has of the reply.
@@ -31,8 +32,10 @@ def events_of(body: bytes, *, usage: bool) -> list[bytes]:
     a tool, and one with the finish_reason alone. A chunk with the usage follows, and `[DONE]`. `usage`: the
     others have a `usage` of null, as where a client asks for it. What a filter found stays: of the prompt
     beside the first chunk, of a choice beside each chunk that says something. Raises ValueError, LookupError,
-    TypeError or AttributeError for what is no reply.
+    TypeError or AttributeError for what is no reply, or holds too many values.
     """
+    if is_wide(body, MAX_BUILT):
+        raise ValueError("too many values")
     reply = json.loads(body)
     identity = {name: reply[name] for name in _IDENTITY if name in reply}
     frame = {**identity, "object": "chat.completion.chunk"} | ({"usage": None} if usage else {})

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.errors import BadRequest
 from gateway.protocol.json_body import splice
-from gateway.protocol.json_walk import drained, walk
+from gateway.protocol.json_walk import drained, is_wide, walk
 
 _MARK = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')
 _MESSAGE = b'"message":{"role":"assistant","content":null},'
@@ -32,9 +32,9 @@ Edit = tuple[int, int, bytes]
 def completed(body: bytes) -> bytes:
     """`body` (a chat reply, JSON) with a message without content in each choice that has none.
 
-    Only where the content filter ended a choice; a body that is no JSON is returned as it is.
+    Only where the content filter ended a choice; a body that is no JSON, or is wide, is returned as it is.
     """
-    return _edited(body, _message) if _MARK.search(body) else body
+    return _edited(body, _message) if _MARK.search(body) and not is_wide(body) else body
 
 
 def with_deltas(data: bytes) -> bytes:

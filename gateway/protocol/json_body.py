@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest
-from gateway.protocol.json_walk import JsonMember, Steps, check_depth, drained, places_of, walk
+from gateway.protocol.json_walk import LARGE, JsonMember, Steps, check_depth, drained, places_of, walk
 
 #: OpenAI's own text for a body that is not JSON.
 NOT_JSON = (
@@ -30,8 +30,6 @@ NOT_JSON = (
 _NOT_VALID = f"{NOT_JSON})"
 _NOT_AN_OBJECT = f"{NOT_JSON} The body must be a JSON object.)"
 
-#: Bytes from which a body, or a value, is large: it is read in steps, and not built.
-LARGE = 65_536
 #: Most separators, brackets and quotes of a body, within texts too. No model's context holds as many values.
 MAX_VALUES = 2_000_000
 #: Most escapes, and most bytes of white space.

@@ -21,6 +21,12 @@ MAX_KEY = 65_536
 #: Levels of arrays and objects within each other, the body's own included. Far from what Python's parsers and
 #: writers take (about 1,000, fewer where the call stack is deep): what is within it can be handled anywhere.
 MAX_DEPTH = 500
+#: Bytes from which a body, or a value, is large: it is read in steps, and not built.
+LARGE = 65_536
+#: Most separators and brackets of large JSON that is rewritten in one go (about 20 ms), and of a reply all of
+#: whose values are built.
+MAX_WIDTH = 10_000
+MAX_BUILT = 1_000_000
 #: Bytes of a string from which on it is long.
 LONG = 4096
 #: Tokens, or bytes of a string, between two steps.
@@ -87,6 +93,14 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
         if raw[position] not in _CLOSING:
             position = _skip(raw, position + 1)
     return members
+
+
+def is_wide(data: bytes, most: int = MAX_WIDTH) -> bool:
+    """Whether JSON is large and holds more than `most` values: a walk through it takes long.
+
+    Separators and opening brackets are counted, those within texts too.
+    """
+    return len(data) > LARGE and sum(map(data.count, (b",", b":", b"[", b"{"))) > most
 
 
 def check_depth(raw: bytes) -> None:

@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 import msgspec
 
+from gateway.protocol.json_walk import is_wide
 from gateway.protocol.sse import event_data
 from gateway.protocol.whole_replies import reports_error
 
@@ -50,6 +51,8 @@ _choices = msgspec.json.Decoder(list[_Choice])
 
 def kind_of(event: bytes, answer_type: bytes | None) -> EventKind:
     """What `event` is. An answer has choices, or a `type` that begins with `answer_type` if one is given."""
+    if event.isspace():
+        return EventKind.NOTHING
     data = event_data(event).strip()
     if not data:
         return EventKind.NOTHING
@@ -68,7 +71,7 @@ def kind_of(event: bytes, answer_type: bytes | None) -> EventKind:
         return EventKind.ANSWER
     choices = bytes(values.choices)
     if answer_type is None and choices.startswith(b"["):
-        return EventKind.ANSWER if _answers(choices) else EventKind.ASIDE
+        return EventKind.ANSWER if is_wide(choices) or _answers(choices) else EventKind.ASIDE
     if type_ == b'"ping"' or (b"event:" in event and _PING.search(event)):
         return EventKind.NOTHING
     told = (values.message, values.detail, values.status)
@@ -79,7 +82,7 @@ def _answers(choices: bytes) -> bool:
     """Whether one of `choices` says something or ends. Chunks of Azure's asynchronous filter do not."""
     try:
         read = _choices.decode(choices)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return any(
         bytes(value) != b"null"

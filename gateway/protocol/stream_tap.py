@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 
+from gateway.errors import BadRequest
 from gateway.protocol.filtered_chat import with_deltas
 from gateway.protocol.json_body import without_member
+from gateway.protocol.json_walk import LARGE, is_wide
 from gateway.protocol.keep_alive import keep_alive
 from gateway.protocol.operation import Streaming
 from gateway.protocol.sse import event_json, with_data
 from gateway.protocol.stream_events import EventKind, kind_of
-from gateway.protocol.usage import Usage
+from gateway.protocol.usage import NO_USAGE, Usage
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 #: Two patterns, for one of both would be looked for at every byte.
@@ -74,6 +76,8 @@ class StreamTap:
 
     def watch(self, event: bytes) -> bytes:
         """Take note of one event and return what the client gets of it (possibly nothing)."""
+        if len(event) > LARGE and is_wide(event):
+            return self._watch_wide(event)
         if not self.finished and self._ends(event):
             self._note_end(event)
         if self._mark not in event or b'"error"' in event or not self.answered:
@@ -97,6 +101,18 @@ class StreamTap:
     def keep_alive(self) -> bytes:
         """An event for a silence, which every client takes for a part of this stream that says nothing."""
         return keep_alive(self._streaming, self._first)
+
+    def _watch_wide(self, event: bytes) -> bytes:
+        """Take note of an event that it takes too long to rewrite: it is passed on as it came."""
+        if self._choices == 1 and self._ends(event):
+            self.finished = True
+        kind = self.look(event)
+        self.done = kind is EventKind.DONE
+        self.failed = kind is EventKind.FAILURE
+        usage = self._streaming.usage_fields.read_reply(event)
+        if usage != NO_USAGE:
+            self.usage = usage
+        return event
 
     def _note_end(self, event: bytes) -> None:
         if self._choices > 1:
@@ -132,4 +148,8 @@ def _has_deltas(event: bytes) -> bool:
 
 
 def _without_usage(data: bytes) -> bytes:
-    return without_member(data.strip(), "usage")
+    try:
+        return without_member(data.strip(), "usage")
+    except BadRequest:
+        # Names or nesting of which no request may have as much: it is passed on as it came.
+        return data

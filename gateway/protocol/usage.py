@@ -10,6 +10,8 @@ from typing import Any
 
 #: More tokens than any reply can use. A larger count would make the row that instances share unreadable.
 _MOST_TOKENS = 10**9
+#: Places of the word from the end of a reply on that are looked at.
+_MOST_TRIES = 100
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _decoder = json.JSONDecoder()
 
@@ -42,15 +44,17 @@ class UsageFields:
 
         It stands near the end. A quote within a JSON string is escaped, so `"usage"` before a colon is a key.
         """
-        position = body.rfind(b'"usage"')
-        while position >= 0:
+        position = len(body)
+        for _ in range(_MOST_TRIES):
+            position = body.rfind(b'"usage"', 0, position)
+            if position < 0:
+                break
             if match := _USAGE.match(body, position):
                 text = body[match.end() : match.end() + 4096].decode(errors="replace")
                 try:
                     return self.read(_decoder.raw_decode(text)[0])
                 except (ValueError, RecursionError):
                     return NO_USAGE
-            position = body.rfind(b'"usage"', 0, position)
         return NO_USAGE
 
 

@@ -6,9 +6,12 @@ A reply is read to its end as strict JSON, but only the members that decide are 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
+
+from gateway.protocol.json_walk import LARGE
 
 #: What some servers write before UTF-8. Most JSON parsers of clients fail on it.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -22,25 +25,20 @@ class _Member(msgspec.Struct):
     """Any JSON object; its members are checked and skipped."""
 
 
-class _Choices(msgspec.Struct):
-    choices: list[_Member]
+class _Reply(msgspec.Struct):
+    choices: msgspec.Raw = _NULL
+    data: msgspec.Raw = _NULL
+    results: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
 
 
-class _ReplyData(msgspec.Struct):
-    data: list[_Member]
-    error: msgspec.Raw = _NULL
-
-
-class _Results(msgspec.Struct):
-    results: list[_Member]
-    error: msgspec.Raw = _NULL
-
-
-_choices = msgspec.json.Decoder(_Choices)
-_data = msgspec.json.Decoder(_ReplyData)
-_results = msgspec.json.Decoder(_Results)
+_reply = msgspec.json.Decoder(_Reply)
+_list = msgspec.json.Decoder(list[_Member])
+_member = msgspec.json.Decoder(_Member)
 _value = msgspec.json.Decoder().decode
+_FIRST_OBJECT = re.compile(rb"\[[ \t\r\n]*+\{")
+_MEMBERS = re.compile(rb'[ \t\r\n]*+\{[ \t\r\n]*+"')
+_INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def has_choices(body: bytes) -> bool:
@@ -48,18 +46,30 @@ def has_choices(body: bytes) -> bool:
 
     Without any it is no answer: an agent would take it for a turn and ask again, up to ten times.
     """
-    reply = _read(_choices, body)
-    return reply is not None and bool(reply.choices)
+    reply = _read(body)
+    return reply is not None and _objects(reply.choices) is True
 
 
 def has_data(body: bytes) -> bool:
     """Whether `body` is an object with a list of data."""
-    return _read(_data, body) is not None
+    reply = _read(body)
+    return reply is not None and _objects(reply.data) is not None
 
 
 def has_results(body: bytes) -> bool:
     """Whether `body` is an object with a list of results."""
-    return _read(_results, body) is not None
+    reply = _read(body)
+    return reply is not None and _objects(reply.results) is not None
+
+
+def holds_members(data: bytes) -> bool:
+    """Whether `data` is a JSON object that is not empty."""
+    try:
+        data.decode()
+        _member.decode(data)
+    except _INVALID:
+        return False
+    return _MEMBERS.match(data) is not None
 
 
 def value_of(body: bytes) -> Any:
@@ -76,13 +86,25 @@ def reports_error(error: msgspec.Raw) -> bool:
     return bytes(error) not in _NO_ERROR
 
 
-def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _objects(value: msgspec.Raw) -> bool | None:
+    """Whether a list of objects has any; None for what is no such list."""
+    data = bytes(value)
+    if len(data) > LARGE:
+        # Each would become an object.
+        return True if _FIRST_OBJECT.match(data) else None
+    try:
+        return bool(_list.decode(data))
+    except _INVALID:
+        return None
+
+
+def _read(body: bytes) -> _Reply | None:
     """The members that decide; None for what is no JSON, no such object, or an error."""
     try:
         # Strings that are skipped are not checked for UTF-8 by the decoder.
         if not body.isascii():
             body.decode()
-        reply = decoder.decode(body.removeprefix(BYTE_ORDER_MARK))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        reply = _reply.decode(body.removeprefix(BYTE_ORDER_MARK))
+    except _INVALID:
         return None
     return None if reports_error(reply.error) else reply

@@ -6,6 +6,7 @@ for each request. None of it is wanted here, and it costs more CPU than the rest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 
@@ -27,6 +28,8 @@ _HEADERS = [
 ]
 
 
+#: Bytes of a stream that are worked through at a time.
+PART = 8192
 #: Bytes of a reply that is read as a whole, where nothing else is said.
 LONGEST_REPLY = 64_000_000
 
@@ -54,7 +57,7 @@ class TooSlow(Exception):
 class Exchange:
     """A reply whose body has not been read yet. Whoever gets it closes it."""
 
-    __slots__ = ("_coding", "_decoder", "_pieces", "_response", "headers", "status")
+    __slots__ = ("_coding", "_decoder", "_left", "_pieces", "_response", "headers", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
@@ -65,6 +68,8 @@ class Exchange:
         coding = self.headers.get("content-encoding", "")
         self._coding = applied(coding)
         self._decoder: Decoder | None = None
+        #: What `part` has not given of a piece.
+        self._left = memoryview(b"")
 
     @property
     def coded(self) -> bool:
@@ -83,11 +88,32 @@ class Exchange:
         except CodingError as error:
             raise Undecodable from error
 
+    async def part(self) -> bytes:
+        """As `piece`, but PART bytes at most; others have their turn between two parts of one piece.
+
+        A piece may hold any number of events: an upstream that sends them without end must not keep the event
+        loop for itself.
+        """
+        if self._left:
+            await asyncio.sleep(0)
+        else:
+            piece = await self.piece()
+            if len(piece) <= PART:
+                return piece
+            self._left = memoryview(piece)
+        part, self._left = bytes(self._left[:PART]), self._left[PART:]
+        return part
+
     async def _decoded(self, coding: str) -> bytes:
         """The next piece of a coded body."""
         decoder = self._decoder = self._decoder or Decoder(coding)
         while True:
-            raw = b"" if decoder.pending else await self._raw()
+            if decoder.pending:
+                # What a small piece decodes to may be large.
+                await asyncio.sleep(0)
+                raw = b""
+            else:
+                raw = await self._raw()
             if not raw and not decoder.pending:
                 decoder.check_end()
                 return b""

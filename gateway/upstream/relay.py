@@ -13,11 +13,14 @@ from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, EventsAnswer, StreamedAnswer
 from gateway.upstream.client import Exchange, TooSlow, Unreachable
+from gateway.upstream.redaction import LONGEST
 from gateway.upstream.refusals import in_openais_shape
 from gateway.upstream.words import Said, said
 
 #: Bytes of an event beside its text, filter results included. Most events bring one token.
 FRAME = 1000
+#: Events that are worked through in one turn of the event loop. Most parts of a stream hold fewer.
+AT_ONCE = 200
 #: Seconds in which upstream ends its reply after `[DONE]`. The client has all of it by then.
 LAST_BYTES = 0.2
 
@@ -57,14 +60,20 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     """
     exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
     problem: GatewayError | None = None
-    if first := _passed(answer.events, answer, record, requested_model):
-        yield first
+    for number, events in enumerate(_some_at_a_time(answer.events)):
+        if number:
+            await asyncio.sleep(0)
+        if sent := _passed(events, answer, record, requested_model):
+            yield sent
     try:
         while not tap.over and (
-            piece := await (_after_done(exchange) if splitter.ends() else exchange.piece())
+            part := await (_after_done(exchange) if splitter.ends() else exchange.part())
         ):
-            if sent := _passed(splitter.feed(piece), answer, record, requested_model):
-                yield sent
+            for number, events in enumerate(_some_at_a_time(splitter.feed(part))):
+                if number:
+                    await asyncio.sleep(0)
+                if sent := _passed(events, answer, record, requested_model):
+                    yield sent
     except (Unreachable, EventTooLong):
         problem = UpstreamFailed(BROKEN)
     except TooSlow:
@@ -85,11 +94,17 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         yield error_event(error_body(problem))
 
 
+def _some_at_a_time(events: list[bytes]) -> list[list[bytes]]:
+    if len(events) <= AT_ONCE:
+        return [events]
+    return [events[start : start + AT_ONCE] for start in range(0, len(events), AT_ONCE)]
+
+
 async def _after_done(exchange: Exchange) -> bytes:
-    """The piece behind a `[DONE]` that no empty line has ended yet; empty where none comes."""
+    """The part behind a `[DONE]` that no empty line has ended yet; empty where none comes."""
     try:
         async with asyncio.timeout(LAST_BYTES):
-            return await exchange.piece()
+            return await exchange.part()
     except TimeoutError:
         return b""
 
@@ -119,7 +134,8 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
         visible = tap.watch(event)
         if tap.failed:
             record.error_code = record.error_code or "upstream_error"
-            data = event_data(event)
+            # Of a longer one, too, no more would be passed on than that there is one.
+            data = event_data(event) if len(event) <= LONGEST else b""
             answer.result = _to_blame(said(data))
             data = answer.scrubber.redacted(data, answer.deployment, requested_model)
             visible = error_event(in_openais_shape(data, UpstreamFailed))

@@ -141,12 +141,12 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap, now: f
     events: list[bytes] = []
     size = 0
     while not tap.answered:
-        piece = await exchange.piece()
-        size += len(piece)
-        came = splitter.feed(piece)
+        part = await exchange.part()
+        size += len(part)
+        came = splitter.feed(part)
         if not events and came:
             came[0] = came[0].removeprefix(BYTE_ORDER_MARK)
-        last = [] if piece else [rest for rest in (splitter.rest(),) if is_whole(rest)]
+        last = [] if part else [rest for rest in (splitter.rest(),) if is_whole(rest)]
         events += came
         for event in (*came, *last):
             kind = tap.look(event)
@@ -158,7 +158,7 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap, now: f
                 break
             if kind is EventKind.ASIDE:
                 expected.begun()
-        if not tap.answered and (not piece or size > LONGEST_HEAD):
+        if not tap.answered and (not part or size > LONGEST_HEAD):
             raise no_answer(exchange.status, "empty")
     return EventsAnswer(
         exchange=exchange,
@@ -177,7 +177,11 @@ def _first_error(event: bytes, exchange: Exchange, expected: Expected, now: floa
     values = event_json(event)
     details, error = error_details(values), said_by(values)
     status = error.status or (400 if error.callers else 500)
-    body = json.dumps({"error": details}).encode()
+    try:
+        body = json.dumps({"error": details}).encode()
+    except RecursionError:
+        # It could just be read.
+        raise no_answer(exchange.status, error.code) from None
     answer = _refused(exchange, body, expected, status=status, code=error.code, content_type=_JSON)
     if error.callers or error.models_own:
         return answer

@@ -32,6 +32,8 @@ class Exchange:
     async def piece(self):
         return self.pieces.pop(0) if self.pieces else b""
 
+    part = piece
+
     async def close(self):
         self.log.append("exchange")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.protocol.sse import (
     DONE,
     LONGEST_EVENT,
+    MOST_BREAKS,
     EventSplitter,
     EventTooLong,
     error_event,
@@ -152,6 +153,28 @@ def test_an_event_that_never_ends_is_given_up():
     piece = b"data: " + b"a" * (LONGEST_EVENT // 4)
     with pytest.raises(EventTooLong):
         assert [] == [event for _ in range(6) for event in splitter.feed(piece)]
+
+
+@pytest.mark.parametrize(("breaks", "ends"), [(MOST_BREAKS, True), (MOST_BREAKS + 1, False)])
+@pytest.mark.parametrize("line", [b"data: a\n", b"data: a\r\n"], ids=["lf", "crlf"])
+def test_an_event_of_many_lines_is_given_up(line, breaks, ends):
+    splitter = EventSplitter()
+    each = line.count(b"\n") + line.count(b"\r")
+    splitter.feed(b"data: a")
+    splitter.feed(b"\n" * (breaks % each) + b"a" + line * (breaks // each))
+    if ends:
+        assert 1 == len(splitter.feed(line[-1:] + b"x"))
+    else:
+        with pytest.raises(EventTooLong):
+            splitter.feed(b"x")
+
+
+def test_breaks_of_events_that_have_ended_are_not_counted():
+    splitter = EventSplitter()
+    for _ in range(MOST_BREAKS // 2):
+        assert 1 == len(splitter.feed(b"data: a\r\n\r\nd"))
+        splitter.feed(b"")
+        assert 1 == len(splitter.feed(b"\r\n\r\nx"))
 
 
 def test_an_event_of_the_longest_length_passes():

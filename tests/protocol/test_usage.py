@@ -40,6 +40,12 @@ def test_without_a_usage_there_is_none(body):
     assert Usage() == CHAT.usage(body)
 
 
+@pytest.mark.parametrize(("words", "usage"), [(99, Usage(1, 2)), (100, Usage()), (1_000_000, Usage())])
+def test_the_word_is_looked_at_a_hundred_times_from_the_end_on(words, usage):
+    body = b'{"usage":{"prompt_tokens":1,"completion_tokens":2},"a":[' + b'"usage",' * words + b"0]}"
+    assert usage == CHAT.usage(body)
+
+
 def test_a_nested_word_before_the_real_one_is_passed_over():
     assert Usage(1, 2) == CHAT.usage(b'{"usage":{"prompt_tokens":1,"completion_tokens":2},"a":["usage"]}')
 

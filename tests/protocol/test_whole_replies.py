@@ -1,10 +1,13 @@
 """What a whole reply must have to be an answer, and what sound must not be."""
 
 import json
+import tracemalloc
 
 import pytest
 
 from gateway.protocol.audio import is_sound
+from gateway.protocol.chat_as_text import CHAT_AS_TEXT
+from gateway.protocol.emulated_stream import events_of
 from gateway.protocol.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS
 from gateway.protocol.whole_replies import value_of
 
@@ -37,6 +40,33 @@ NO_ANSWERS = {
 )
 def test_what_lacks_what_the_schema_requires_is_no_answer(operation, name):
     assert not operation.is_answer(NO_ANSWERS[name])
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [(CHAT, b"choices"), (COMPLETIONS, b"choices"), (EMBEDDINGS, b"data"), (MODERATIONS, b"results")],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_a_reply_of_many_values_costs_about_its_bytes(operation, name):
+    """64 MB of empty objects took 850 MB to be told from no answer, and a minute to be left as it was."""
+    inside = b'{"finish_reason":"content_filter","message":{}}' + b",{}" * 1_000_000
+    for answers, first in ((True, b""), (False, b"1,")):
+        body = b'{"%b":[%b%b]}' % (name, first, inside)
+        tracemalloc.start()
+        try:
+            assert answers == operation.is_answer(body)
+            assert body == CHAT.repaired(body)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 3 * len(body)
+
+
+def test_a_reply_of_too_many_values_is_not_turned_into_another():
+    body = b'{"choices":[{"text":"a","message":{"content":"a"}}],"x":[' + b"0," * 1_000_000 + b"0]}"
+    assert body == CHAT_AS_TEXT.repaired(body)
+    with pytest.raises(ValueError, match="too many values"):
+        events_of(body, usage=False)
 
 
 ANSWER = {"choices": [{"index": 0}], "data": [{"index": 0}], "results": [{"flagged": False}], "error": None}

@@ -1,8 +1,10 @@
 """Relaying: what came is passed on, and half an answer never looks like a whole one."""
 
 import asyncio
+import gzip
 import json
 
+import httpx
 import pytest
 from support.samples import call, deployment, expected
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
@@ -13,8 +15,9 @@ from gateway.protocol.operations import SPEECH
 from gateway.protocol.sse import DONE, event_json
 from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
-from gateway.upstream.client import Upstream
-from gateway.upstream.relay import BROKEN, FRAME, relay
+from gateway.upstream.client import PART, Exchange, Upstream
+from gateway.upstream.redaction import LONGEST
+from gateway.upstream.relay import AT_ONCE, BROKEN, FRAME, relay
 from gateway.upstream.replies import receive
 from gateway.upstream.transport import PooledTransport
 
@@ -134,6 +137,66 @@ def test_usage_that_the_client_did_not_ask_for_is_hidden_and_learnt():
     pieces, record = relayed(stream(FIRST, LAST, COST, DONE), hide_usage=True)
     assert FIRST.replace(b', "usage": null', b"") + LAST + DONE == b"".join(pieces)
     assert Usage(3, 4) == record.usage
+
+
+def turns_between(pieces, coding=None):
+    """What `part` gives of a body, and how often others had their turn before each part."""
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            for piece in pieces:
+                yield piece
+
+    async def work():
+        headers = {} if coding is None else {"content-encoding": coding}
+        exchange = Exchange(httpx.Response(200, headers=headers, stream=Body()))
+        found, turns = [], 0
+
+        async def others():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        before = turns
+        while part := await exchange.part():
+            found.append((part, turns - before))
+            before = turns
+        task.cancel()
+        return found
+
+    return asyncio.run(work())
+
+
+def test_others_have_their_turn_between_the_parts_of_one_large_piece():
+    """Else an upstream that sends events without end has the event loop for itself: for seconds, where it was tried."""
+    piece = b"\n\n" * PART
+    found = turns_between([b"a" * PART, piece])
+    assert [b"a" * PART, piece[:PART], piece[PART:]] == [part for part, _ in found]
+    assert [0, 0, 1] == [turns for _, turns in found]
+
+
+def test_others_have_their_turn_while_a_small_piece_is_decoded():
+    found = turns_between([gzip.compress(bytes(5_000_000))], "gzip")
+    assert bytes(5_000_000) == b"".join(part for part, _ in found)
+    assert all(turns > 0 for _, turns in found[1:])
+
+
+def test_what_came_before_the_answer_is_passed_on_some_at_a_time():
+    blank = b":\n\n" * (2 * AT_ONCE)
+    pieces, record = relayed(stream(blank + FIRST, LAST, DONE))
+    assert (blank + FIRST + LAST + DONE, None) == (b"".join(pieces), record.error_code)
+    assert [blank[: 3 * AT_ONCE], blank[: 3 * AT_ONCE]] == pieces[:2]
+
+
+def test_an_error_event_that_is_too_long_to_be_looked_at_is_replaced():
+    long = b'data: {"error":{"message":"%s"}}\n\n' % (b"a" * LONGEST)
+    pieces, record = relayed(stream(FIRST, long))
+    assert "upstream_error" == record.error_code
+    assert len(b"".join(pieces)) < 1000
+    assert "upstream_error" == event_json(pieces[-1])["error"]["code"]
 
 
 def test_a_stream_that_ends_after_its_finish_reason_is_whole():

@@ -183,6 +183,17 @@ def test_a_streams_first_error_that_speaks_of_the_deployment_moves_on(error, res
     assert (result, certain) == (failed.result, failed.outcome.certain)
 
 
+def test_a_first_error_nested_as_deep_as_a_parser_takes_is_a_failure_like_others():
+    """Where it can just be read, it cannot be written again."""
+    for depth in range(900, 1010, 2):
+        nested = b"[" * depth + b"]" * depth
+        step = stream(b'data: {"error":{"type":"invalid_request_error","message":"x","a":%b}}\n\n' % nested)
+        try:
+            assert 400 == received(step, call(stream=True))[0].status
+        except AttemptFailed as failed:
+            assert Result.FAILED is failed.result  # noqa: PT017 - either is right
+
+
 def test_a_reply_that_breaks_off_is_neither():
     with pytest.raises(Unreachable):
         received(then(b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"a"', "close"))
