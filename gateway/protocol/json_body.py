@@ -88,10 +88,13 @@ class Values(Mapping[str, Any]):
 
     __slots__ = ("_built", "raw")
 
-    def __init__(self, raw: Mapping[str, msgspec.Raw | memoryview | LargeValue]) -> None:
+    def __init__(
+        self, raw: Mapping[str, msgspec.Raw | memoryview | LargeValue], built: dict[str, Any] | None = None
+    ) -> None:
+        """`built` holds values that are built already."""
         #: The members' JSON.
         self.raw = raw
-        self._built: dict[str, Any] = {}
+        self._built: dict[str, Any] = {} if built is None else built
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._built:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.config.additions import checked_headers
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT
 from gateway.config.problems import Problems
 from gateway.exceptions import ConfigurationError
-from gateway.protocol.calls import CallOptions
+from gateway.protocol.calls import NO_OPTIONS, CallOptions
 
 #: Arguments that say which deployment is called: the keys of an entry's `litellm_params`.
 ADDRESSING = frozenset(
@@ -84,8 +83,7 @@ class Defaults(NamedTuple):
     drop_params: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """The arguments of one call, by what they are for."""
 
     addressing: dict[str, Any]
@@ -122,7 +120,7 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
         raise ConfigurationError("extra_body: must be a mapping of fields to values")
     if not fields.get("stream"):
         options.pop("stream_timeout", None)
-    return Arguments(addressing, _options(options) if options else CallOptions(), fields)
+    return Arguments(addressing, _options(options) if options else NO_OPTIONS, fields)
 
 
 def _options(given: Mapping[str, Any]) -> CallOptions:

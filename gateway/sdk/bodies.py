@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.exceptions import ConfigurationError
 from gateway.protocol.json_body import Body, parse
+from gateway.protocol.written_body import written
 
 #: What the name of a schema must not hold, and its characters at most.
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
@@ -27,8 +28,10 @@ def body_of(fields: Mapping[str, Any]) -> Body:
     if isinstance(form, type):
         members["response_format"] = _schema_format(form)
     members |= fields.get("extra_body") or {}
+    if (body := written(members)) is not None:
+        return body
     try:
-        raw = _written(members).encode()
+        raw = _carefully(members).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"The arguments cannot be written as JSON: {error}") from error
     return parse(raw)
@@ -48,7 +51,7 @@ def _plain(value: Any) -> Any:
 
 
 #: Circles are found by the depth that they lead to.
-_written = json.JSONEncoder(
+_carefully = json.JSONEncoder(
     default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
 

@@ -170,7 +170,8 @@ def _wrapped(value: Any, kind: type[Result]) -> Any:
     if value.__class__ is dict:
         result = kind.__new__(kind)
         result.update(value)
-        _make_parts(result)
+        if kind.parts:
+            _make_parts(result)
         return result
     if value.__class__ is list and value and value[0].__class__ in _CONTAINERS:
         made = [_wrapped(entry, kind) for entry in value]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections import OrderedDict
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 import pytest
@@ -156,10 +159,54 @@ def test_objects_that_can_be_written_are():
     assert ["a", "b"] == body_of({"stop": {"b", "a"}}).values["stop"]
 
 
-@pytest.mark.parametrize("value", [object(), float("inf"), "\ud800", int])
-def test_what_is_no_json_is_refused(value):
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize(
+    "value",
+    [object(), float("inf"), float("nan"), "\ud800", int, b"text", Decimal("0.5"), dt.date(2026, 1, 1)],
+    ids=["object", "infinity", "nan", "surrogate", "class", "bytes", "decimal", "date"],
+)
+def test_what_is_no_json_is_refused(value, within):
     with pytest.raises(ConfigurationError, match="cannot be written as JSON"):
-        body_of({"user": value})
+        body_of({"messages": [{"content": value}]} if within else {"user": value})
+
+
+class Shouted(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "json_text"),
+    [
+        ([1, 1.0, True, None, "é"], '[1,1.0,true,null,"é"]'),
+        (("a", "b"), '["a","b"]'),
+        ({1: 2}, '{"1":2}'),
+        (2**70, "1180591620717411303424"),
+        (Shouted("a"), '"a"'),
+        ({Shouted("a"): Shouted("b")}, '{"a":"b"}'),
+        (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
+        ("x" * 70_000, f'"{"x" * 70_000}"'),
+    ],
+    ids=[
+        "plain",
+        "tuple",
+        "number as key",
+        "large number",
+        "text's like",
+        "texts within",
+        "mapping",
+        "large",
+    ],
+)
+def test_a_body_is_the_json_of_what_was_given(value, json_text):
+    assert f'{{"user":{json_text}}}' == body_of({"user": value}).raw.decode()
+
+
+def test_what_a_caller_changes_later_is_not_changed_in_the_body():
+    messages = [{"role": "user", "content": "one"}]
+    body = body_of({"messages": messages})
+    messages[0]["content"] = "two"
+
+    assert [{"role": "user", "content": "one"}] == body.values["messages"]
 
 
 def test_a_strict_schema_requires_all_and_allows_nothing_else():
