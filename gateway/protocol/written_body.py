@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.protocol.json_body import LARGE, Body, Values
+from gateway.protocol.json_body import Body, Values
+from gateway.protocol.json_walk import LARGE, check_depth
 
 _write = msgspec.json.Encoder().encode
 _value = msgspec.json.Decoder().decode
@@ -18,7 +19,7 @@ def written(members: Mapping[str, Any]) -> Body | None:
     """The body with these members.
 
     None for what a slower writer has to look at: what is large, and what does not come back as it was given.
-    msgspec writes NaN as null, and bytes as a text.
+    msgspec writes NaN as null, and bytes as a text. Raises BadRequest for what is nested too deep.
     """
     try:
         raw = _write(members)
@@ -29,4 +30,5 @@ def written(members: Mapping[str, Any]) -> Body | None:
             return None
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+    check_depth(raw)
     return Body(raw, Values(_members(raw), values))

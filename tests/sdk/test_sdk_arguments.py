@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 import pytest
 from pydantic import BaseModel, Field
 
+from gateway.errors import BadRequest
 from gateway.exceptions import ConfigurationError
+from gateway.protocol.json_walk import MAX_DEPTH
 from gateway.sdk.arguments import Defaults, completed, read_arguments
 from gateway.sdk.bodies import body_of, strict_schema
 
@@ -199,6 +201,15 @@ class Shouted(str):
 )
 def test_a_body_is_the_json_of_what_was_given(value, json_text):
     assert f'{{"user":{json_text}}}' == body_of({"user": value}).raw.decode()
+
+
+def test_what_is_nested_too_deep_is_refused_as_over_http():
+    value = "text"
+    for _ in range(MAX_DEPTH):
+        value = [value]
+
+    with pytest.raises(BadRequest, match="nested deeper"):
+        body_of({"user": value})
 
 
 def test_what_a_caller_changes_later_is_not_changed_in_the_body():
