@@ -1,9 +1,13 @@
-"""Each check is seen to fail: a fault is put into a copy of infra/, one at a time, and its check must notice."""
+"""Each assertion of each check is seen to fail: faults are put into copies of infra/, and their checks must notice."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import shutil
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 import checks
 import pytest
@@ -21,6 +25,8 @@ class Mutation:
     old: str
     new: str
     parameters: str = "foundry"
+    #: Whether it changes what other checks go by, and so has a copy of infra/ to itself.
+    alone: bool = False
 
 
 M = Mutation
@@ -40,6 +46,12 @@ FLEX = "sites_keep_the_rules_of_flex"
 NAMES = "names_are_such_as_azure_takes"
 MEMBERS = "the_configuration_names_what_exists"
 TLS = "everything_speaks_tls_1_2"
+WIRED = "networks_are_made_for_flex"
+REDUNDANT = "zone_redundancy_is_whole_or_absent"
+IDENTITY = "the_identity_is_the_one_that_has_the_roles"
+APART = "each_region_has_storage_and_vault_of_its_own"
+KEPT = "vaults_outlive_mistakes"
+SECRETS = "vaults_get_two_secrets_and_never_the_operators_own"
 SHAPE = "deployments_have_the_documented_shape"
 
 MUTATIONS = [
@@ -139,28 +151,28 @@ MUTATIONS = [
     ),
     M(PRIVATE, REGION, "= if (privateNetwork && privateInbound)", "= if (false)", "private-network"),
     M(
-        "networks_are_made_for_flex",
+        WIRED,
         NETWORK,
         "Microsoft.App/environments",
         "Microsoft.Web/serverFarms",
         "private-network",
     ),
     M(
-        "networks_are_made_for_flex",
+        WIRED,
         "main.bicep",
         "place.?addressPrefix ?? '10.${index}.0.0/16'",
         "'10.0.0.0/16'",
         "everything",
     ),
     M(
-        "networks_are_made_for_flex",
+        WIRED,
         "main.bicep",
         "dnsResourceGroup: place.dnsResourceGroup",
         "dnsResourceGroup: resourceGroup().name",
         "everything",
     ),
     M(
-        "networks_are_made_for_flex",
+        WIRED,
         NETWORK,
         "for zone in zoneNames:",
         "for zone in take(zoneNames, 3):",
@@ -188,14 +200,14 @@ MUTATIONS = [
     M(FLEX, APP, "pythonVersion == '3.12'", "pythonVersion == '3.11'", "everything"),
     M(FLEX, APP, "http20Enabled: true", "http20Enabled: true\n      alwaysOn: true"),
     M(
-        "zone_redundancy_is_whole_or_absent",
+        REDUNDANT,
         STORAGE,
         "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'",
         "'Standard_LRS'",
         "everything",
     ),
     M(
-        "zone_redundancy_is_whole_or_absent",
+        REDUNDANT,
         "main.bicep",
         "zoneRedundant ? max(alwaysReady, 2) : alwaysReady",
         "alwaysReady",
@@ -224,33 +236,35 @@ MUTATIONS = [
         "resourceGroup().id, base, compact(place.location))}'\n    addressPrefix",
         "resourceGroup().id, base)}'\n    addressPrefix",
         "two-regions",
+        alone=True,
     ),
     # The app's settings.
     M(
-        "the_identity_is_the_one_that_has_the_roles",
+        IDENTITY,
         APP,
         "AZURE_CLIENT_ID: identityClientId",
         "AZURE_CLIENT_ID: ''",
     ),
-    M("the_identity_is_the_one_that_has_the_roles", APP, "Authorization=AAD;", ""),
+    M(IDENTITY, APP, "Authorization=AAD;", ""),
     M(
-        "the_identity_is_the_one_that_has_the_roles",
+        IDENTITY,
         REGION,
         "identityClientId: identity.properties.clientId\n    app",
         "identityClientId: identity.properties.principalId\n    app",
     ),
     M(
-        "each_region_has_storage_and_vault_of_its_own",
+        APART,
         REGION,
         "tablesEndpoint: storage.outputs.tablesEndpoint\n    package",
         "tablesEndpoint: storage.outputs.blobEndpoint\n    package",
     ),
     M(
-        "each_region_has_storage_and_vault_of_its_own",
+        APART,
         "main.bicep",
         "location: place.location\n      tags",
         "location: resourceGroup().location\n      tags",
         "two-regions",
+        alone=True,
     ),
     M(
         "settings_hold_no_secret",
@@ -271,32 +285,33 @@ MUTATIONS = [
         "output document string = checkedDocument\noutput endpoint string",
     ),
     # The vault and what is in it.
-    M("vaults_outlive_mistakes", VAULT, "enableSoftDelete: true", "enableSoftDelete: false"),
+    M(KEPT, VAULT, "enableSoftDelete: true", "enableSoftDelete: false"),
     M(
-        "vaults_outlive_mistakes",
+        KEPT,
         VAULT,
         "purgeProtection ? { enablePurgeProtection: true } : {}",
         "{ enablePurgeProtection: purgeProtection }",
         "everything",
     ),
     M(
-        "vaults_outlive_mistakes",
+        KEPT,
         "main.bicep",
         "param purgeProtection bool = true",
         "param purgeProtection bool = false",
     ),
     M(
-        "vaults_get_two_secrets_and_never_the_operators_own",
+        SECRETS,
         VAULT,
         "name: 'gateway-clients'",
         "name: 'gateway-config'",
         "two-regions",
     ),
     M(
-        "vaults_get_two_secrets_and_never_the_operators_own",
+        SECRETS,
         VAULT,
         "name: 'gateway-deployments'",
         "name: 'deployments'",
+        alone=True,
     ),
     M("who_did_what_is_recorded", VAULT, "'AuditEvent'", "'AzurePolicyEvaluationDetails'"),
     M("who_did_what_is_recorded", OPENAI, "category: 'RequestResponse'", "category: 'Trace'"),
@@ -316,32 +331,166 @@ MUTATIONS = [
     M(MEMBERS, ACCOUNTS, "item.kind == 'AIServices' ? 'services.ai' : 'openai'", "'openai'"),
     M(MEMBERS, "main.bicep", "accounts[index].deployments,", "take(accounts[index].deployments, 1),"),
     M(MEMBERS, "main.bicep", "== 1\n      ? item.name", "> 0\n      ? item.name", "existing-accounts"),
-    M("the_gateway_accepts_the_configuration", ACCOUNTS, "item.capacity * 1000", "0"),
+    M("the_gateway_accepts_the_configuration", ACCOUNTS, "item.capacity * 1000", "0", alone=True),
     M("azd_finds_one_app", "main.bicep", "index == 0 ? 'gateway' : ''", "'gateway'", "two-regions"),
+    # What nothing else is for: each of these makes another assertion fail.
+    M(
+        BEFORE,
+        STORAGE,
+        "Microsoft.Authorization/roleAssignments@2022-04-01",
+        "Microsoft.Authorization/locks@2020-05-01",
+        alone=True,
+    ),
+    M(
+        ROLES,
+        VAULT,
+        "scope: vault\n    name: guid(vault.id, person",
+        "name: guid(vault.id, person",
+        "everything",
+    ),
+    M(
+        PRIVATE,
+        "modules/monitoring.bicep",
+        "output workspaceId",
+        "resource one 'Microsoft.Network/privateEndpoints@2024-07-01' = {\n  name: 'one'\n}\noutput workspaceId",
+    ),
+    M(
+        WIRED,
+        NETWORK,
+        "(addressPrefix, 24, 1)",
+        "(addressPrefix, 24, 1)\n          delegations: []",
+        "private-network",
+    ),
+    M(WIRED, NETWORK, "(addressPrefix, 24, 1)", "(addressPrefix, 25, 2)", "private-network"),
+    M(FLEX, APP, "name: 'plan-${name}'", "name: 'plan'", "two-regions"),
+    M(FLEX, APP, "kind: 'functionapp,linux'", "kind: 'functionapp'"),
+    M(FLEX, APP, "type: 'UserAssigned'\n", "type: 'SystemAssigned, UserAssigned'\n"),
+    M(FLEX, APP, "userAssignedIdentityResourceId: identityId", "userAssignedIdentityResourceId: plan.id"),
+    M(FLEX, STORAGE, "packageUrl string = 'https://${name}.", "packageUrl string = 'https://other."),
+    M(FLEX, APP, "name: 'python'", "name: 'node'"),
+    M(FLEX, APP, "version: pythonVersion", "version: '3.11'"),
+    M(FLEX, APP, "instanceMemoryMB: instanceMemoryMB", "instanceMemoryMB: 1024"),
+    M(FLEX, APP, "maximumInstanceCount: maximumInstanceCount", "maximumInstanceCount: 1"),
+    M(
+        FLEX,
+        APP,
+        "  resource scmPasswords",
+        "  resource login 'config' = {\n    name: 'authsettingsV2'\n  }\n\n  resource scmPasswords",
+    ),
+    M(REDUNDANT, STORAGE, "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'", "'Standard_ZRS'"),
+    M(IDENTITY, APP, "'managedidentity'", "'workloadidentity'"),
+    M(IDENTITY, APP, "'ManagedIdentityCredential'", "'prod'"),
+    M(APART, STORAGE, "tablesEndpoint string = 'https://${name}.", "tablesEndpoint string = 'https://other."),
+    M(APART, VAULT, "uri string = 'https://${name}", "uri string = 'https://other"),
+    M("outputs_hold_no_secret", "main.bicep", "output endpoint string", "output url string"),
+    M(KEPT, VAULT, "softDeleteRetentionInDays: softDeleteDays", "softDeleteRetentionInDays: 6"),
+    M(
+        SECRETS,
+        VAULT,
+        "resource deployments 'secrets' = {",
+        "resource deployments 'secrets' = if (location == 'swedencentral') {",
+        "two-regions",
+        alone=True,
+    ),
+    M(SHAPE, OPENAI, "capacity: item.capacity", "capacity: 0", alone=True),
+    M(
+        SHAPE,
+        OPENAI,
+        "...(contains(item, 'raiPolicyName') ? { raiPolicyName: item.raiPolicyName! } : {})",
+        "raiPolicyName: item.?raiPolicyName",
+    ),
+    M(MEMBERS, ACCOUNTS, "model: 'azure/${nameOf(item)}'", "model: 'azure/${item.?model}'"),
+    M(MEMBERS, ACCOUNTS, "{ base_model: item.model! }", "{ base_model: nameOf(item) }"),
+    M(MEMBERS, ACCOUNTS, "(isProvisioned(item.sku)\n    ? {}", "(false\n    ? {}"),
+    M(MEMBERS, ACCOUNTS, "rpm: item.capacity * (", "rpm: 1 + item.capacity * ("),
+    M(MEMBERS, ACCOUNTS, "isProvisioned(item.sku) ? 1 : 2", "1"),
+    M(MEMBERS, "main.bicep", "{ model_list: members }", "{ model_list: members, api_key: 'x' }"),
+    M(
+        MEMBERS,
+        VAULT,
+        "value: deploymentsDocument",
+        "value: replace(deploymentsDocument, '\"v1\"', '\"${location}\"')",
+        "two-regions",
+    ),
 ]
+
+
+#: The texts of infra/, before any fault.
+SOURCES = {path.relative_to(INFRA).as_posix(): path.read_text() for path in sorted(INFRA.rglob("*.bicep*"))}
+#: Each assertion of a check: the name of the check, its first line and its last.
+ASSERTIONS = [
+    (function.name, node.lineno, node.end_lineno or 0)
+    for function in ast.parse(Path(checks.__file__).read_text()).body
+    if isinstance(function, ast.FunctionDef) and function.name in {check.__name__ for check in CHECKS}
+    for node in ast.walk(function)
+    if isinstance(node, ast.Assert)
+]
+
+
+def packed(mutations):
+    """Batches of faults that share a copy of infra/: one parameter file, and no two for one check or one text.
+
+    Compiling takes most of the time of these tests.
+    """
+    batches = []
+    for mutation in mutations:
+        for batch, checked, texts in batches:
+            fits = mutation.check not in checked and batch[0].parameters == mutation.parameters
+            if fits and mutation.old in texts[mutation.file] and not (mutation.alone or batch[0].alone):
+                break
+        else:
+            batch, checked, texts = [], set(), dict(SOURCES)
+            batches.append((batch, checked, texts))
+            assert mutation.old in texts[mutation.file], f"the template has changed: put {mutation} in anew"
+        batch.append(mutation)
+        checked.add(mutation.check)
+        texts[mutation.file] = texts[mutation.file].replace(mutation.old, mutation.new)
+    return [(batch, texts) for batch, _, texts in batches]
+
+
+@pytest.fixture(scope="session")
+def failing(compiler, tmp_path_factory):
+    """The assertion of its check that fails for a fault; None where none does."""
+    worlds = {}
+    for batch, texts in packed(MUTATIONS):
+        deployed = functools.cache(
+            functools.partial(deploy, compiler, tmp_path_factory, batch[0].parameters, texts)
+        )
+        worlds |= dict.fromkeys(batch, deployed)
+
+    @functools.cache
+    def find(mutation):
+        try:
+            getattr(checks, mutation.check)(worlds[mutation]())
+        except AssertionError as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next(frame.lineno or 0 for frame in frames if frame.name == mutation.check)
+            return next(found for found in ASSERTIONS if found[1] <= line <= found[2])
+        return None
+
+    return find
+
+
+def deploy(compiler, tmp_path_factory, name, texts):
+    """What a copy of infra/ with these texts leads to."""
+    folder = tmp_path_factory.mktemp("mutated")
+    # Without bicepconfig.json, whose rules are errors: a fault may also be bad style.
+    for file, text in texts.items():
+        (folder / "infra" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "infra" / file).write_text(text)
+    parameters = folder / "tests/infra/parameters" / f"{name}.bicepparam"
+    parameters.parent.mkdir(parents=True)
+    shutil.copy(PARAMETERS / parameters.name, parameters)
+    template = functools.cache(lambda: compiler.template(folder / "infra/main.bicep"))
+    return World(name, compiler.snapshot(parameters), template)
 
 
 @pytest.mark.parametrize(
     "mutation", MUTATIONS, ids=lambda mutation: f"{mutation.check}-{mutation.old[:30].strip()!r}"
 )
-def test_a_fault_is_noticed(compiler, tmp_path, mutation):
-    infra = tmp_path / "infra"
-    # Without the linter's rules as errors: a fault may also be bad style.
-    shutil.copytree(INFRA, infra, ignore=shutil.ignore_patterns("bicepconfig.json"))
-    parameters = tmp_path / "tests/infra/parameters" / f"{mutation.parameters}.bicepparam"
-    parameters.parent.mkdir(parents=True)
-    shutil.copy(PARAMETERS / parameters.name, parameters)
-    text = (infra / mutation.file).read_text()
-    assert mutation.old in text, "the template has changed: put the fault in anew"
-    (infra / mutation.file).write_text(text.replace(mutation.old, mutation.new))
-
-    world = World(
-        mutation.parameters, compiler.snapshot(parameters), lambda: compiler.template(infra / "main.bicep")
-    )
-
-    with pytest.raises((AssertionError, KeyError, StopIteration)):
-        getattr(checks, mutation.check)(world)
+def test_a_fault_is_noticed(failing, mutation):
+    assert None is not failing(mutation)
 
 
-def test_every_check_has_been_seen_to_fail():
-    assert {check.__name__ for check in CHECKS} == {mutation.check for mutation in MUTATIONS}
+def test_every_assertion_has_been_seen_to_fail(failing):
+    assert [] == sorted(set(ASSERTIONS) - {failing(mutation) for mutation in MUTATIONS})
