@@ -32,8 +32,17 @@ def sources() -> Iterator[Path]:
     """The files of the package, in the order of their names in it."""
     found = [ROOT / name for name in FILES]
     for folder in FOLDERS:
-        found += [path for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES]
+        inside = ((path, path.relative_to(ROOT).parts) for path in (ROOT / folder).rglob("*"))
+        # Hidden folders are an editor's.
+        found += [
+            path for path, parts in inside if path.suffix in SUFFIXES and not any(map(is_hidden, parts))
+        ]
     yield from sorted(found, key=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one that `ls` leaves out."""
+    return name.startswith(".")
 
 
 def write_zip(path: Path) -> None:

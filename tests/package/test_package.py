@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
+import shutil
 import sys
 import zipfile
 from importlib.metadata import packages_distributions
@@ -33,8 +35,39 @@ def locked(name="requirements.txt"):
     return found
 
 
-def test_the_same_sources_give_the_same_bytes(made, tmp_path):
-    code, output = finished(sys.executable, "scripts/package.py", str(tmp_path), seconds=120)
+def test_the_same_sources_give_the_same_bytes_elsewhere(made, tmp_path):
+    """In another folder, with other modes and times, in another zone; and with what editors leave behind."""
+    copy = tmp_path / "another folder"
+    for name in (
+        "gateway",
+        "scripts",
+        "LICENSE",
+        "function_app.py",
+        "host.json",
+        "pyproject.toml",
+        "requirements.txt",
+    ):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name)
+        else:
+            shutil.copyfile(ROOT / name, copy / name)
+    for path in copy.rglob("*"):
+        path.chmod(0o700)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    for name in (
+        "app.py.orig",
+        "app.py~",
+        ".app.py.swp",
+        ".#app.py",
+        "notes.txt",
+        ".idea/app.py",
+        "__pycache__/app.pyc",
+    ):
+        (copy / "gateway" / name).parent.mkdir(exist_ok=True)
+        (copy / "gateway" / name).write_text("left behind")
+
+    script = str(copy / "scripts/package.py")
+    code, output = finished(sys.executable, script, str(tmp_path), seconds=120, TZ="Pacific/Auckland")
 
     assert 0 == code, output
     for name in ("gateway.zip", "gateway.cdx.json", "SHA256SUMS"):
