@@ -25,7 +25,7 @@ from simulator.config import Account, Config
 from simulator.delivery import deliver
 from simulator.faults import NO_FAULT, Fault
 from simulator.journal import Entry, Journal
-from simulator.places import Place, account_for, all_keys, places_of
+from simulator.places import Place, account_for, places_of
 from simulator.reply import Refusal, Reply
 from simulator.routes import OPERATIONS, Route, resolve_azure, split_target
 from simulator.scripts import scripted_answer
@@ -157,16 +157,15 @@ class Simulator:
         self, exchange: Exchange, account: Account, path: str, request: Incoming
     ) -> tuple[Route, Place, dict[str, Any] | None]:
         """Route, deployment and, where the deployment stands in it, the body. Raises Refusal."""
-        keys = all_keys(account)
         if account.kind == "openai":
-            auth.check_platform(keys, request.headers)
+            auth.check_platform(account.all_keys, request.headers)
             kind = OPERATIONS.get(path.removeprefix("/v1/")) if path.startswith("/v1/") else None
             if kind is None or request.method != "POST":
                 raise platform.unknown_url(request.method, path)
             route = Route("platform", kind, None, "v1")
         else:
             v1 = path.startswith("/openai/v1/")
-            auth.check_azure(account, keys, request.headers, v1=v1, now=request.now)
+            auth.check_azure(account, account.all_keys, request.headers, v1=v1, now=request.now)
             route = resolve_azure(account, request.method, path, request.query)
         document = None
         name = route.deployment

@@ -5,7 +5,9 @@ YAML or JSON, strict: `load` names every wrong entry with its path.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -168,11 +170,26 @@ class Account(Strict):
     v1_preview_only: tuple[Kind, ...] = ("completions", "speech")
     deployments: tuple[Deployment, ...]
 
+    @property
+    def all_keys(self) -> frozenset[str]:
+        """Keys that open the account or one of its deployments."""
+        return self.deployment_keys.union(self.keys)
+
+    @cached_property
+    def deployment_keys(self) -> frozenset[str]:
+        """Keys that open single deployments."""
+        return frozenset(key for deployment in self.deployments for key in deployment.keys or ())
+
+    @cached_property
+    def all_versions(self) -> frozenset[str]:
+        """Dated api-versions that exist for the account, whether each deployment takes them or not."""
+        return frozenset(DATED_VERSIONS).union(*(deployment.api_versions for deployment in self.deployments))
+
     @model_validator(mode="after")
     def names(self) -> Account:
         """Refuse double names and spillover to nowhere."""
         names = [deployment.name for deployment in self.deployments]
-        doubles = sorted({name for name in names if names.count(name) > 1})
+        doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise ValueError(f"deployment names given twice: {', '.join(doubles)}")
         for deployment in self.deployments:

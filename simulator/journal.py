@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 
 @dataclass(slots=True)
@@ -75,6 +76,38 @@ class Journal:
         """Take up a request that has just arrived."""
         self.entries.append(entry)
 
+    def of(self, *deployments: str) -> list[Entry]:
+        """The requests that these deployments got."""
+        return [entry for entry in self.entries.copy() if entry.deployment in deployments]
+
     def clear(self) -> None:
         """Forget everything."""
         self.entries.clear()
+
+
+class Documents(Sequence[dict[str, Any]]):
+    """The documents of some entries; each is made when it is looked at."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        """`entries` are those of one moment; they go on changing while their answers are under way."""
+        self._entries = entries
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        """One document, or some."""
+        if isinstance(index, slice):
+            return [entry.document() for entry in self._entries[index]]
+        return self._entries[index].document()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """All of them, one by one."""
+        return (entry.document() for entry in self._entries)

@@ -45,14 +45,6 @@ def account_for(config: Config, path: str, lines: Mapping[str, str]) -> Account:
         fitting = [account for account in fitting if account.kind == wanted] or fitting
     credentials = {lines.get("api-key"), bearer(lines)} - {None}
     for account in fitting:
-        if credentials & (all_keys(account) | set(account.tokens or ())):
+        if not credentials.isdisjoint(account.all_keys) or not credentials.isdisjoint(account.tokens or ()):
             return account
     return fitting[0]
-
-
-def all_keys(account: Account) -> set[str]:
-    """Keys that open the account or one of its deployments."""
-    keys = set(account.keys)
-    for deployment in account.deployments:
-        keys.update(deployment.keys or ())
-    return keys

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from simulator.config import DATED_VERSIONS, Account, Kind
+from simulator.config import Account, Kind
 from simulator.errors import resource_not_found, version_not_supported
 
 #: Operations that are served, by the path below the deployment or /v1.
@@ -64,7 +64,7 @@ def resolve_azure(account: Account, method: str, path: str, query: str) -> Route
         if extensions and (kind != "chat" or version[:10] >= EXTENSIONS_UNTIL):
             raise resource_not_found()
         # Speech has never left preview on dated paths.
-        if kind is None or kind in PLATFORM_ONLY or version not in versions_of(account):
+        if kind is None or kind in PLATFORM_ONLY or version not in account.all_versions:
             raise resource_not_found()
         if kind == "speech" and not version.endswith("-preview"):
             raise resource_not_found()
@@ -77,8 +77,3 @@ def resolve_azure(account: Account, method: str, path: str, query: str) -> Route
     if kind in account.v1_preview_only and version != "preview":
         raise resource_not_found()
     return Route("v1", kind, None, version or "v1")
-
-
-def versions_of(account: Account) -> set[str]:
-    """Dated api-versions that exist for an account, whether each deployment takes them or not."""
-    return {*DATED_VERSIONS, *(version for item in account.deployments for version in item.api_versions)}

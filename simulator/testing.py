@@ -14,6 +14,7 @@ from simulator.app import Simulator
 from simulator.clock import Clock
 from simulator.config import Config, parse
 from simulator.faults import Fault
+from simulator.journal import Documents
 from simulator.server import listening
 
 
@@ -26,9 +27,13 @@ class Running:
     simulator: Simulator
 
     @property
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> Documents:
         """The requests so far, oldest first; see `simulator.journal.Entry.document`."""
-        return [entry.document() for entry in list(self.simulator.journal.entries)]
+        return Documents(list(self.simulator.journal.entries))
+
+    def log_of(self, *deployments: str) -> list[dict[str, Any]]:
+        """The requests so far that these deployments got, oldest first."""
+        return [entry.document() for entry in self.simulator.journal.of(*deployments)]
 
     def fault(self, deployment: str, *faults: Fault | Mapping[str, Any], account: str | None = None) -> None:
         """Replace the fault queue of a deployment."""

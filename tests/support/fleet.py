@@ -90,7 +90,7 @@ class Fleet:
 
     def sent(self, *deployments: str) -> list[dict[str, Any]]:
         """What the simulator has logged of these deployments, oldest first."""
-        return [entry for entry in self.simulator.log if entry["deployment"] in deployments]
+        return self.simulator.log_of(*deployments)
 
     def warm_up(self) -> None:
         """Let each gateway open its connections, to the store too."""

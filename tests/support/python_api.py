@@ -75,7 +75,7 @@ class Chat:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The requests that it got, oldest first."""
-        return [entry for entry in self.running.log if entry["deployment"] == self.deployment]
+        return self.running.log_of(self.deployment)
 
     def fault(self, *faults: dict[str, Any]) -> Chat:
         self.running.fault(self.deployment, *faults)

@@ -207,7 +207,7 @@ class Pool:
 
     def log(self, *deployments: str) -> list[dict[str, Any]]:
         """The requests that these deployments got, oldest first."""
-        return [entry for entry in self.simulator.log if entry["deployment"] in deployments]
+        return self.simulator.log_of(*deployments)
 
     def completed(self, deployment: str, number: int) -> float:
         """The moment at which a deployment had sent all of a reply. A client may have read it before that is logged."""
