@@ -118,12 +118,7 @@ class Simulator:
             entry.deployment = place.deployment.name
             fault = place.faults.take()
             if fault.reset is not None:
-                if fault.reset == "request":
-                    await exchange.body()
-                await asyncio.sleep(fault.delay_s)
-                entry.error = "reset"
-                entry.completed = time.monotonic()
-                exchange.reset()
+                await self.reset_connection(exchange, entry, fault)
                 return
             raw = await exchange.body()
             reply = self.answer_or_spill(place, route, raw if document is None else document, fault, request)
@@ -135,6 +130,15 @@ class Simulator:
         if reply.settle is not None:
             reply.settle()
         entry.completed = time.monotonic()
+
+    async def reset_connection(self, exchange: Exchange, entry: Entry, fault: Fault) -> None:
+        """Answer nothing: break the connection off, when the fault says so."""
+        if fault.reset == "request":
+            await exchange.body()
+        await asyncio.sleep(fault.delay_s)
+        entry.error = "reset"
+        entry.completed = time.monotonic()
+        exchange.reset()
 
     def open_entry(self, exchange: Exchange) -> Entry:
         """The request's entry in the log."""

@@ -36,38 +36,31 @@ def azure_answer(
     account: Account, deployment: Deployment, meters: Meters, now: float, source: random.Random
 ) -> Lines:
     """Header lines of a 200, but Content-Type and -Length, in the deployment's generation."""
-    region = deployment.region or account.region
-    generation = deployment.headers
     limits = rate_limits(deployment, meters, now)
-    lines: Lines = [("apim-request-id", uuid(source)), ("x-ms-region", region)]
-    if generation == "2024":
-        lines = [
-            *limits,
-            ("Access-Control-Allow-Origin", "*"),
-            *lines,
-            ("x-ms-client-request-id", uuid(source)),
-        ]
-    elif generation == "2025":
-        lines += [
-            *limits,
-            ("x-ms-deployment-name", deployment.name),
-            ("x-request-id", uuid(source)),
-            MODEL_SESSION,
-            NO_SNIFF,
-            TRANSPORT_SECURITY,
-        ]
+    request_id, region = (
+        ("apim-request-id", uuid(source)),
+        ("x-ms-region", deployment.region or account.region),
+    )
+    name = ("x-ms-deployment-name", deployment.name)
+    lines: Lines
+    if deployment.headers == "2024":
+        cors = ("Access-Control-Allow-Origin", "*")
+        lines = [*limits, cors, request_id, region, ("x-ms-client-request-id", uuid(source))]
+    elif deployment.headers == "2025":
+        own_id = ("x-request-id", uuid(source))
+        lines = [request_id, region, *limits, name, own_id, MODEL_SESSION, NO_SNIFF, TRANSPORT_SECURITY]
     else:
         lines = [
             TRANSPORT_SECURITY,
-            lines[0],
+            request_id,
             MODEL_SESSION,
             ("skip-error-remapping", "true"),
             ("x-accel-buffering", "no"),
             NO_SNIFF,
-            ("x-ms-deployment-name", deployment.name),
+            name,
             ("x-ms-is-spilled-over", "false"),
             ("x-ms-rai-invoked", "true"),
-            lines[1],
+            region,
             *limits,
             ("x-request-id", uuid(source)),
         ]

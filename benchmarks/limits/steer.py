@@ -77,11 +77,7 @@ class Instance:
     def call(self, call: SimCall) -> Process:
         """One client's call."""
         world, balancer = self._world, self.balancer
-        world.arrived(call)
-        arrived = world.now
-        yield from self.refreshed()
-        if world.measured(arrived):
-            world.counts.added.append(world.now - arrived)
+        yield from self._entered(call)
         estimate = Estimate(call.prompt, call.max_tokens)
         deadline = world.now + world.scenario.wait
         tried: list[str] = []
@@ -115,6 +111,15 @@ class Instance:
                 continue
             yield from self._answered(call, reservation, place, verdict.left)
             return
+
+    def _entered(self, call: SimCall) -> Process:
+        """A call comes in, and waits for fresh rows."""
+        world = self._world
+        world.arrived(call)
+        arrived = world.now
+        yield from self.refreshed()
+        if world.measured(arrived):
+            world.counts.added.append(world.now - arrived)
 
     def _answered(self, call: SimCall, reservation: Reservation, place: int, left: int | None) -> Process:
         world = self._world

@@ -75,21 +75,15 @@ def _of_series(series: str, raw: Any, path: Path, reading: Reading) -> Deploymen
 
 
 def _read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
-    problems = reading.problems
     entry, params, info, defaults = _sections(raw, path, reading)
     at_params = (*path, "litellm_params")
     called = _called(entry, params, info, path, reading)
-    drop_params = reading.drop_params if params.drop_params is None else params.drop_params
-    defaults, refused = as_known(defaults, called.capabilities)
-    extra_body, more_refused = as_known(read_body(params, at_params, problems), called.capabilities)
     if called.capabilities is None and is_called_after_another(params, info, called.name):
         reading.remark((*at_params, "model"), _CALLED_AFTER_ANOTHER)
-    lost = [(name,) for name in refused] + [("extra_body", name) for name in more_refused]
-    for key in () if drop_params else lost:
-        reading.remark((*at_params, *key), "is left out, for the model does not take it")
     if params.timeout is not None and params.request_timeout not in (None, params.timeout):
-        problems.add((*at_params, "request_timeout"), "differs from timeout, which means the same; keep one")
-    dropped = read_dropped(params, at_params, reading)
+        reading.problems.add(
+            (*at_params, "request_timeout"), "differs from timeout, which means the same; keep one"
+        )
     deployment = Deployment(
         id="",
         model_name=entry.model_name or "",
@@ -112,15 +106,32 @@ def _read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
         cooldown_time=info.cooldown_time if params.cooldown_time is None else params.cooldown_time,
         allowed_fails=info.allowed_fails,
         strict=bool(entry.strict or params.strict or info.strict),
-        headers=read_headers(params, at_params, problems),
+        capabilities=called.capabilities,
+    )
+    deployment = _with_edits(deployment, params, defaults, at_params, reading)
+    return DraftMember(deployment, path, info.id, params.order or info.order)
+
+
+def _with_edits(
+    deployment: Deployment, params: Params, defaults: Mapping[str, Any], path: Path, reading: Reading
+) -> Deployment:
+    """The deployment with what its entry adds to requests and takes out of them."""
+    drop_params = reading.drop_params if params.drop_params is None else params.drop_params
+    known, refused = as_known(defaults, deployment.capabilities)
+    extra_body, more_refused = as_known(read_body(params, path, reading.problems), deployment.capabilities)
+    lost = [(name,) for name in refused] + [("extra_body", name) for name in more_refused]
+    for key in () if drop_params else lost:
+        reading.remark((*path, *key), "is left out, for the model does not take it")
+    dropped = read_dropped(params, path, reading)
+    return replace(
+        deployment,
+        headers=read_headers(params, path, reading.problems),
         extra_body=extra_body,
         dropped=dropped.names,
         dropped_within=dropped.paths,
-        capabilities=called.capabilities,
         drop_params=drop_params,
-        defaults=defaults,
+        defaults=known,
     )
-    return DraftMember(deployment, path, info.id, params.order or info.order)
 
 
 def _sections(raw: Any, path: Path, reading: Reading) -> tuple[ModelEntry, Params, Info, dict[str, Any]]:

@@ -231,25 +231,29 @@ def run(
     except OSError as error:
         print(f"Cannot listen on {host}:{port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - for people
         return 1
-    make_room(max_connections)
-    if (most := most_connections(max_connections)) < max_connections:
-        logger.warning(
-            "The limit on open files (ulimit -n) has room for %d connections instead of %d.",
-            most,
-            max_connections,
-        )
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         runner.run(
             serve(
                 app,
                 listener,
                 grace_seconds=grace_seconds,
-                max_connections=most,
+                max_connections=allowed_connections(max_connections),
                 on_ready=on_ready,
                 on_stop=on_stop,
             )
         )
     return 0
+
+
+def allowed_connections(wanted: int) -> int:
+    """How many of the `wanted` connections the system has descriptors for; fewer are logged."""
+    make_room(wanted)
+    most = most_connections(wanted)
+    if most < wanted:
+        logger.warning(
+            "The limit on open files (ulimit -n) has room for %d connections instead of %d.", most, wanted
+        )
+    return most
 
 
 def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -225,7 +225,7 @@ class Balancer:
             return []
         found = self._view.rows(now, notes_of.encode(self._members, now, everything=False))
         for member in self._members.values():
-            member.untold.clear()
+            member.observations.untold.clear()
         return found
 
     def written(self, row: Row) -> None:

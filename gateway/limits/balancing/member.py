@@ -7,6 +7,7 @@ import math
 from gateway.config.deployment import Config, Deployment
 from gateway.limits.balancing.cooldown import LIMITS, CircuitBreaker
 from gateway.limits.balancing.health import Health
+from gateway.limits.balancing.observations import Observations
 from gateway.limits.balancing.places import Places
 from gateway.limits.balancing.window import MINUTE, Window, reset_before
 from gateway.limits.caps.cap import Cap
@@ -25,10 +26,6 @@ RENEWAL_UNKNOWN = 30.0
 TOKENS_PER_REQUEST = 1000 / 6
 #: Seconds of the others' traffic that a view does not hold yet.
 _UNSEEN = 2.0
-#: Seconds after which an observation is judged, by then the others' rows of that time are there; and
-#: after which it is too late.
-_JUDGED_AFTER = 2
-_JUDGED_WITHIN = 4
 _OVERFLOW_WEIGHT = 0.15
 _LATENCY_WEIGHT = 0.1
 
@@ -51,7 +48,7 @@ class Member:
         "last_error",
         "latency",
         "limits",
-        "observed",
+        "observations",
         "operation_breakers",
         "order",
         "overflow",
@@ -66,7 +63,6 @@ class Member:
         "suspicions",
         "tokens_limit",
         "unseen",
-        "untold",
         "usage_key",
         "used",
         "weight",
@@ -116,9 +112,7 @@ class Member:
         self.window = Window()
         #: How tries beyond the known room end: 1 as far as known they are answered.
         self.overflow = 1.0
-        #: Observations of upstream's counter that are not judged yet: second -> moment, tokens used.
-        self.observed: dict[int, tuple[float, int]] = {}
-        self.untold: list[tuple[float, int]] = []
+        self.observations = Observations()
         self.last_error: str | None = None
         #: Moving average of the seconds until a reply's head; None before the first.
         self.latency: float | None = None
@@ -238,24 +232,17 @@ class Member:
         return not self.ptu and self.spending.beyond(self.requests_limit, self.tokens_limit)
 
     def saw(self, at: float, used: int) -> None:
-        """Upstream said that it had counted `used` tokens at a moment. One observation a second is enough."""
-        if int(at) not in self.observed and not self.ptu:
-            self.observed[int(at)] = (at, used)
-            self.untold.append((at, used))
-
-    def heard(self, at: float, used: int, now: float) -> None:
-        """Another instance saw that."""
-        if now - _JUDGED_WITHIN < at <= now + 1 and used >= 0:
-            self.observed.setdefault(int(at), (at, used))
+        """Upstream said that it had counted `used` tokens at a moment; a provisioned one counts none."""
+        if not self.ptu:
+            self.observations.saw(at, used)
 
     def tick(self, second: int) -> None:
         """Once a second at most: judge observations whose rows have come, and guess what has not."""
         self.charge.advance(second)
         self.own.advance(second)
         self.unseen = max(0, self.charge.tokens - self.own.tokens) * _UNSEEN / CHARGE_SPAN
-        for seen in [each for each in self.observed if each <= second - _JUDGED_AFTER]:
-            at, used = self.observed.pop(seen)
-            if self.tokens_limit and second - seen <= _JUDGED_WITHIN:
+        for at, used in self.observations.due(second):
+            if self.tokens_limit:
                 self.window.observe(at, used, self.tokens_limit, self.charge)
                 self.renews = 0.0
 

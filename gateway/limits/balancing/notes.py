@@ -41,7 +41,8 @@ def encode(members: Mapping[str, Member], now: float, *, everything: bool) -> di
             ends[identity] = over
         if (model := member.window.packed()) is not None:
             models[identity] = model
-        told = member.observed.values() if everything else member.untold
+        observations = member.observations
+        told = observations.waiting.values() if everything else observations.untold
         if told:
             seen[identity] = [each for at, used in told for each in (int(at * _HUNDREDTHS), used)]
     notes = {_COOLDOWNS: cooldowns, _SEEN: seen, _MODELS: models, _OPERATIONS: operations, _ENDS: ends}
@@ -94,7 +95,7 @@ def apply(members: Mapping[str, Member], notes: Mapping[str, Any], now: float, *
             continue
         for at, used in zip(value[::2], value[1::2], strict=False):
             if abs(at) <= _LATEST and 0 <= used <= _USED_LIMIT:
-                member.heard(at / _HUNDREDTHS, used, now)
+                member.observations.heard(at / _HUNDREDTHS, used, now)
 
 
 def _taken(breaker: CircuitBreaker, cooldown: Cooldown, now: float) -> bool:
