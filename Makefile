@@ -9,12 +9,12 @@ PYTEST := $(BIN)/python -m pytest
 # order of tests/conftest.py.
 WORKERS ?= 5
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-OTHER_PYTEST = .venv-3.$*/bin/python -m pytest -q $(SIDE_BY_SIDE)
+OTHER_PYTEST = .venv-3.$*/bin/python -m pytest
 # Where images switch bytecode off, each process would compile pytest's plugins, the tests and us anew: 4 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-keyless unit unit-half unit-rest test coverage versions check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless unit unit-half unit-rest plain-half plain-rest test coverage versions check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,19 +39,28 @@ run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity an
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
 unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
-	@$(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) unit-half unit-rest
+	@$(HALVES) unit-half unit-rest
 
-# Two plain runs: pytest-xdist spends more on a test than most of these need, and imports all of them in each worker.
+# Plain runs, two at a time: pytest-xdist spends more on a test than most of these need, and imports all that there is
+# in each worker.
+HALVES = $(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+PLAINLY = $(PYTEST) -q -m "not soak"
 UNIT = $(PYTEST) -q -m "not system and not soak" --hypothesis-profile=quick
-HALF = config protocol upstream
+HALF = $(addprefix tests/,config protocol upstream)
+REST = $(addprefix tests/,auth limits pipeline routing storage telemetry)
 unit-half:
-	@$(UNIT) $(HALF:%=tests/%)
+	@$(UNIT) $(HALF)
 unit-rest:
-	@$(UNIT) $(HALF:%=--ignore=tests/%)
+	@$(UNIT) $(HALF:%=--ignore=%)
+plain-half:
+	@$(PLAINLY) $(HALF)
+plain-rest:
+	@$(PLAINLY) $(REST)
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
-	@$(PYTEST) -m "not soak" --ignore=tests/infra $(SIDE_BY_SIDE)
+	@$(HALVES) plain-half plain-rest
+	@$(PYTEST) -m "not soak" --ignore=tests/infra $(HALF:%=--ignore=%) $(REST:%=--ignore=%) $(SIDE_BY_SIDE)
 
 coverage: setup .azurite/ready ## Run the tests and tell what they do not reach; watching makes Python almost three times as slow
 	@$(PYTEST) -m "not soak" --ignore=tests/infra $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
@@ -62,8 +71,8 @@ coverage: setup .azurite/ready ## Run the tests and tell what they do not reach;
 	@sh scripts/venv.sh --optional .venv-3.$* requirements-dev.txt 3.$*
 
 test-on-3.%: .venv-3.%/ready
-	@if [ -e $< ]; then $(OTHER_PYTEST) --hypothesis-profile quick -m "not system and not soak"; else echo "NOT TESTED ON PYTHON 3.$*: there is none."; fi
-	@if [ -e $< ]; then $(OTHER_PYTEST) -m "not soak" -k "embedded and not asyncio" tests/flows; fi
+	@if [ -e $< ]; then $(HALVES) unit-half unit-rest PYTEST="$(OTHER_PYTEST)"; else echo "NOT TESTED ON PYTHON 3.$*: there is none."; fi
+	@if [ -e $< ]; then $(OTHER_PYTEST) -q -m "not soak" -k "embedded and not asyncio" $(SIDE_BY_SIDE) tests/flows; fi
 
 versions: test-on-3.12 test-on-3.14 ## Run what needs no processes, and the flows on the embedded host, on Python 3.12 and 3.14
 
