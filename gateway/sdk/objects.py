@@ -32,7 +32,8 @@ Parts: TypeAlias = "Mapping[str, type[Result]]"
 #: Within a class with a method `dict` that name is no type.
 _Plain: TypeAlias = dict[str, Any]
 
-_CONTAINERS = (dict, list)
+#: A set: each field that is asked for is looked up here, and a tuple compares with each of its entries in turn.
+_CONTAINERS = frozenset((dict, list))
 
 
 class Result(dict[str, Any]):
