@@ -43,13 +43,23 @@ _WITHOUT_EFFECT = frozenset(
         *("rpm", "tpm", "weight", "order", "max_parallel_requests", "cooldown_time", "region_name"),
     )
 )
+#: LiteLLM's ways to have a Router fail on purpose.
+_MOCKED_FAILURES = (
+    "mock_testing_fallbacks",
+    "mock_testing_context_fallbacks",
+    "mock_testing_content_policy_fallbacks",
+    "mock_testing_rate_limit_error",
+)
 _MOCK = "is not provided: every call goes upstream; replace the function where a test wants another answer"
 _FALLBACK = "is no argument of a call: give fallbacks to a Router"
 #: LiteLLM's own that would change what a call brings.
 _REFUSED = {
     **REFUSED["litellm_params"],
-    **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout"), _MOCK),
-    **dict.fromkeys(("fallbacks", "context_window_fallback_dict"), _FALLBACK),
+    **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout", *_MOCKED_FAILURES), _MOCK),
+    **dict.fromkeys(
+        ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "context_window_fallback_dict"),
+        _FALLBACK,
+    ),
     "client": "is not provided: connections are the library's own; give api_base and a credential",
 }
 

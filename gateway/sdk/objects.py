@@ -32,7 +32,7 @@ Parts: TypeAlias = "Mapping[str, type[Result]]"
 #: Within a class with a method `dict` that name is no type.
 _Plain: TypeAlias = dict[str, Any]
 
-#: A set: each field that is asked for is looked up here, and a tuple compares with each of its entries in turn.
+#: A set: each field that is asked for is looked up here, and a tuple compares with each entry in turn.
 _CONTAINERS = frozenset((dict, list))
 
 
@@ -138,6 +138,10 @@ class Result(dict[str, Any]):
         separators = (",", ":") if indent is None else None
         plain = self.model_dump(**options)
         return json.dumps(plain, indent=indent, separators=separators, ensure_ascii=False)
+
+    def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
+        """As `model_dump_json`, under openai-python's name and in its form."""
+        return self.model_dump_json(indent=indent, **options)
 
     def json(self, **options: Any) -> _Plain:
         """As `model_dump`, under LiteLLM's name."""

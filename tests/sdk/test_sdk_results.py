@@ -109,7 +109,7 @@ def test_dumps_are_plain_and_complete():
 
     assert ANSWER == plain == json.loads(answer.model_dump_json()) == json.loads(json.dumps(answer))
     assert {dict} == {type(each) for each in (plain, plain["choices"][0], plain["choices"][0]["message"])}
-    assert plain == answer.json() == answer.dict() == answer.to_dict()
+    assert plain == answer.json() == answer.dict() == answer.to_dict() == json.loads(answer.to_json())
     assert {dict} == {type(answer.choices[0].message.json()), type(answer.usage.dict())}
     assert {"id": "chatcmpl-1"} == answer.model_dump(include={"id"})
     assert "content" not in ChatMessage(role="assistant", content=None).model_dump(exclude_none=True)
