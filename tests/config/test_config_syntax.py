@@ -1,3 +1,4 @@
+import json
 import textwrap
 
 import pytest
@@ -193,6 +194,31 @@ def test_deep_json_is_named_as_the_problem():
     with pytest.raises(ConfigError) as raised:
         load(text, {}, allow_anonymous=True)
     assert "model_list: is nested more than 50 levels deep; flatten it" in raised.value.problems
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'], ids=["lists", "mappings"])
+@pytest.mark.parametrize("before", ['{"x": ', "x: "], ids=["json", "yaml"])
+@pytest.mark.parametrize(("depth", "taken"), [(49, True), (50, False)])
+def test_a_document_has_fifty_levels(before, opening, depth, taken):
+    closing = "]" if opening == "[" else "}"
+    text = before + opening * depth + "1" + closing * depth + ("}" if before[0] == "{" else "")
+
+    with pytest.raises(ConfigError) as raised:
+        load(text, {}, allow_anonymous=True)
+
+    assert taken == (not any("levels deep" in problem for problem in raised.value.problems))
+
+
+@pytest.mark.parametrize(("count", "last"), [(1001, None), (1002, 1001), (2000, 1001)])
+def test_entries_are_read_until_more_than_a_thousand_problems_are_known(count, last):
+    one = {"litellm_params": {"model": "azure/x", "api_base": "https://r.openai.azure.com", "nope": 1}}
+    entries = [{"model_name": f"m{number}", **one} for number in range(count)]
+
+    with pytest.raises(ConfigError) as raised:
+        load(json.dumps({"model_list": entries}), {}, allow_anonymous=True)
+
+    told = [] if last is None else [f"model_list: is read up to entry {last} only: too much is wrong"]
+    assert told == raised.value.problems[1:]
 
 
 def test_an_absurd_integer_is_refused():

@@ -84,7 +84,14 @@ def test_only_bytes_that_have_come_are_held_whatever_was_declared():
 
 
 # Python reads numbers of 4,300 digits at most, and a parser of HTTP may pass on any number of zeros.
-@pytest.mark.parametrize("value", ["x", "", "-1", "1.0", "²", "1, 1", "0" * 20 + "1", "0" * 5000 + "1"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("x", "", "-1", "1.0", "²", "1, 1"),
+        pytest.param("0" * 20 + "1", id="21 digits"),
+        pytest.param("0" * 5000 + "1", id="5001 digits"),
+    ],
+)
 def test_a_length_that_is_no_number_is_refused(value):
     with pytest.raises(BadRequest):
         read(bodies().hold(), content_length=value)
@@ -98,6 +105,9 @@ def test_all_bodies_together_are_bounded():
         read(second, b"x" * 51)
     assert [("retry-after", "1"), ("retry-after-ms", "1000")] == caught.value.headers()
     second.release()
+    third = all_bodies.hold()
+    assert b"z" * 50 == read(third, b"z" * 50)
+    third.release()
     first.release()
     assert 0 == all_bodies.held
     assert b"y" * 51 == read(all_bodies.hold(), b"y" * 51)

@@ -12,7 +12,7 @@ from support.examples import examples
 
 from gateway.errors import BadRequest
 from gateway.protocol.json_body import MAX_ESCAPES, MAX_SPACES, MAX_VALUES, parse, parse_steps, splice
-from gateway.protocol.json_walk import MAX_DEPTH, drained, walk
+from gateway.protocol.json_walk import MAX_DEPTH, MAX_KEY, drained, walk
 
 VALUES = st.recursive(
     st.none()
@@ -274,6 +274,17 @@ def test_what_was_read_at_the_edge_of_its_depth_can_be_built_and_rewritten_deep_
 def test_a_large_body_at_the_edge_of_its_members_is_read(count):
     raw = b'{"x":"' + b"a" * 100_000 + b'"' + b"".join(b',"k%d":1' % number for number in range(count)) + b"}"
     assert count + 1 == len(parse(raw).values)
+
+
+@pytest.mark.parametrize("size", [MAX_KEY, MAX_KEY + 1, 10 * MAX_KEY])
+def test_a_members_name_is_read_up_to_its_bound(size):
+    """The quotes are counted, too."""
+    raw = b'{"pad":"%s","%s":1}' % (b"a" * 100_000, b"k" * (size - 2))
+    if size == MAX_KEY:
+        assert 2 == len(parse(raw).values)
+    else:
+        with pytest.raises(BadRequest, match="a member whose name is longer than 65536 bytes"):
+            parse(raw)
 
 
 def test_a_large_body_with_more_members_is_refused():

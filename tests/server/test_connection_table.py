@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from unittest import mock
 
-from gateway.server.connection_table import ConnectionTable
-from gateway.server.http_connections import HEAD_SECONDS, GuardedConnection
+import pytest
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from gateway.errors import Overloaded
+from gateway.server.connection_table import TICK_SECONDS, ConnectionTable
+from gateway.server.http_connections import (
+    HEAD_SECONDS,
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    READ_SECONDS,
+    GuardedConnection,
+)
 
 
 class Loop:
@@ -34,6 +45,7 @@ class Loop:
 
 class Transport:
     closed = False
+    aborted = False
 
     def get_extra_info(self, name):
         return None
@@ -44,9 +56,24 @@ class Transport:
     def close(self):
         self.closed = True
 
+    def abort(self):
+        self.aborted = True
+
+    def write(self, data):
+        self.written = data
+
+    def write_eof(self):
+        pass
+
 
 class Server:
     """Speaks no HTTP."""
+
+    def data_received(self, data):
+        pass
+
+    def pause_writing(self):
+        pass
 
     def connection_made(self, transport):
         pass
@@ -83,3 +110,59 @@ def test_a_connection_that_comes_after_a_long_silence_has_all_of_its_time():
     assert not connection.transport.closed
     loop.pass_on(2)
     assert connection.transport.closed
+
+
+def used(connection):
+    connection.request_begins(EMPTY_PAYLOAD, None)
+    connection.request_ends()
+
+
+def head_begun(connection):
+    connection.buffer_updated(1)
+
+
+def reader_stopped(connection):
+    connection.request_begins(EMPTY_PAYLOAD, mock.Mock())
+    connection.pause_writing()
+
+
+def body_left(connection):
+    connection.request_begins(StreamReader(mock.Mock(), 1000, loop=mock.Mock()), None)
+    connection.request_ends()
+
+
+def fate(connection):
+    """What became of a connection: its transport's state, and the status of what was written."""
+    transport = connection.transport
+    return transport.closed, transport.aborted, getattr(transport, "written", b"")[9:12]
+
+
+@pytest.mark.parametrize(
+    ("begin", "seconds", "after"),
+    [
+        (lambda connection: None, HEAD_SECONDS, (True, False, b"")),
+        (used, IDLE_SECONDS, (True, False, b"")),
+        (head_begun, HEAD_SECONDS, (False, False, b"408")),
+        (body_left, LINGER_SECONDS + TICK_SECONDS, (True, False, b"")),
+        (reader_stopped, READ_SECONDS, (False, True, b"")),
+        # The last bytes of a reply: of ours, of the server's, and of a refusal on the bare connection.
+        (GuardedConnection.close, LINGER_SECONDS, (True, True, b"")),
+        (lambda connection: connection.transport.close(), LINGER_SECONDS, (True, True, b"")),
+        (lambda connection: connection.refuse(Overloaded()), LINGER_SECONDS, (False, True, b"503")),
+    ],
+    ids=[
+        *("no request", "between requests", "a head", "the rest of a body", "a reader"),
+        *("closed here", "closed by the server", "a refusal"),
+    ],
+)
+def test_a_connection_has_all_of_its_time_and_no_more(begin, seconds, after):
+    loop = Loop()
+    connection = opened(ConnectionTable(10, loop))
+    begin(connection)
+    before = fate(connection)
+    connection.check(loop.now)
+
+    connection.check(loop.now + seconds)
+    assert before == fate(connection)
+    connection.check(loop.now + seconds + 0.01)
+    assert after == fate(connection)

@@ -228,6 +228,30 @@ def test_what_is_no_http_behind_a_reply_closes_the_connection_without_a_word(emb
     assert "Traceback" not in embedded_host.log().removeprefix(before)
 
 
+# host, authorization, content-type, and for a body transfer-encoding, are lines, too.
+@pytest.mark.parametrize(("lines", "read"), [(997, True), (998, False), (50_000, False)])
+def test_a_heads_lines_are_read_up_to_a_thousand(embedded_host, lines, read):
+    """The host's own answer to them leaves the connection open."""
+    with connect(embedded_host.port) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(head("GET", "/api/json", *["x:"] * lines))
+        reply = read_until(connection, b"\r\n\r\n")
+
+    assert ([431], read) == (statuses(reply), b"\r\nconnection: close\r\n" not in reply.lower())
+
+
+@pytest.mark.parametrize(("lines", "status"), [(995, 200), (997, 400), (5_000, 400)])
+def test_trailers_are_read_up_to_a_thousand_lines_with_the_heads(embedded_host, lines, status):
+    before = seen(embedded_host, "upload_began")
+    with connect(embedded_host.port) as connection:
+        begun = head("POST", "/api/upload", "transfer-encoding: chunked", "x-note: 1") + b"1\r\na\r\n"
+        connection.sendall(begun)
+        assert wait_for(lambda: before < seen(embedded_host, "upload_began"))
+        connection.sendall(b"0\r\n" + b"x:\r\n" * lines + b"\r\n")
+
+        assert [status] == statuses(read_until(connection, b"}"))
+
+
 def test_a_small_trailer_passes_and_is_no_header(embedded_host):
     before = seen(embedded_host, "upload_began")
     with connect(embedded_host.port) as connection:

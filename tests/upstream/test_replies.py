@@ -15,7 +15,7 @@ from gateway.protocol.usage import Usage
 from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.client import TooLong, Torn, Unreachable, Upstream
 from gateway.upstream.coding import LONGEST
-from gateway.upstream.replies import receive
+from gateway.upstream.replies import LONGEST_HEAD, receive
 from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
@@ -258,6 +258,43 @@ def test_a_stream_that_ends_without_an_answer_is_none(name, end):
 def test_a_stream_that_never_becomes_an_answer_is_given_up():
     error = rejected(stream(*[FILTER * 1000] * 20, ONE), call(stream=True))
     assert (Result.FAILED, "empty") == (error.result, error.code)
+
+
+def test_the_event_that_is_an_answer_may_end_a_megabyte():
+    before = FILTER + b":" * (LONGEST_HEAD - len(FILTER) - 2 - len(ONE)) + b"\n\n"
+    answer, _ = received(stream(before, ONE), call(stream=True))
+    assert [FILTER, before[len(FILTER) :], ONE] == answer.events
+
+
+def test_behind_more_than_a_megabyte_no_answer_is_waited_for():
+    before = FILTER + b":" * (LONGEST_HEAD - len(FILTER) - 1) + b"\n\n"
+    error = rejected(then(NO_END + chunk(before), "hang"), call(stream=True))
+    assert (Result.FAILED, "empty") == (error.result, error.code)
+
+
+@pytest.mark.parametrize(("blanks", "answers"), [(LONGEST_HEAD - 1, True), (LONGEST_HEAD, False)])
+def test_sound_may_begin_behind_less_than_a_megabyte_of_blanks(blanks, answers):
+    before = b"\f" * blanks
+    step = then(NO_END + chunk(before), *([chunk(b"\1\2"), b"0\r\n\r\n"] if answers else ["hang"]))
+    if answers:
+        answer, rest = received(step, call(SPEECH))
+        assert before + b"\1\2" == answer.first + rest
+    else:
+        assert Result.FAILED is rejected(step, call(SPEECH)).result
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_coded_reply_is_decoded_up_to_its_bound(monkeypatch, coding):
+    monkeypatch.setattr("gateway.upstream.coding.LONGEST", 5_000)
+    for size, passes in ((5_000, True), (5_001, False)):
+        body = b'{"choices":[{}]}'.ljust(size)
+        coded = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+        step = reply(200, coded, content_encoding=coding)
+        if passes:
+            assert body == received(step)[0].body
+        else:
+            with pytest.raises(Torn):
+                received(step)
 
 
 @pytest.mark.parametrize(

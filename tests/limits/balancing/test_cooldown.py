@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, unpack
+from gateway.limits.balancing.cooldown import CircuitBreaker, Cooldown, is_moment, unpack
 from gateway.limits.balancing.health import Health
 
 NOW = 1_000_000_000.0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_moment_is_within_a_day_of_now(sign):
+    """And ten seconds, by which clocks may differ."""
+    edge = NOW + sign * 86_410
+    assert [True, False, False] == [is_moment(each, NOW) for each in (edge, edge + sign, sign * 10**400)]
 
 
 def test_a_limit_is_over_when_its_time_is():

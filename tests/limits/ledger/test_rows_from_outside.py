@@ -104,6 +104,8 @@ def test_a_row_with_changed_characters_raises_nothing_but_a_value_error(data):
         '{"q":1,"l":{"q:a":[0,1.5,1]}}',
         '{"q":1,"l":{"q:a":[0,true,1]}}',
         '{"q":1,"l":{"q:a":[-81,1,1]}}',
+        '{"q":1,"l":{"q:a":[80,1,1]}}',
+        '{"q":1,"l":{"q:a":[-1000000,1,1]}}',
         '{"q":1,"l":{"q:a":[' + "9" * 400 + ",1,1]}}",
         '{"q":1,"l":{"' + "k" * 1025 + '":[0,1,1]}}',
     ],
@@ -113,7 +115,15 @@ def test_a_row_that_cannot_be_one_counts_nothing(text):
         decode(PAGE, Row.read(f"{PAGE:010d}{OTHER}", text).text)
 
 
-@pytest.mark.parametrize("contents", [{"l": {"q:a": [0, 10**14, 10**9]}}, {"l": {"k" * 1024: [0, 1, 1]}}])
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"l": {"q:a": [0, 10**14, 10**9]}},
+        {"l": {"k" * 1024: [0, 1, 1]}},
+        {"l": {"q:a": [-80, 1, 1, 79, 1, 1]}},
+    ],
+    ids=["counts", "a key", "seconds"],
+)
 def test_a_row_at_the_edge_of_its_bounds_is_read(contents):
     assert contents["l"].keys() == decode(PAGE, row(contents).text).ledgers.keys()
 
@@ -168,6 +178,24 @@ def test_a_strict_row_that_is_too_large_or_deep_is_an_empty_one(text):
     _, second = reserve_all(text, [need], NOW)
     assert [None] == first
     assert second[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "counts"),
+    [
+        (65_536, 10**12 - 1, True),
+        (65_537, 10**12 - 1, False),
+        (100, 10**12, False),
+        (1_000_000, 10**400, False),
+    ],
+    ids=["at the edge", "longer", "more tokens", "far beyond"],
+)
+def test_a_strict_row_is_believed_up_to_its_bounds(size, tokens, counts):
+    need = StrictNeed("cap", 1, None, 1)
+    text, _ = reserve_all(None, [need], NOW)
+    text = text.replace(",1,1]", f",{tokens},1]")
+    _, (wait,) = reserve_all(text + " " * (size - len(text)), [need], NOW)
+    assert counts == (wait is not None)
 
 
 def _small():
