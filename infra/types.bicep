@@ -210,6 +210,9 @@ type entra = {
   audience: string[]
 
   clients: entraClient[]
+
+  @description('What users\' pseudonyms are made with, best the name of a secret in the vault: keyvault/NAME.')
+  pseudonym_key: string?
 }
 
 @export()

@@ -12,6 +12,8 @@ from compiler import INFRA, PARAMETERS
 from support.programs import finished
 from world import World
 
+from gateway.config import sections
+
 ACCOUNT = "{ kind: 'Existing', name: 'one', deployments: [{ name: 'd', sku: 'Standard', capacity: 1 }] }"
 NEW = (
     "{ kind: 'OpenAI', location: 'norwayeast', deployments: [{ model: 'm', sku: 'Standard', capacity: 1 }] }"
@@ -308,6 +310,22 @@ def test_everything_has_every_parameter_and_every_key_of_what_is_made(compiler):
 
     assert [] == [name for name in template["parameters"] if f"param {name} =" not in text]
     assert [] == sorted(key for key in keys if not re.search(rf"\b{key}:", text))
+
+
+def test_the_types_of_callers_have_what_the_gateway_reads(compiler):
+    template = compiler.template(INFRA / "main.bicep")
+    definitions = {name.rpartition(".")[2]: found for name, found in template["definitions"].items()}
+    pairs = {
+        "client": sections.ClientEntry,
+        "clientKey": sections.KeyEntry,
+        "limits": sections.ClientLimit,
+        "entra": sections.EntraSection,
+        "entraClient": sections.EntraEntry,
+    }
+
+    assert {name: set(section.model_fields) for name, section in pairs.items()} == {
+        name: set(definitions[name]["properties"]) for name in pairs
+    }
 
 
 def test_the_configuration_is_made_of_accounts_and_deployments(world):

@@ -22,6 +22,10 @@ DEPLOY = (
     "--model",
     "gpt-4o",
 )
+CALLERS_OF_VAULT = (
+    "--namespace Microsoft.KeyVault --parent vaults/kv-abc --resource-type secrets --name gateway-clients "
+    "--api-version 2024-11-01"
+)
 CALLERS = {"clients": [{"name": "team-a", "keys": [{"hash": "sha256:" + "0" * 64}]}]}
 
 
@@ -46,6 +50,8 @@ def deployable(az, gateway):
     }
     az.answer("deployment group create", {"properties": {"outputs": {"gateways": {"value": [made]}}}})
     az.answer("deployment group show", [made])
+    # What the deployment has written; nobody asks before, since there is no vault.
+    az.answer("resource show & vaults/kv-abc & gateway-clients", {"name": "gateway-clients"})
     return az
 
 
@@ -71,6 +77,7 @@ def test_two_commands_come_down_to_these(deployable):
         "deployment group what-if --resource-group rg-ai --name gateway --parameters infra/main.bicepparam",
         "deployment group create --resource-group rg-ai --name gateway --parameters infra/main.bicepparam",
         "functionapp deployment source config-zip --resource-group rg-ai --name gateway-abc --src dist/gateway.zip",
+        f"resource show --resource-group rg-ai {CALLERS_OF_VAULT}",
     ]
 
 
@@ -130,16 +137,27 @@ def test_callers_that_are_there_are_left_alone(deployable, tmp_path):
 
 def test_callers_of_one_region_are_not_written_over_those_of_another(deployable):
     vault_with(deployable, "gateway-deployments", "gateway-clients")
-    deployable.answer("keyvault list", [{"name": "kv-abc"}, {"name": "kv-new"}, {"name": "somebody-elses"}])
-    deployable.answer("resource show & vaults/kv-new & gateway-deployments", {})
+    deployable.answer("keyvault list", [{"name": "kv-new"}, {"name": "kv-abc"}, {"name": "somebody-elses"}])
     deployable.answer("resource show & vaults/kv-new & gateway-deployments", {"name": "gateway-deployments"})
 
-    code, output = deployable.run(*DEPLOY, GATEWAY_KEY="sk-any")
+    code, output = deployable.run(*DEPLOY, "--no-smoke-test")
 
     assert 0 == code, output
     assert None is deployable.callers("deployment group create")
-    assert "The vault kv-new has no callers yet" in output
-    assert "somebody-elses" not in output
+
+
+def test_a_region_whose_vault_has_no_callers_yet_gets_its_code_and_is_not_waited_for(deployable, gateway):
+    regions = [
+        {"functionAppName": app, "endpoint": url, "keyVaultName": vault}
+        for app, url, vault in (("one", gateway.url, "kv-abc"), ("two", "http://127.0.0.1:9", "kv-new"))
+    ]
+    deployable.answer("deployment group show", regions)
+
+    code, output = deployable.run(*DEPLOY, "--code-only", GATEWAY_KEY="sk-any")
+
+    assert 0 == code, output
+    assert ["one", "two"] == re.findall(r"--name (\w+) --src", "\n".join(deployable.asked()))
+    assert "Not tried: the vault kv-new has no callers yet" in output
 
 
 def test_not_being_told_does_not_count_as_absent(deployable):
@@ -170,7 +188,7 @@ def test_code_alone_leaves_the_infrastructure(deployable):
     code, output = deployable.run(*DEPLOY, "--code-only", GATEWAY_KEY="sk-any")
 
     assert 0 == code, output
-    assert ["version", "bicep", "account", "deployment", "functionapp"] == [
+    assert ["version", "bicep", "account", "deployment", "functionapp", "resource"] == [
         line.split()[0] for line in deployable.asked()
     ]
     assert "what-if" not in output
@@ -185,7 +203,7 @@ def test_code_alone_needs_infrastructure(az):
 
 def test_every_region_gets_the_code(deployable, gateway):
     regions = [
-        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv", "location": "x"}
+        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv-abc"}
         for name in ("one", "two")
     ]
     deployable.answer("deployment group show", regions)
@@ -290,6 +308,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(az):
         "deployment group what-if",
         "deployment group create",
         "functionapp deployment source",
+        "resource show --resource-group",
     ] == az_commands
     # Health twice, models, a chat, a stream.
     assert 5 == sum(command[0] == "curl" for command in commands)
@@ -366,7 +385,8 @@ def test_ctrl_c_says_that_azure_may_go_on(deployable):
 
 def test_code_that_does_not_work_reaches_the_first_region_only(deployable, gateway):
     regions = [
-        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv"} for name in ("one", "two")
+        {"functionAppName": name, "endpoint": gateway.url, "keyVaultName": "kv-abc"}
+        for name in ("one", "two")
     ]
     deployable.answer("deployment group show", regions)
 

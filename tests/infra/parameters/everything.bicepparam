@@ -139,6 +139,7 @@ param callers = {
         roles: ['Gateway.Admin']
       }
     ]
+    pseudonym_key: 'keyvault/PSEUDONYMS'
   }
 }
 
