@@ -148,6 +148,8 @@ def nothing_takes_a_key_or_a_password(world: World) -> None:
         assert account["name"].lower() == account["properties"]["customSubDomainName"]
     for component in world.of("Insights/components"):
         assert component["properties"]["DisableLocalAuth"] is True
+    for workspace in world.of("OperationalInsights/workspaces"):
+        assert workspace["properties"]["features"]["disableLocalAuth"] is True
     for vault in world.of("KeyVault/vaults"):
         assert vault["properties"]["enableRbacAuthorization"] is True
     for site in world.sites:

@@ -37,6 +37,26 @@ class StandIn:
         printed = text if output is None else json.dumps(output)
         self.answers.insert(0, [words, printed, code, error, seconds])
 
+    def leads_to(self, url: str) -> None:
+        """Answer the deployment with a gateway at this address, and with what it has written to its vault."""
+        made = {
+            "location": "swedencentral",
+            "functionAppName": "gateway-abc",
+            "endpoint": url,
+            "keyVaultName": "kv-abc",
+        }
+        outputs = {"outputs": {"gateways": {"value": [made]}}}
+        self.answer("deployment group create", {"properties": outputs})
+        self.answer("deployment group show", [made])
+        # Before the deployment nobody asks, since no vault is listed.
+        self.answer("resource show & vaults/kv-abc & gateway-clients", {"name": "gateway-clients"})
+
+    def vault_with(self, *secrets: str) -> None:
+        """Let the resource group hold a vault with these secrets."""
+        self.answer("keyvault list", [{"name": "kv-abc"}])
+        for name in secrets:
+            self.answer(f"resource show & vaults/kv-abc & {name}", {"name": name})
+
     def start(self, *command: str, **settings: str):
         """A script that runs with the stand-in on PATH, for as long as the block lasts."""
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
@@ -83,3 +103,10 @@ def az(tmp_path) -> StandIn:
     stand_in.answer("resource show", code=3, error="ERROR: (ResourceNotFound) The Resource was not found.")
     stand_in.answer("deployment group show", code=3, error="ERROR: (DeploymentNotFound) could not be found.")
     return stand_in
+
+
+@pytest.fixture
+def deployable(az) -> StandIn:
+    """An `az` whose deployment leads to an app that nobody calls."""
+    az.leads_to("http://127.0.0.1:9")
+    return az
