@@ -39,7 +39,12 @@ OUTSIDE = {
     "httpx": {"adapters.entra_keys", "upstream.client", "upstream.transport"},
     "jwt": {"adapters.entra_keys", "auth.entra"},
     "httptools": {"upstream.connections"},
-    "aiohttp": {"server.http_connections", "server.http_requests", "server.http_server"},
+    "aiohttp": {
+        "server.http_connections",
+        "server.http_requests",
+        "server.http_server",
+        "server.server_protocol",
+    },
     "msgspec": {"protocol"},
     "azure": {"adapters", "function_app"},
     "azurefunctions": {"server.functions"},

@@ -8,7 +8,6 @@ is known here.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from bisect import bisect_left
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest
+from gateway.protocol.json_bounds import check_bounds, check_utf8
 from gateway.protocol.json_walk import LARGE, JsonMember, Steps, check_depth, drained, places_of, walk
 
 #: OpenAI's own text for a body that is not JSON.
@@ -29,21 +29,6 @@ NOT_JSON = (
 
 _NOT_VALID = f"{NOT_JSON})"
 _NOT_AN_OBJECT = f"{NOT_JSON} The body must be a JSON object.)"
-
-#: Most separators, brackets and quotes of a body, within texts too. No model's context holds as many values.
-MAX_VALUES = 2_000_000
-#: Most escapes, and most bytes of white space.
-MAX_ESCAPES = 4_000_000
-MAX_SPACES = 16_000_000
-#: Bytes that are looked at for a number that does not end; bytes of one step; what is counted in it, and how
-#: much of that needs no look at what it is.
-_NUMBER = 1 << 20
-_STEP = 1 << 18
-_MARKS = b',:[{"\\ \n\t\r'
-_FEW = 1024
-#: What numbers are made of, and what stands before one.
-_NUMERIC = b"0123456789+-.eE"
-_BEFORE = b"[:, \n\t\r"
 
 #: Members that decide what happens to a call. Parsers differ in which of two equal keys they take, so of
 #: these only the last one is sent.
@@ -233,10 +218,10 @@ def parse_steps(raw: bytes) -> Steps[Body]:
 
 
 def _large(raw: bytes) -> Steps[Body]:
-    yield from _check_bounds(raw)
-    if not raw.isascii():
-        yield from _check_utf8(raw)
+    yield from check_bounds(raw)
     try:
+        if not raw.isascii():
+            yield from check_utf8(raw)
         _validate(raw)
     except _INVALID:
         raise BadRequest(_NOT_VALID) from None
@@ -266,45 +251,6 @@ def _walked(raw: bytes) -> Steps[Body]:
         else:
             members[key] = view[start:end]
     return Body(raw, Values(members), places)
-
-
-def _check_bounds(raw: bytes) -> Steps[None]:
-    """Raise BadRequest for more than a body may hold, before anything of it is parsed."""
-    values = escapes = spaces = 0
-    numeric = False
-    for start in range(0, len(raw), _STEP):
-        if not start % _NUMBER:
-            was_numeric, numeric = numeric, _is_numeric(raw[start : start + _NUMBER])
-            if numeric and not was_numeric and start + _NUMBER <= len(raw):
-                before = raw[max(0, start - _NUMBER) : start].rstrip(_NUMERIC)
-                if not before or before[-1] in _BEFORE:
-                    # A parser reads it in one go, which takes long.
-                    raise BadRequest("The request body holds a number longer than any model takes.")
-        piece = raw[start : start + _STEP]
-        if len(piece) - len(piece.translate(None, _MARKS)) > _FEW:
-            values += sum(map(piece.count, (b",", b":", b"[", b"{", b'"')))
-            escapes += piece.count(b"\\")
-            spaces += sum(map(piece.count, (b" ", b"\n", b"\t", b"\r")))
-        if values > MAX_VALUES or escapes > MAX_ESCAPES or spaces > MAX_SPACES:
-            raise BadRequest(
-                "The request body holds more values, escapes or white space than any model takes."
-            )
-        yield
-
-
-def _is_numeric(piece: bytes) -> bool:
-    return piece[0] in _NUMERIC and not piece.strip(_NUMERIC)
-
-
-def _check_utf8(raw: bytes) -> Steps[None]:
-    """Raise BadRequest for what is not UTF-8. A text as a whole would take up to four times its bytes."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for start in range(0, len(raw), _STEP):
-            decoder.decode(raw[start : start + _STEP], final=start + _STEP >= len(raw))
-            yield
-    except UnicodeDecodeError:
-        raise BadRequest(_NOT_VALID) from None
 
 
 def _refusal(raw: bytes) -> BadRequest:

@@ -20,7 +20,6 @@ import asyncio
 import socket
 import struct
 from http import HTTPStatus
-from typing import Protocol
 
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError
@@ -29,6 +28,7 @@ from gateway.errors import BadRequest, GatewayError, Overloaded, error_body
 from gateway.server import connection_table
 from gateway.server.connection_table import ConnectionTable
 from gateway.server.replies import error_headers
+from gateway.server.server_protocol import ServerProtocol
 
 #: Seconds a connection stays open between two requests. Longer than the usual 60 of proxies, which cannot
 #: retry a POST on a connection that this side has just closed.
@@ -47,35 +47,6 @@ MAX_HEAD_BYTES = 65536
 MAX_PIPELINED_BYTES = 524288
 #: SO_LINGER's value for RST in place of FIN: on, for 0 seconds.
 RESET = struct.pack("ii", 1, 0)
-
-
-class ServerProtocol(Protocol):
-    """aiohttp's protocol, as far as a connection has to know it."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Speak HTTP on `transport`."""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Give up what is under way."""
-
-    def pause_writing(self) -> None:
-        """Write no more for now."""
-
-    def resume_writing(self) -> None:
-        """Write again."""
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what came."""
-
-    def eof_received(self) -> None:
-        """No more will come."""
-
-    @property
-    def pipelined(self) -> bool:
-        """Whether another request has come before the reply to this one."""
-
-    def refused(self, body: StreamReader) -> bool:
-        """Whether what has come of `body` is no HTTP."""
 
 
 class GuardedConnection(asyncio.BufferedProtocol):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from gateway.errors import BadRequest
-from gateway.protocol.json_body import MAX_ESCAPES, MAX_SPACES, MAX_VALUES, parse, parse_steps, splice
+from gateway.protocol.json_body import parse, parse_steps, splice
+from gateway.protocol.json_bounds import MAX_ESCAPES, MAX_SPACES, MAX_VALUES
 from gateway.protocol.json_walk import MAX_DEPTH, MAX_KEY, drained, walk
 
 VALUES = st.recursive(
