@@ -180,7 +180,7 @@ var members = flatten(map(
 
 var deploymentsDocument = string({ model_list: members })
 var checkedDocument = length(deploymentsDocument) > 25600
-  ? fail('accounts: too many deployments for one secret of 25,600 characters')
+  ? fail('accounts: too many deployments for one secret of 25,600 characters; name the others in gateway-config')
   : deploymentsDocument
 
 // ---- the rest of what Azure would refuse late ----
