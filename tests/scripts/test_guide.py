@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import subprocess
@@ -71,6 +72,30 @@ def test_the_defaults_it_names_are_those_of_the_settings():
 
     assert f"`GATEWAY_KEEP_ALIVE`, {DEFAULTS['GATEWAY_KEEP_ALIVE']} s" in GUIDE
     assert f"`GATEWAY_MAX_HELD_BYTES` ({held} MB)" in GUIDE
+
+
+def test_its_costs_follow_from_its_formula():
+    """2 GB, calls of 5 s; the prices are those that stand in the guide."""
+    formula = GUIDE.partition("on demand     =")[2].partition("```")[0]
+    assert ["0.000026", "0.40", "0.000004", "0.000016", "0.40"] == re.findall(r"0\.\d+", formula)
+
+    def on_demand(millions, seconds, instances=1):
+        busy = 1 - math.exp(-millions * 5_000_000 / seconds)
+        return (instances * busy * seconds * 2 - 100_000) * 0.000026 + (millions - 0.25) * 0.40
+
+    def always_ready(millions, seconds):
+        busy = 1 - math.exp(-millions * 5_000_000 / seconds)
+        return seconds * 2 * (0.000004 + busy * 0.000016) + millions * 0.40
+
+    month, office = 2_592_000, 22 * 36_000
+    rows = [
+        ("evenly over the month: on demand", on_demand(1, month), on_demand(10, month)),
+        ("with one always ready", always_ready(1, month), always_ready(10, month)),
+        ("22 days of 10 hours: on demand", on_demand(1, office), on_demand(10, office, instances=2)),
+    ]
+    for words, *expected in rows:
+        row = next(line for line in GUIDE.splitlines() if words in line and line.startswith("|"))
+        assert [f"{dollars:.0f}" for dollars in expected] == re.findall(r"\*\*\$(\d+)\*\*", row)
 
 
 def test_what_it_links_to_is_there():
