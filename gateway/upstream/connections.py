@@ -114,6 +114,13 @@ class Connection(asyncio.Protocol):
         self._incoming = None
         self._transport.abort()
 
+    def end(self) -> None:
+        """Cut the connection; whoever waits for a reply on it learns that it broke off."""
+        incoming = self._incoming
+        self.abort()
+        if incoming is not None:
+            incoming.break_off("closed by this side")
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected (asyncio)."""
         # By what it can do: no two loops share a class of transports.

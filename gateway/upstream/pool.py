@@ -125,14 +125,13 @@ class Pool:
         self._admit()
 
     def close(self) -> None:
-        """Close all idle connections."""
+        """Close all connections: the replies that still come on them break off."""
         self.watch.stop()
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
-        for idle in self._idle.values():
-            for connection in list(idle):
-                connection.abort()
+        for connection in list(self._open):
+            connection.end()
 
     async def _connected(self, place: Origin, tls: ssl.SSLContext | None, deadline: float) -> Connection:
         network = self._network

@@ -91,6 +91,8 @@ def test_a_program_ends_by_itself_and_in_silence_even_with_unread_streams(chat):
     assert ["chat.completion"] * 2 == found
 
 
+UVLOOP = "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+
 LEFT_BEHIND = (
     CALLS
     + """
@@ -129,11 +131,13 @@ def test_the_first_call_leaves_its_loop_to_others_while_it_imports(chat):
     assert [True, "chat.completion"] == program(FIRST, chat.url, KEY, chat.model)
 
 
-def test_threads_that_nobody_waits_for_end_in_silence_with_the_process(chat):
-    assert "left" == program(LEFT_BEHIND, chat.url, KEY, chat.model)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_threads_that_nobody_waits_for_end_in_silence_with_the_process(chat, loop):
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
 
-
-UVLOOP = "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+    policy = UVLOOP if loop == "uvloop" else ""
+    assert "left" == program(policy + LEFT_BEHIND, chat.url, KEY, chat.model)
 
 
 def test_uvloop_is_taken_where_it_is_installed(chat):

@@ -336,6 +336,31 @@ def test_an_early_reply_to_a_large_request_leaves_no_rest_on_the_connection():
     assert ([(413, b"too large")] * 2, 2) == asyncio.run(work())
 
 
+def test_closing_breaks_off_the_replies_that_still_come():
+    async def work():
+        left = asyncio.Event()
+
+        async def unending(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(NO_END + chunk(b"ab"))
+            try:
+                await reader.read()
+            finally:
+                left.set()
+
+        async with listening(unending) as port:
+            pool = Upstream(PooledTransport())
+            exchange = await pool.post(f"http://127.0.0.1:{port}/", {}, b"{}", silence=PATIENCE)
+            reading = asyncio.create_task(exchange.read())
+            await asyncio.sleep(0)
+            await pool.close()
+            with pytest.raises(upstream.Torn):
+                await asyncio.wait_for(reading, PATIENCE)
+            await asyncio.wait_for(left.wait(), PATIENCE)
+
+    asyncio.run(work())
+
+
 def test_a_cancelled_request_closes_its_connection():
     async def test(pool, server):
         sending = asyncio.create_task(post(pool, server))
