@@ -26,7 +26,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import BadRequest, GatewayError, Overloaded, error_body
 from gateway.server import connection_table
-from gateway.server.connection_table import ConnectionTable
+from gateway.server.connection_table import READ_BYTES, ConnectionTable
 from gateway.server.replies import error_headers
 from gateway.server.server_protocol import ServerProtocol
 
@@ -55,6 +55,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_blocked_since",
         "_body",
+        "_body_bytes",
         "_body_seen",
         "_closing_since",
         "_connections",
@@ -90,6 +91,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         #: The body of the request that is served, or was last: it may still be on its way.
         self._body: StreamReader = EMPTY_PAYLOAD
         self._body_seen = 0
+        #: Bytes that came behind its head, framing included.
+        self._body_bytes = 0
         #: Bytes since the last request began, but for bodies: of a head; or behind a request that is served.
         self._head_bytes = 0
         self._head_since: float | None = None
@@ -168,7 +171,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
                 self.loop.call_soon(self.loop.call_soon, self._limit_head)
             return
         self._handler.data_received(data)
-        if body.total_bytes == self._body_seen:
+        self._body_bytes += nbytes
+        # What the server has not parsed yet is in it: as much as is read at a time.
+        if self._body_bytes > READ_BYTES + MAX_HEAD_BYTES + body.total_bytes + body.total_bytes // 4:
+            self.transport.abort()
+        elif body.total_bytes == self._body_seen:
             self._stray_bytes += nbytes
             if self._stray_bytes > MAX_HEAD_BYTES:
                 self.transport.abort()
@@ -186,7 +193,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """A request's head is complete; `task` answers it."""
         self.request = task
         self._body = body
-        self._body_seen = self._stray_bytes = self._head_bytes = 0
+        self._body_seen = self._body_bytes = self._stray_bytes = self._head_bytes = 0
         self._head_since = None
         self._connections.use(self)
 
@@ -210,6 +217,21 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         await self._left
+
+    async def linger(self) -> None:
+        """End the reply to a request whose body is not read to its end; returns when the connection is lost.
+
+        What still comes of the body is passed over: parsing chunks of two bytes kept others waiting
+        for 20 s. The client sees the end of what is sent, and need not wait for the connection's.
+        """
+        if self.transport.is_closing():
+            return
+        self._refused = True
+        self._closing_since = self._connections.now
+        # The server waits for no more of it.
+        self._body.feed_eof()
+        self.transport.write_eof()
+        await self.left()
 
     async def hold_refusal(self) -> None:
         """Wait until a refusal may be sent, or the client has left."""

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 from gateway.descriptors import make_room, most_connections
 from gateway.errors import BadRequest, GatewayError, InternalError, error_body
 from gateway.pipeline.ending import new_request_id
-from gateway.server.connection_table import READ_BYTES, TICK_SECONDS, ConnectionTable
+from gateway.server.connection_table import TICK_SECONDS, ConnectionTable
 from gateway.server.embedded import MAX_HEADERS
 from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, GuardedConnection
 from gateway.server.http_requests import HttpReply, HttpRequest
@@ -46,6 +46,10 @@ MAX_CONNECTIONS = 1000
 #: Lines that a head and its trailers may have before they are read no further. `embedded` has the better
 #: answer for heads within it; each line of a packet costs the others time.
 MAX_HEADER_LINES = 1000
+
+#: Half of the bytes of a body that wait to be read, and 16 times half of its chunks: those of two bytes cost
+#: fifty times as much memory and time as others.
+BUFFER_BYTES = 8192
 
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
@@ -129,7 +133,7 @@ class HttpServer(Server):
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
             max_headers=MAX_HEADER_LINES,
-            read_bufsize=READ_BYTES // 2,
+            read_bufsize=BUFFER_BYTES,
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None turns it off
             tcp_keepalive=True,
@@ -169,7 +173,9 @@ class HttpServer(Server):
             return error_response(BadRequest(NOT_HTTP))
         if not request.answered:
             raise broken_off(request)
-        if request.connection.pipelined:
+        if not request.reply.keep_alive and not request.content.is_eof():
+            await request.connection.linger()
+        elif request.connection.pipelined:
             await request.connection.let_others_in()
         return request.reply
 

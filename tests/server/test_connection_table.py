@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 import itertools
 from unittest import mock
@@ -30,6 +32,9 @@ class Loop:
 
     def time(self):
         return self.now
+
+    def create_future(self):
+        return asyncio.Future(loop=mock.Mock(get_debug=lambda: False))
 
     def call_later(self, seconds, callback):
         heapq.heappush(self.timers, (self.now + seconds, next(self.numbers), callback))
@@ -69,8 +74,14 @@ class Transport:
 class Server:
     """Speaks no HTTP."""
 
+    def __init__(self):
+        self.received = 0
+
     def data_received(self, data):
-        pass
+        self.received += len(data)
+
+    def refused(self, body):
+        return False
 
     def pause_writing(self):
         pass
@@ -131,6 +142,22 @@ def body_left(connection):
     connection.request_ends()
 
 
+def lingering(connection):
+    body_left(connection)
+    # Up to where it waits for the connection's end.
+    with contextlib.suppress(StopIteration):
+        connection.linger().send(None)
+
+
+def test_what_comes_of_a_body_behind_its_reply_is_not_handed_on():
+    connection = opened(ConnectionTable(10, Loop()))
+    body_left(connection)
+    connection.buffer_updated(10)
+    lingering(connection)
+    connection.buffer_updated(100)
+    assert 10 == connection._handler.received
+
+
 def fate(connection):
     """What became of a connection: its transport's state, and the status of what was written."""
     transport = connection.transport
@@ -148,11 +175,12 @@ def fate(connection):
         # The last bytes of a reply: of ours, of the server's, and of a refusal on the bare connection.
         (GuardedConnection.close, LINGER_SECONDS, (True, True, b"")),
         (lambda connection: connection.transport.close(), LINGER_SECONDS, (True, True, b"")),
+        (lingering, LINGER_SECONDS, (False, True, b"")),
         (lambda connection: connection.refuse(Overloaded()), LINGER_SECONDS, (False, True, b"503")),
     ],
     ids=[
         *("no request", "between requests", "a head", "the rest of a body", "a reader"),
-        *("closed here", "closed by the server", "a refusal"),
+        *("closed here", "closed by the server", "behind a reply", "a refusal"),
     ],
 )
 def test_a_connection_has_all_of_its_time_and_no_more(begin, seconds, after):

@@ -324,6 +324,38 @@ def test_a_chunk_that_is_none_ends_the_upload(hasty, body):
         assert [400] == statuses(read_all(connection))
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "taken"),
+    [(2, 10_000, True), (32, 20_000, True), (2, 40_000, False), (16, 400_000, False)],
+    ids=["few small ones", "many larger ones", "many small ones", "very many"],
+)
+def test_chunks_may_have_more_framing_than_a_quarter_of_their_bytes_up_to_a_bound(
+    embedded_host, size, count, taken
+):
+    """Chunks of two bytes cost fifty times as much as others."""
+    piece = (b"%x\r\n%s\r\n" % (size, b"a" * size)) * 1000
+    with connect(embedded_host.port) as connection:
+        connection.sendall(head("POST", "/api/upload", "transfer-encoding: chunked"))
+        send_until_cut(connection, piece, len(piece) * count // 1000)
+        reply = b""
+        with contextlib.suppress(OSError):
+            connection.sendall(b"0\r\n\r\n")
+            reply = read_all(connection) if not taken else read_until(connection, b"}")
+
+    assert taken == reply.endswith(b'{"total":%d,"whole":false}' % (size * count))
+
+
+@pytest.mark.parametrize("framing", ["content-length: 1000", "transfer-encoding: chunked"])
+def test_a_reply_ends_before_a_body_that_nobody_reads_and_what_still_comes_is_passed_over(hasty, framing):
+    with connect(hasty.port) as connection:
+        connection.sendall(head("POST", "/api/none", framing) + b"2\r\nab\r\n")
+        assert [404] == statuses(read_all(connection))
+        # The connection is open: else the second one would meet its reset.
+        for _ in range(3):
+            connection.sendall(b"2\r\nab\r\n")
+            time.sleep(0.05)
+
+
 def test_garbage_behind_a_request_is_not_answered_within_its_reply(embedded_host):
     with connect(embedded_host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=5&gap=0.1"))
