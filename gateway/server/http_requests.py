@@ -25,6 +25,9 @@ PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 #: Statuses without a body (RFC 9110 sections 15.3.5 and 15.4.5).
 BODILESS = frozenset({204, 304})
 
+#: Bytes of a piece of a body, below which others have a turn before the next.
+SMALL_PIECE = 4096
+
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _LAST_CHUNK = b"0\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -114,6 +117,9 @@ class HttpRequest(BaseRequest):
             self._read = True
             return _DISCONNECT
         self._read = self.content.at_eof()
+        if not self._read and len(piece) < SMALL_PIECE:
+            # Of very small chunks the next piece is there at once: all that had come was read in one turn.
+            await asyncio.sleep(0)
         return {"type": "http.request", "body": piece, "more_body": not self._read}
 
     async def send(self, message: Message) -> None:

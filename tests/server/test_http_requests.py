@@ -45,6 +45,47 @@ def replied(*messages, request=None):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loop):
+    """200 uploads in chunks of two bytes kept others waiting for 12 s."""
+    turns, found, total = 0, [], 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def app(scope, receive, send):
+        nonlocal total
+        more = True
+        while more:
+            message = await receive()
+            more = message["more_body"]
+            total += len(message["body"])
+            found.append(turns)
+        await send(start())
+        await send(piece(b"hello"))
+
+    async def upload():
+        running = asyncio.get_running_loop()
+        server = await running.create_server(HttpServer(app, ConnectionTable(10, running)), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        task = asyncio.create_task(others())
+        lines = head("POST", "/", "transfer-encoding: chunked", "connection: close")
+        writer.write(lines + b"2\r\nab\r\n" * 5000 + b"0\r\n\r\n")
+        await reader.read()
+        task.cancel()
+        writer.close()
+        server.close()
+
+    runner(loop)(upload())
+
+    assert 10_000 == total
+    # Behind the last there is nothing to wait for.
+    assert 2 < len(found) - 1 == len(set(found[:-1]))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_a_reply_does_not_wait_until_the_client_has_acknowledged_the_one_before(loop):
     """Nagle's algorithm is off: it would cost each the 40 ms by which the kernel delays an acknowledgement."""
     made = []
