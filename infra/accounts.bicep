@@ -34,7 +34,23 @@ func spillsWell(item deployment, siblings deployment[]) bool =>
 
 @export()
 @description('What Azure would refuse of an account after half of a deployment, or the gateway once it reads its configuration.')
-func problemsOf(item account) string[] => concat(length(union(map(item.deployments, each => toLower(nameOf(each))), [])) < length(item.deployments) ? ['accounts: a deployment stands twice in one account; give each a name of its own'] : [], item.kind != 'Existing' && !isLabel(item.?name ?? '') ? ['accounts: the name of a new account is its host\'s: letters, digits and hyphens, and no hyphen at its ends'] : [], item.kind == 'Existing' && !startsWith(toLower(item.?endpoint ?? 'https://'), 'https://') ? ['accounts: an endpoint begins with https://'] : [], item.kind != 'Existing' && !empty(filter(item.deployments, each => contains(each, 'spilloverDeploymentName') && !spillsWell(each, item.deployments))) ? ['accounts: spilloverDeploymentName leads from provisioned throughput to a standard deployment of the same account'] : [])
+func problemsOf(item account) string[] => concat(
+  length(union(map(item.deployments, each => toLower(nameOf(each))), [])) < length(item.deployments)
+    ? ['accounts: a deployment stands twice in one account; give each a name of its own']
+    : [],
+  item.kind != 'Existing' && !isLabel(item.?name ?? '')
+    ? ['accounts: the name of a new account is its host\'s: letters, digits and hyphens, and no hyphen at its ends']
+    : [],
+  item.kind == 'Existing' && !startsWith(toLower(item.?endpoint ?? 'https://'), 'https://')
+    ? ['accounts: an endpoint begins with https://']
+    : [],
+  item.kind != 'Existing' && !empty(filter(
+      item.deployments,
+      each => contains(each, 'spilloverDeploymentName') && !spillsWell(each, item.deployments)
+    ))
+    ? ['accounts: spilloverDeploymentName leads from provisioned throughput to a standard deployment of the same account']
+    : []
+)
 
 @export()
 @description('What the gateway is told of a deployment. `label` tells its account from the others.')
