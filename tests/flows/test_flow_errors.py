@@ -243,7 +243,9 @@ def test_upstreams_and_the_operators_failures_become_neutral(gateway, pool, expe
     )
     assert_tells_nothing(answer)
     # A kept connection that ends without a byte of a reply is replaced by a new one, within the same attempt.
-    assert pool.counts(model) in ([[1, 1], [2, 1]] if "reset" in fault else [[1, 1]])
+    # Both deployments may meet one.
+    kept = (1, 2) if "reset" in fault else (1,)
+    assert pool.counts(model) in [[first, second] for first in kept for second in kept]
 
 
 @pytest.mark.parametrize(
