@@ -42,7 +42,6 @@ from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import renewable, vault_secret
 from gateway.upstream.proxy import Network
-from gateway.upstream.transport import PooledTransport
 
 _log = logging.getLogger("gateway")
 
@@ -57,7 +56,7 @@ class Process:
         _quiet_sdks()
         self._settings = settings
         self._created = int(time.time())
-        self._upstream = Upstream(PooledTransport(_network(settings)))
+        self._upstream = Upstream(_network(settings))
         self._tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)
         #: For the vault and the storage, which a configuration does not name.
         self._own_tokens = EntraTokens(time.time, verify=settings.ca_bundle, hidden=settings.identity_secrets)

@@ -36,7 +36,7 @@ LAYERS = [
 
 #: What is not ours, and where alone it may be imported.
 OUTSIDE = {
-    "httpx": {"adapters.entra_keys", "upstream.client", "upstream.transport"},
+    "httpx": {"adapters.entra_keys"},
     "jwt": {"adapters.entra_keys", "auth.entra"},
     "httptools": {"upstream.connections"},
     "aiohttp": {
@@ -336,6 +336,7 @@ FORBIDDEN = (
     "azure.monitor",
     "azure.identity",
     "azure.data",
+    "httpx",
     "simulator",
 )
 

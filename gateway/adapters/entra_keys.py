@@ -1,7 +1,8 @@
 """The keys that Entra tenants sign tokens with: fetched once, renewed beside the calls, kept through outages.
 
 Two requests for a tenant: its OpenID configuration, then the keys that this names. httpx's client takes
-proxies from the environment; it is opened for the two and closed again, for they come once an hour.
+proxies from the environment; it is opened for the two and closed again, for they come once an hour. httpx is
+imported with the first token: a gateway without tokens does not need it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import IdentityUnavailable
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Where tenants are, unless AZURE_AUTHORITY_HOST says otherwise.
 PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
@@ -99,18 +101,25 @@ class EntraSigningKeys:
             tenant.fetch = None
 
     async def _keys_of(self, tenant_id: str) -> dict[str, TenantKey]:
-        # One line for each request would be all that httpx's own log adds.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=self._verify)
-        async with httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS) as client:
+        async with await asyncio.to_thread(_client, self._verify) as client:
             document = await _json(
                 client, f"{self._authority}/{tenant_id}/v2.0/.well-known/openid-configuration"
             )
             issuer, address = document["issuer"], document["jwks_uri"]
-            if not isinstance(issuer, str) or not _is_safe(httpx.URL(address)):
+            if not isinstance(issuer, str) or not _is_safe(client.build_request("GET", address).url):
                 raise ValueError("no issuer, or keys without TLS")
             keys = (await _json(client, address))["keys"]
         return await asyncio.to_thread(_usable, keys, issuer)
+
+
+def _client(verify: str | None) -> httpx.AsyncClient:
+    """A client that trusts the certificates in `verify`. For a thread: modules and files are read here."""
+    import httpx  # noqa: PLC0415  see the module's docstring
+
+    # One line for each request would be all that httpx's own log adds.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    context = ssl.create_default_context(cafile=verify)
+    return httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS)
 
 
 def _is_safe(url: httpx.URL) -> bool:

@@ -28,7 +28,6 @@ from gateway.sdk.crossing import Crossing
 from gateway.settings import Settings, SettingsError
 from gateway.upstream.client import Upstream
 from gateway.upstream.proxy import Network
-from gateway.upstream.transport import PooledTransport
 
 #: Seconds for a call in all, as at LiteLLM, and for a silence in it, as at openai-python.
 LONGEST_CALL = 6000.0
@@ -62,7 +61,7 @@ class Engine:
         logging.getLogger("azure.core").setLevel(logging.WARNING)
         self.settings = _settings()
         network = Network(self.settings.https_proxy, self.settings.no_proxy, self.settings.ca_bundle)
-        self.upstream = Upstream(PooledTransport(network))
+        self.upstream = Upstream(network)
         self.tokens = EntraTokens(
             time.time, verify=self.settings.ca_bundle, hidden=self.settings.identity_secrets
         )

@@ -1,31 +1,30 @@
-"""One HTTP exchange with an upstream. The only module that knows the HTTP client's interface.
+"""One HTTP exchange with an upstream: a request is written, its reply is read.
 
-Requests go to the transport directly. httpx's client would add cookies, redirects, auth flows and a log line
-for each request. None of it is wanted here, and it costs more CPU than the rest of an exchange.
+Connections are the pool's. What happens on one is told here in this module's own exceptions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-
-import httpx
+from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.upstream.coding import CodingError, Decoder, applied
-from gateway.upstream.transport import PooledTransport
+from gateway.upstream.connections import Origin
+from gateway.upstream.incoming import Broken, Incoming, Silent, Unanswered
+from gateway.upstream.pool import Pool
+from gateway.upstream.proxy import Network
 
 #: Seconds to connect, TLS included.
 CONNECT_TIMEOUT = 5.0
 
-_HEADERS = [
-    (b"accept", b"*/*"),
-    # Without it a coded reply would be lawful.
-    (b"accept-encoding", b"identity"),
-    (b"content-type", b"application/json"),
-    (b"user-agent", f"azure-functions-openai-gateway/{__version__}".encode()),
-]
+#: Sent with every request. Without `accept-encoding` a coded reply would be lawful.
+_HEADERS = (
+    "accept: */*\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
+    f"user-agent: azure-functions-openai-gateway/{__version__}\r\n"
+)
 
 
 #: Bytes of a stream that are worked through at a time.
@@ -57,14 +56,14 @@ class TooSlow(Exception):
 class Exchange:
     """A reply whose body has not been read yet. Whoever gets it closes it."""
 
-    __slots__ = ("_coding", "_decoder", "_left", "_pieces", "_response", "headers", "status")
+    __slots__ = ("_coding", "_decoder", "_incoming", "_left", "headers", "status")
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        self._pieces: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
-        self.status = response.status_code
-        #: Names in lower case. A dict, because httpx's Headers looks through all names for each lookup.
-        self.headers = _joined(response.headers.raw)
+    def __init__(self, incoming: Incoming) -> None:
+        """The reply that `incoming` brings, whose head is there."""
+        self._incoming = incoming
+        self.status = incoming.status
+        #: Names in lower case.
+        self.headers = _joined(incoming.headers)
         coding = self.headers.get("content-encoding", "")
         self._coding = applied(coding)
         self._decoder: Decoder | None = None
@@ -122,10 +121,10 @@ class Exchange:
 
     async def _raw(self) -> bytes:
         try:
-            return await anext(self._pieces, b"")
-        except httpx.TimeoutException as error:
+            return await self._incoming.piece()
+        except Silent as error:
             raise TooSlow from error
-        except httpx.TransportError as error:
+        except Broken as error:
             raise Torn from error
 
     async def read(self, most: int = LONGEST_REPLY) -> bytes:
@@ -141,14 +140,16 @@ class Exchange:
 
     async def close(self) -> None:
         """Release the connection; close it when the reply was not read to its end."""
-        await self._response.aclose()
+        self._incoming.close()
 
 
 class Upstream:
-    """Sends requests over one pool of connections."""
+    """Sends requests over one pool of connections, which the first request opens."""
 
-    def __init__(self, transport: PooledTransport) -> None:
-        self._transport = transport
+    def __init__(self, network: Network | None = None) -> None:
+        """`network` None is one without a proxy, with the system's certificates."""
+        self._network = network or Network()
+        self._pool: Pool | None = None
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, silence: float) -> Exchange:
         """Send a JSON body and return the reply when its headers have come.
@@ -156,39 +157,62 @@ class Upstream:
         `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow, and
         LocalFault where the failure is this process's own.
         """
-        parsed = _url(url)
-        own = [(name.encode(), value.encode()) for name, value in headers.items()]
-        length = (b"content-length", b"%d" % len(body))
-        request = httpx.Request(
-            "POST",
-            parsed,
-            headers=[(b"host", parsed.netloc), *_HEADERS, *own, length],
-            stream=httpx.ByteStream(body),
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT, "read": silence}},
-        )
+        place, beginning = _addressed(url)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (beginning, lines.encode(), len(body))
         try:
-            return Exchange(await self._transport.handle_async_request(request))
-        except (httpx.ConnectTimeout, httpx.ConnectError) as error:
-            raise Unreachable from error
-        except httpx.TimeoutException as error:
+            return Exchange(await self._answered(place, head, body, silence))
+        except Silent as error:
             raise TooSlow from error
-        except httpx.TransportError as error:
+        except Broken as error:
             raise Torn from error
+
+    async def _answered(self, place: Origin, head: bytes, body: bytes, silence: float) -> Incoming:
+        """The reply to one request, as soon as its head is there. Raises Silent, Broken and Unreachable.
+
+        A kept connection that turns out to be closed, without a byte of a reply, is no attempt: the request
+        is sent again, once, on a new one. Upstream may close idle connections at any time (RFC 9112, 9.3.1).
+        """
+        pool = self._pool
+        if pool is None or pool.loop is not asyncio.get_running_loop():
+            pool = self._pool = Pool(self._network)
+        kept = pool.take(place)
+        if kept is not None:
+            try:
+                return await _begun(kept.exchange(head, body, silence))
+            except Unanswered:
+                pool.review(place)
+        try:
+            connection = await pool.connect(place, CONNECT_TIMEOUT)
+        except (OSError, UnicodeError) as error:
+            raise Unreachable from error
+        return await _begun(connection.exchange(head, body, silence))
 
     def lost(self) -> float:
         """Seconds that the event loop has not run so far, while requests were under way."""
-        return self._transport.lost()
+        return 0.0 if self._pool is None else self._pool.watch.lost()
 
     def excuses(self, lost_before: float, seconds: float) -> bool:
         """Whether a time-out after `seconds` says nothing of upstream, because the loop did not run.
 
         `lost_before` is `lost()` at the beginning of those seconds.
         """
-        return self._transport.excuses(lost_before, seconds)
+        return self._pool is not None and self._pool.watch.excuses(lost_before, seconds)
 
     async def close(self) -> None:
-        """Close the pool."""
-        await self._transport.aclose()
+        """Close all connections."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+async def _begun(incoming: Incoming) -> Incoming:
+    """Wait for the head of `incoming`. Raises Broken or Silent where none comes; then it is cut."""
+    try:
+        await incoming.head()
+    except BaseException:
+        incoming.close()
+        raise
+    return incoming
 
 
 def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -201,5 +225,15 @@ def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _url(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _addressed(url: str) -> tuple[Origin, bytes]:
+    """Where a request to `url` goes, and what all of them begin with."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    usual = 443 if secure else 80
+    port = parts.port or usual
+    host = parts.hostname or ""
+    named = f"[{host}]" if ":" in host else host
+    shown = named if port == usual else f"{named}:{port}"
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    beginning = f"POST {path} HTTP/1.1\r\nhost: {shown}\r\n{_HEADERS}"
+    return Origin(host, port, secure), beginning.encode("ascii")

@@ -16,7 +16,6 @@ from gateway.adapters.identity import EntraTokens
 from gateway.config.load import load
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed, headers
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -147,7 +146,7 @@ def test_keys_and_tokens_of_the_operator_go_as_they_are(cloud):
 def test_one_header_alone_authenticates_a_call(cloud):
     async def work():
         async with Scripted(reply()) as server:
-            upstream = Upstream(PooledTransport())
+            upstream = Upstream()
             exchange = await upstream.post(f"{server.url}/x", sent_headers, b"{}", silence=5)
             await exchange.close()
             await upstream.close()

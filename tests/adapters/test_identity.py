@@ -19,7 +19,6 @@ from gateway.errors import UpstreamFailed, UpstreamUnavailable, error_body
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
-from gateway.upstream.transport import PooledTransport
 from simulator.testing import serve
 
 pytestmark = pytest.mark.system
@@ -425,7 +424,7 @@ def dispatched(tokens, base, times=1):
         url = f"{base}/openai/deployments/dep-a/chat/completions?api-version=2024-10-21"
         member.targets["chat"] = type(target)(url, model_in_body=False, stream_usage=True)
         record, results = Record("r", "chat", 0.0), []
-        pool = Upstream(PooledTransport())
+        pool = Upstream()
         parts = Assembled(config(member, num_retries=0), pool, tokens, clock=time.time)
         for _ in range(times):
             try:

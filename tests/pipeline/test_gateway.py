@@ -16,7 +16,6 @@ from gateway.protocol.messages import Request
 from gateway.protocol.operations import CHAT, SPEECH
 from gateway.protocol.sse import DONE
 from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -44,7 +43,7 @@ def run(test, *script, **environ):
             operations = ("chat", "speech")
             member = deployment(base=upstream.url, operations=operations)
             one = Config(models={"gpt": (member,)}, master_key="the-key", num_retries=0)
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             parts = Assembled(one, pool, clock=lambda: 100.0)
             try:
                 return await test(parts.gateway(settings(**environ)), upstream)

@@ -10,7 +10,6 @@ from gateway.config.load import load
 from gateway.errors import GatewayError
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 from support.assembled import Assembled
 from support.documents import document, entry
 from support.samples import call
@@ -21,7 +20,7 @@ class Sender:
     """One dispatcher, and the record of the last call that it was sent."""
 
     def __init__(self, config, *, clock, **parts):
-        self.pool = Upstream(PooledTransport())
+        self.pool = Upstream()
         self.parts = Assembled(config, self.pool, clock=clock, **parts)
         self.record = Record("r", "chat", 0.0)
 

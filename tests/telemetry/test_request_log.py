@@ -15,7 +15,6 @@ from gateway.protocol.usage import Usage
 from gateway.telemetry import request_log as telemetry
 from gateway.telemetry.record import Record
 from gateway.upstream.client import Upstream
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -126,7 +125,7 @@ def test_no_log_tells_prompts_answers_keys_or_places(caplog, script):
     async def handle():
         async with Scripted(*script) as upstream:
             one = config(deployment(base=upstream.url), master_key="the-client-key", num_retries=0)
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             gateway = Assembled(one, pool, clock=lambda: 100.0).gateway(settings())
             body = json.dumps(
                 {"model": "gpt", "messages": [{"role": "user", "content": "the-prompt"}]}

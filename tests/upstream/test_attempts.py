@@ -22,7 +22,6 @@ from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
-from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 from simulator.ports import closed_port
 
@@ -67,7 +66,7 @@ def tried(
     async def work():
         async with Scripted(*(script or (OK,))) as server:
             target = deployment(base=url or server.url, **(member or {}))
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             attempts = Attempts(config(target, **options), pool, tokens, clock=lambda: NOW, silence=silence)
             record = Record("r", "chat", 0.0)
             deadline = asyncio.get_running_loop().time() + seconds
@@ -348,7 +347,7 @@ def attempts_of(*script, one, times):
     async def work():
         async with Scripted(*script) as server:
             target = deployment(base=server.url)
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             attempts = Attempts(config(target), pool, Tokens("x"), clock=lambda: NOW, silence=5.0)
             for _ in range(times):
                 record = Record("r", "chat", 0.0)

@@ -16,7 +16,6 @@ from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 from gateway.upstream import incoming, names, pool
 from gateway.upstream.client import TooSlow, Torn, Unreachable, Upstream
 from gateway.upstream.local import LocalFault
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -29,7 +28,7 @@ def each_loop(request, monkeypatch):
 
 @contextlib.asynccontextmanager
 async def upstream():
-    client = Upstream(PooledTransport())
+    client = Upstream()
     try:
         yield client
     finally:
@@ -372,7 +371,7 @@ def test_a_connection_is_probed_by_the_system_while_it_is_silent():
     async def work():
         async with Scripted(reply(200, b"abc")) as server, upstream() as client:
             await whole(client, server.url)
-            (idle,) = client._transport._pool._idle.values()
+            (idle,) = client._pool._idle.values()
             connection = socket.socket(fileno=socket.dup(idle[0]._descriptor))
             with connection:
                 return (

@@ -10,7 +10,6 @@ from support.scripted import listening, reply
 
 from gateway.upstream.client import Unreachable, Upstream
 from gateway.upstream.proxy import Network
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -44,7 +43,7 @@ def posted(
             proxy = TunnelProxy(dict.fromkeys(hosts, port), credentials=credentials)
             async with proxy.running():
                 network = Network(f"http://{given}127.0.0.1:{proxy.port}", bypass, str(authority.file))
-                upstream = Upstream(PooledTransport(network))
+                upstream = Upstream(network)
                 statuses = []
                 try:
                     for _ in range(calls):

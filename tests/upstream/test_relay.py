@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 
-import httpx
 import pytest
 from support.samples import call, deployment, expected
 from support.scripted import NO_END, Scripted, chunk, reply, stream, then
@@ -19,7 +18,6 @@ from gateway.upstream.client import PART, Exchange, Upstream
 from gateway.upstream.redaction import LONGEST
 from gateway.upstream.relay import AT_ONCE, BROKEN, FRAME, relay
 from gateway.upstream.replies import receive
-from gateway.upstream.transport import PooledTransport
 
 pytestmark = pytest.mark.system
 
@@ -41,7 +39,7 @@ def relayed(step, *, hide_usage=False, silence=5.0, one=STREAMED, member=None):
     async def work():
         record, pieces = Record("r", "chat", 0.0), []
         async with Scripted(step) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=silence)
             try:
                 answer = await receive(exchange, expected(one, member, hide_usage=hide_usage), 0.0)
@@ -79,7 +77,7 @@ def test_lines_that_end_in_cr_are_passed_on_as_they_come():
 def test_an_error_in_a_stream_has_one_to_blame(error, result):
     async def work():
         async with Scripted(stream(FIRST, event(error=error | {"message": "m"}))) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
             answer = await receive(exchange, expected(STREAMED), 0.0)
             [piece async for piece in relay(answer, Record("r", "chat", 0.0), "gpt")]
@@ -94,7 +92,7 @@ def test_what_a_client_got_that_left_is_counted():
     async def work():
         text = event(choices=[{"delta": {"content": "x" * (FRAME + 400)}}])
         async with Scripted(stream(FIRST, FIRST, text, LAST, COST, DONE)) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=5.0)
             answer = await receive(exchange, expected(STREAMED), 0.0)
             source = relay(answer, Record("r", "chat", 0.0), "gpt")
@@ -142,14 +140,17 @@ def test_usage_that_the_client_did_not_ask_for_is_hidden_and_learnt():
 def turns_between(pieces, coding=None):
     """What `part` gives of a body, and how often others had their turn before each part."""
 
-    class Body(httpx.AsyncByteStream):
-        async def __aiter__(self):
-            for piece in pieces:
-                yield piece
+    class Body:
+        def __init__(self):
+            self.status = 200
+            self.headers = [] if coding is None else [(b"content-encoding", coding.encode())]
+            self._left = list(pieces)
+
+        async def piece(self):
+            return self._left.pop(0) if self._left else b""
 
     async def work():
-        headers = {} if coding is None else {"content-encoding": coding}
-        exchange = Exchange(httpx.Response(200, headers=headers, stream=Body()))
+        exchange = Exchange(Body())
         found, turns = [], 0
 
         async def others():
@@ -297,7 +298,7 @@ def test_the_reply_ends_with_done_and_what_follows_is_nobodys():
 def test_a_connection_is_kept_only_where_the_reply_ends_with_done(after, connections):
     async def work():
         async with Scripted(then(NO_END + chunk(FIRST + DONE), 0.05, after, "hang"), reply(200)) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=30.0)
             answer = await receive(exchange, expected(STREAMED), 0.0)
             assert FIRST + DONE == b"".join(

@@ -16,7 +16,6 @@ from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.client import TooLong, Torn, Unreachable, Upstream
 from gateway.upstream.coding import LONGEST
 from gateway.upstream.replies import LONGEST_HEAD, receive
-from gateway.upstream.transport import PooledTransport
 from gateway.upstream.verdicts import AttemptFailed
 
 pytestmark = pytest.mark.system
@@ -30,7 +29,7 @@ def received(step, one=None):
 
     async def work():
         async with Scripted(step) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=5)
             try:
                 answer = await receive(exchange, expected(one or call(), hide_usage=True), 0.0)
@@ -422,7 +421,7 @@ def test_a_reply_is_read_to_its_bound_and_no_further(framing, most, whole):
 
     async def work():
         async with Scripted(then(raw)) as server:
-            pool = Upstream(PooledTransport())
+            pool = Upstream()
             exchange = await pool.post(server.url, {}, b"{}", silence=5)
             try:
                 return await receive(exchange, expected(call(), max_reply=most), 0.0)
