@@ -60,20 +60,20 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     """
     exchange, splitter, tap = answer.exchange, answer.splitter, answer.tap
     problem: GatewayError | None = None
-    for number, events in enumerate(_some_at_a_time(answer.events)):
-        if number:
-            await asyncio.sleep(0)
-        if sent := _passed(events, answer, record, requested_model):
-            yield sent
+    events = answer.events
     try:
-        while not tap.over and (
-            part := await (_after_done(exchange) if splitter.ends() else exchange.part())
-        ):
-            for number, events in enumerate(_some_at_a_time(splitter.feed(part))):
+        while True:
+            for number, some in enumerate(_some_at_a_time(events)):
                 if number:
                     await asyncio.sleep(0)
-                if sent := _passed(events, answer, record, requested_model):
+                if sent := _passed(some, answer, record, requested_model):
                     yield sent
+            if tap.over:
+                break
+            part = await (_after_done(exchange) if splitter.ends() else exchange.part())
+            if not part:
+                break
+            events = splitter.feed(part)
     except (Unreachable, EventTooLong):
         problem = UpstreamFailed(BROKEN)
     except TooSlow:
