@@ -104,7 +104,9 @@ def test_the_wheel_calls_models_in_an_environment_without_the_servers_packages(w
     first, second = printed.splitlines()
     assert first == second != ""
     assert [] == [
-        name for name in ("starlette", "uvicorn", "azure-functions", "openai") if f"{name}=" in installed
+        name
+        for name in ("starlette", "uvicorn", "httpx", "azure-functions", "openai")
+        if f"{name}=" in installed
     ]
 
 
