@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import forks
 
 _OWN = ("GATEWAY_", "AZURE_", "OPENAI_", "IDENTITY_", "MSI_")
 
@@ -58,6 +60,9 @@ _CODED = re.compile(rb"[^ -~\r\n\t]")
 
 _inside = False
 
+# What is collected lives to the end: looking for garbage in it would be a third of collecting.
+gc.disable()
+
 # How fast the machine is says nothing about a property.
 settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("whole"), max_examples=10)
@@ -93,6 +98,17 @@ def pytest_collection_modifyitems(config, items):
             waiting = {item.path for item in items if item.get_closest_marker("system")}
             turns = {path: _turn(place.as_posix(), waits=path in waiting) for path, place in places.items()}
             items.sort(key=lambda item: turns[item.path])
+
+
+def pytest_collection_finish():
+    """Look for garbage in what tests make only."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    """After all fixtures: what the programs were forked from."""
+    forks.close()
 
 
 def _turn(place, *, waits):

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from simulator.ports import free_port
+from support import forks
 from support.calls import call, wait_for
 from support.combinations import Combination
 from support.hosts import on_loop, start_functions_host
 from support.processes import ROOT, Server, started
+
+#: What Python runs for a gateway on the embedded host, before its port.
+SERVE = ("-m", "gateway", "serve", "--port")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def start_gateway(
     host: Combination | str,
     config: Any,
     *,
-    program: Sequence[str] = ("-m", "gateway", "serve", "--port"),
+    program: Sequence[str] = SERVE,
     **settings: str,
 ) -> Iterator[Gateway]:
     """Run the gateway on a host: "embedded" or "functions" (on uvloop), or a combination of host and loop.
@@ -78,6 +82,7 @@ def start_gateway(
         else:
             port = free_port()
             command = [sys.executable, *program, str(port)]
-            starting = started(name, command, on_loop(loop) | env, port=port)
+            imports = forks.EMBEDDED if program == SERVE else ()
+            starting = started(name, command, on_loop(loop) | env, port=port, imports=imports)
         with starting as server:
             yield Gateway(server.host, server.port, server.process, server.log_path)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support import forks
 from support.processes import ROOT, Server, started
 
 WITHOUT_UVLOOP = Path(__file__).parent / "without_uvloop"
@@ -57,7 +58,8 @@ def start_embedded_host(
         str(port),
         str(grace_seconds),
     ]
-    with started("embedded", command, on_loop(loop) | dict(env or {})) as host:
+    imports = forks.EMBEDDED if python == sys.executable else ()
+    with started("embedded", command, on_loop(loop) | dict(env or {}), imports=imports) as host:
         yield host
 
 
@@ -67,5 +69,7 @@ def start_functions_host(
 ) -> Iterator[Server]:
     """Serve `app_dir`/function_app.py in the real Functions runtime; `env` is its environment."""
     command = [find_functions_python(), str(PROGRAMS / "functions_host.py"), str(app_dir), loop]
-    with started("functions", command, env) as host:
+    # A packaged app brings a gateway of its own.
+    imports = forks.FUNCTIONS if ROOT in (app_dir, *app_dir.parents) else ()
+    with started("functions", command, env, imports=imports) as host:
         yield host

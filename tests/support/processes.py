@@ -9,15 +9,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from support import forks
 
 ROOT = Path(__file__).parents[2]
 
 #: Seconds in which a program must be ready, and in which it must end; both only bound a hang.
 START_SECONDS = 60
 STOP_SECONDS = 10
+
+Process = subprocess.Popen[bytes] | forks.Fork
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Server:
     #: Which host serves: "embedded" or "functions".
     host: str
     port: int
-    process: subprocess.Popen[bytes]
+    process: Process
     log_path: Path
 
     @property
@@ -53,20 +58,23 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextlib.contextmanager
 def started(
-    host: str, command: list[str], settings: Mapping[str, str] | None, *, port: int | None = None
+    host: str,
+    command: list[str],
+    settings: Mapping[str, str] | None,
+    *,
+    port: int | None = None,
+    imports: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run a server until the block ends.
 
     It listens on `port`, and all its output is the log; without `port` it prints the port on the first line of
-    standard output, and standard error is the log.
+    standard output, and standard error is the log. `imports` are modules that it imports: with them it is forked
+    from a process that has.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         with path.open("wb") as log:
-            output = log if port else subprocess.PIPE
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(settings), stdout=output, stderr=log
-            )
+            process = start(command, environment(settings), log if port else None, log, imports)
         try:
             ready = listens_on(process, port) if port else printed_port(process)
             assert ready, f"the {host} host did not start:\n{path.read_text()}"
@@ -75,7 +83,21 @@ def started(
             stop(process)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def start(
+    command: Sequence[str],
+    settings: Mapping[str, str],
+    output: IO[bytes] | None,
+    errors: IO[bytes],
+    imports: Sequence[str],
+) -> Process:
+    """Start a program; without `output` its output can be read. `imports` are as for `started`."""
+    if imports and forks.POSSIBLE:
+        return forks.start(command, settings, imports, folder=ROOT, stdout=output, stderr=errors)
+    stdout = subprocess.PIPE if output is None else output
+    return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=stdout, stderr=errors)
+
+
+def stop(process: Process) -> None:
     """End a process of ours: politely, then not."""
     process.terminate()
     try:
@@ -87,7 +109,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def listens_on(process: subprocess.Popen[bytes], port: int) -> int:
+def listens_on(process: Process, port: int) -> int:
     """The port, once connections to it are accepted; 0 where the process ends before or it takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -97,7 +119,7 @@ def listens_on(process: subprocess.Popen[bytes], port: int) -> int:
     return 0
 
 
-def printed_port(process: subprocess.Popen[bytes]) -> int:
+def printed_port(process: Process) -> int:
     """The port that a process prints on its first line once it accepts connections; 0 where it does not."""
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline().strip() if ready else b""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -13,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import forks
 from support.calls import PATIENCE, wait_for
-from support.processes import ROOT, environment
+from support.processes import ROOT, environment, start
 
 #: Marks a process and all its descendants, in whatever session they are.
 MARK = "GATEWAY_TEST_MARK"
@@ -86,6 +88,20 @@ def finished(*command: str, seconds: float = PATIENCE, **settings: str) -> tuple
     with running(*command, **settings) as program:
         code = program.wait(seconds)
         return code, program.output()
+
+
+def gateway_command(*arguments: str, seconds: float = PATIENCE, **settings: str) -> tuple[int, str]:
+    """Run `python -m gateway ARGUMENTS...` to its end, forked (support/forks.py): exit code and all output."""
+    with tempfile.TemporaryFile() as output:
+        command = [sys.executable, "-m", "gateway", *arguments]
+        process = start(command, environment(settings), output, output, forks.EMBEDDED)
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        return code, output.read().decode()
 
 
 def seconds_until_end(program: Program) -> float:
