@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from support.programs import finished
+from support.programs import finished, gateway_command
 
 from gateway.cli import check as command
 from gateway.settings import read
@@ -46,7 +46,7 @@ def check(tmp_path):
     def run(text, *arguments, **settings):
         path = tmp_path / "config.yaml"
         path.write_text(text)
-        return finished(*CHECK, str(path), *arguments, **settings)
+        return gateway_command("check", str(path), *arguments, **settings)
 
     return run
 

@@ -17,7 +17,7 @@ from support import processes
 from support.azurite import Azurite, require_azurite
 from support.calls import wait_for
 from support.certificates import make_authority
-from support.programs import finished
+from support.programs import finished, gateway_command
 
 from gateway.config.vault import MAX_SECRET_BYTES
 
@@ -43,13 +43,13 @@ def cloud(tmp_path):
 def run(cloud, tmp_path):
     """Run a command on a document: exit code and output."""
 
-    def command(*arguments, document=None, **settings):
+    def command(*arguments, document=None, start=gateway_command, **settings):
         if document is not None:
             path = tmp_path / "document"
             path.write_text(document if isinstance(document, str) else json.dumps(document))
             arguments = (*arguments, str(path))
         environment = {**cloud.environment, **settings}
-        code, output = finished(sys.executable, "-m", "gateway", *arguments, seconds=60, **environment)
+        code, output = start(*arguments, seconds=60, **environment)
         assert "Traceback" not in output
         assert SECRET not in output
         return code, output
@@ -57,15 +57,20 @@ def run(cloud, tmp_path):
     return command
 
 
+def anew(*arguments, **settings):
+    """Run a command as an operator does."""
+    return finished(sys.executable, "-m", "gateway", *arguments, **settings)
+
+
 CONFIG = "# the operator's\ngeneral_settings:\n  master_key: os.environ/MASTER_OF_THE_APP\n"
 
 
 def test_a_valid_file_is_written_as_it_is_and_read_back(cloud, run):
-    code, output = run("config", "push", document=CONFIG)
+    code, output = run("config", "push", document=CONFIG, start=anew)
     assert (0, True) == (code, output.startswith("gateway-config: version "))
     (version,) = cloud.vault.secrets["gateway-config"]
     assert (CONFIG, "application/yaml") == (version.value, version.content_type)
-    assert (0, CONFIG) == run("config", "pull")
+    assert (0, CONFIG) == run("config", "pull", start=anew)
     deployments = json.dumps({"model_list": [entry()]}) + "\n"
     assert (0, deployments) == run("config", "pull", "--name", "gateway-deployments")
     assert 0 == cloud.vault.count("UPSTREAM-KEY")
@@ -134,7 +139,7 @@ def test_what_would_change_is_told_without_a_secret(cloud, run):
     a = {"name": "a", "keys": [one], "limits": {"rpm": 5}}
     cloud.vault.put("gateway-clients", {"clients": [a, {"name": "b", "keys": []}]})
     new = {"clients": [a | {"keys": [one, two], "limits": {"rpm": 9}, "models": ["gpt-*"]}, {"name": "c"}]}
-    code, output = run("config", "diff", "--name", "gateway-clients", document=new)
+    code, output = run("config", "diff", "--name", "gateway-clients", document=new, start=anew)
     keys = "keys: sha256:abababab... -> sha256:abababab... sha256:cdcdcdcd..."
     expected = [
         "- client b",
@@ -187,7 +192,7 @@ def test_a_check_accepts_references_and_asks_nobody(cloud, run, file):
 def test_resolving_reads_the_secrets_and_signs_in_once_with_each_credential(cloud, run, file):
     cloud.vault.put("APP-SECRET", SECRET)
     cloud.entra.secrets["app-id"] = SECRET
-    code, output = run("check", "--resolve", document=file)
+    code, output = run("check", "--resolve", document=file, start=anew)
     assert (0, True) == (code, output.endswith("every credential that can be tried signs in.\n")), output
     assert 2 == output.count("signs in: ")
     assert 2 == len(cloud.identity.issued)  # for the vault and for Azure OpenAI

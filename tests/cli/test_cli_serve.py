@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.calls import KEY, MESSAGES, PATIENCE, call, chat, connect, head, opened, post, refuses, wait_for
-from support.programs import finished, running, seconds_until_end
+from support.programs import finished, gateway_command, running, seconds_until_end
 from support.upstream import AZURE_KEY, member
 
 from simulator.ports import free_port
@@ -127,7 +127,7 @@ def test_an_opening_lets_everybody_in(tmp_path, arguments, settings, sections):
 def test_a_master_key_and_an_opening_at_once_are_refused(tmp_path, arguments, settings, opening):
     path = write(tmp_path, general_settings={"master_key": "sk-1"} | opening)
 
-    code, output = finished(*SERVE, "--config", path, "--port", "0", *arguments, **settings)
+    code, output = gateway_command("serve", "--config", path, "--port", "0", *arguments, **settings)
 
     assert (1, 1) == (code, output.count("\n"))
     assert "general_settings.master_key" in output
@@ -142,7 +142,7 @@ def test_a_wrong_configuration_lists_every_problem_and_no_secret(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_list": entries}))
 
-    code, output = finished(*SERVE, "--config", str(path))
+    code, output = gateway_command("serve", "--config", str(path))
 
     assert 1 == code
     for place in ("[0].litellm_params.api_vresion", "[1].litellm_params.api_base", "[1].litellm_params.rpm"):
@@ -168,7 +168,7 @@ def test_a_wrong_configuration_lists_every_problem_and_no_secret(tmp_path):
     ],
 )
 def test_what_keeps_serve_from_starting_is_one_line(arguments, settings, problem):
-    code, output = finished(*SERVE, *arguments, **settings)
+    code, output = gateway_command("serve", *arguments, **settings)
 
     assert (1, 1) == (code, output.count("\n"))
     assert output.startswith(problem)
@@ -178,7 +178,7 @@ def test_what_keeps_serve_from_starting_is_one_line(arguments, settings, problem
     "arguments", [[], ["srve"], ["serve", "--prot", "1"], ["serve", "--port", "x"], ["check"]]
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments):
-    code, output = finished(sys.executable, "-m", "gateway", *arguments)
+    code, output = gateway_command(*arguments)
 
     assert (2, True) == (code, "usage: python -m gateway" in output)
 
