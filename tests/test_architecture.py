@@ -80,6 +80,7 @@ PURE = {
     "upstream.outgoing",
     "upstream.redaction",
     "upstream.refusals",
+    "upstream.request_head",
     "upstream.telling",
     "upstream.verdicts",
 }

@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import lru_cache
-from urllib.parse import urlsplit
 
-from gateway import __version__
 from gateway.upstream.coding import CodingError, Decoder, applied
 from gateway.upstream.connections import Origin
 from gateway.upstream.incoming import Broken, Incoming, Silent, Unanswered
 from gateway.upstream.pool import Pool
 from gateway.upstream.proxy import Network
+from gateway.upstream.request_head import addressed, request_head
 
 #: Seconds to connect, TLS included.
 CONNECT_TIMEOUT = 5.0
-
-#: Sent with every request. Without `accept-encoding` a coded reply would be lawful.
-_HEADERS = (
-    "accept: */*\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
-    f"user-agent: azure-functions-openai-gateway/{__version__}\r\n"
-)
-
-
 #: Bytes of a stream that are worked through at a time.
 PART = 8192
 #: Bytes of a reply that is read as a whole, where nothing else is said.
@@ -157,9 +147,8 @@ class Upstream:
         `silence` is the longest wait for the next byte, in seconds. Raises Unreachable, Torn or TooSlow, and
         LocalFault where the failure is this process's own.
         """
-        place, beginning = _addressed(url)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (beginning, lines.encode(), len(body))
+        place, beginning = addressed(url)
+        head = request_head(beginning, headers, len(body))
         try:
             return Exchange(await self._answered(place, head, body, silence))
         except Silent as error:
@@ -222,18 +211,3 @@ def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
         key, text = name.lower().decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
-
-
-@lru_cache(maxsize=1024)
-def _addressed(url: str) -> tuple[Origin, bytes]:
-    """Where a request to `url` goes, and what all of them begin with."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    usual = 443 if secure else 80
-    port = parts.port or usual
-    host = parts.hostname or ""
-    named = f"[{host}]" if ":" in host else host
-    shown = named if port == usual else f"{named}:{port}"
-    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    beginning = f"POST {path} HTTP/1.1\r\nhost: {shown}\r\n{_HEADERS}"
-    return Origin(host, port, secure), beginning.encode("ascii")
