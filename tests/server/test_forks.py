@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,16 +40,16 @@ def program(tmp_path):
 
 
 @contextlib.contextmanager
-def forked(path, *arguments, **environment):
+def forked(path, *arguments, imports=forks.EMBEDDED, **environment):
     with (path.parent / "errors").open("wb") as errors:
         command = [sys.executable, str(path), *arguments]
-        found = forks.start(
-            command, environment, forks.EMBEDDED, folder=path.parent, stdout=None, stderr=errors
-        )
-        with found.stdout:
+        found = forks.start(command, environment, imports, folder=path.parent, stdout=None, stderr=errors)
+        try:
             yield found
-        found.kill()
-        found.wait()
+        finally:
+            found.kill()
+            found.wait()
+            found.stdout.close()
 
 
 def test_a_fork_has_its_own_arguments_path_folder_and_environment(program):
@@ -95,3 +96,15 @@ def test_forks_hold_nothing_of_each_other_open(program):
         # The last one is that of the listing.
         assert b"[0, 1, 2, 3]\n" == second.stdout.read()
         assert wait_for(lambda: second.poll() == 0)
+
+
+def test_threads_that_start_at_once_are_forked_from_one_process(program):
+    path = program("import os\nprint(os.getppid())")
+
+    def parent(_):
+        with forked(path, imports=("colorsys",)) as found:
+            return found.stdout.read(), found.wait(60)
+
+    with ThreadPoolExecutor(8) as pool:
+        (_, code), *others = set(pool.map(parent, range(8)))
+    assert (0, []) == (code, others)

@@ -116,6 +116,7 @@ def close() -> None:
 
 
 _servers: dict[tuple[str, Sequence[str]], _Server] = {}
+_starting = threading.Lock()
 
 
 def start(
@@ -134,9 +135,10 @@ def start(
     python, *arguments = command
     if "SSL_CERT_FILE" not in environment:
         modules = (*modules, SERVING)
-    server = _servers.get((python, modules))
-    if server is None:
-        server = _servers[python, modules] = _Server(python, modules)
+    with _starting:
+        server = _servers.get((python, modules))
+        if server is None:
+            server = _servers[python, modules] = _Server(python, modules)
     request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
     if stdout is not None:
         return Fork(server.fork(request, stdout.fileno(), stderr.fileno()), None)
