@@ -1,9 +1,9 @@
 // What a user does with the JavaScript clients, told as JSON; the counterpart of scenarios.py.
 //
-// Usage: node --input-type=module - openai-4|openai-7|ai-sdk BASE_URL KEY TAG [SCENARIO,...] <scenarios.mjs
+// Usage: node --input-type=module - openai-4|openai-7|ai-sdk KEY TAG [BASE_URL SCENARIO,...]... <scenarios.mjs
 
-const [family, base, key, programTag, names = ""] = process.argv.slice(2);
-const only = names ? names.split(",") : null;
+const [family, key, programTag, ...gateways] = process.argv.slice(2);
+let base;
 
 const MESSAGES = [{ role: "user", content: "Say hello" }];
 const PIXEL =
@@ -361,17 +361,23 @@ async function clients() {
   return ["OpenAI", "AzureOpenAI"].map((kind) => new OpenAIClient(module, kind));
 }
 
-const all = {};
-for (const client of await clients()) {
-  const results = (all[client.kind] = {});
-  for (const [name, scenario] of Object.entries(client.scenarios)) {
-    if (only && !only.includes(name)) continue;
-    try {
-      results[name] = await scenario();
-    } catch (error) {
-      results[name] = { raised: `${error.name}: ${error.message}`.slice(0, 500) };
+const reports = [];
+for (let place = 0; place < gateways.length; place += 2) {
+  base = gateways[place];
+  const only = gateways[place + 1] ? gateways[place + 1].split(",") : null;
+  const all = {};
+  for (const client of await clients()) {
+    const results = (all[client.kind] = {});
+    for (const [name, scenario] of Object.entries(client.scenarios)) {
+      if (only && !only.includes(name)) continue;
+      try {
+        results[name] = await scenario();
+      } catch (error) {
+        results[name] = { raised: `${error.name}: ${error.message}`.slice(0, 500) };
+      }
     }
   }
+  reports.push(all);
 }
 // Connections that are kept alive would hold the process.
-process.stdout.write(`${JSON.stringify(all)}\n`, () => process.exit(0));
+process.stdout.write(`${JSON.stringify(reports)}\n`, () => process.exit(0));

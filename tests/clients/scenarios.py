@@ -1,8 +1,8 @@
 """What a user does with the Python clients, told as JSON. Run with each client's own interpreter.
 
-Usage: python scenarios.py openai|langchain BASE_URL KEY TAG SCENARIO,... (or "" for all)
-Prints {client: {scenario: result}}; a scenario that raises has the result {"raised": ...}. TAG is part of the names
-of the models that nobody else calls.
+Usage: python scenarios.py openai|langchain KEY TAG [BASE_URL SCENARIO,... (or "" for all)]...
+Prints [{client: {scenario: result}}], one for each gateway; a scenario that raises has the result {"raised": ...}.
+TAG is part of the names of the models that nobody else calls.
 """
 
 import json
@@ -340,6 +340,9 @@ def run(client, only):
 
 if __name__ == "__main__":
     family, kinds = FAMILIES[sys.argv[1]]
-    *options, only = sys.argv[2:]
-    names = only.split(",") if only else []
-    print(json.dumps({kind: run(family(kind, *options), names) for kind in kinds}))
+    key, tag, *gateways = sys.argv[2:]
+    reports = []
+    for url, only in zip(gateways[::2], gateways[1::2], strict=True):
+        names = only.split(",") if only else []
+        reports.append({kind: run(family(kind, url, key, tag), names) for kind in kinds})
+    print(json.dumps(reports))

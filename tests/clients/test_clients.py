@@ -42,8 +42,28 @@ def gateway(simulator):
 
 
 @pytest.fixture(scope="module")
-def results(gateway):
-    return run_all(gateway.url)
+def silent():
+    """A gateway whose streams have silences, in which it sends keep-alives."""
+    require_environments()
+    config = simulator_config(ANSWER)
+    for deployment in config["accounts"][0]["deployments"]:
+        if deployment["name"] == "fixed":
+            deployment["latency"] = {"first_ms": [700, 700], "token_ms": [250, 250]}
+    with (
+        serve(config) as simulator,
+        start_gateway("embedded", gateway_config(simulator.url, ANSWER), GATEWAY_KEEP_ALIVE="0.1") as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def reports(gateway, silent):
+    return run_all((gateway.url, ()), (silent.url, ("stream", "stream_with_usage")))
+
+
+@pytest.fixture(scope="module")
+def results(reports):
+    return reports[0]
 
 
 @pytest.fixture(params=CLIENTS)
@@ -98,27 +118,17 @@ def test_a_stream_shows_usage_only_to_those_who_ask(reported):
 
 
 @pytest.fixture(scope="module")
-def patient():
-    """What the clients make of streams with silences, in which the gateway sends keep-alives; and such a stream."""
-    require_environments()
-    config = simulator_config(ANSWER)
-    for deployment in config["accounts"][0]["deployments"]:
-        if deployment["name"] == "fixed":
-            deployment["latency"] = {"first_ms": [700, 700], "token_ms": [250, 250]}
-    with (
-        serve(config) as simulator,
-        start_gateway("embedded", gateway_config(simulator.url, ANSWER), GATEWAY_KEEP_ALIVE="0.1") as gateway,
-    ):
-        raw = chat(gateway.port, "fixed", stream=True)
-        return run_all(gateway.url, "stream", "stream_with_usage"), raw
+def patient(silent, reports):
+    """What the clients make of streams with silences; and such a stream."""
+    return reports[1], chat(silent.port, "fixed", stream=True)
 
 
 def test_a_stream_is_read_through_keep_alives(client, patient):
     results, raw = patient
-    silent = [event for event in raw.events[:-1] if event["choices"] and not event["choices"][0]["delta"]]
+    silences = [event for event in raw.events[:-1] if event["choices"] and not event["choices"][0]["delta"]]
     # Before the first event of upstream, and between all of them.
-    assert ["", True] == [silent[0]["id"], len({event["id"] for event in silent}) == 2]
-    assert len(silent) > 8
+    assert ["", True] == [silences[0]["id"], len({event["id"] for event in silences}) == 2]
+    assert len(silences) > 8
     stream = results[client]["stream"]
     assert (ANSWER, "stop", []) == (stream["text"], stream["finish"], stream.get("usage", []))
     assert results[client]["stream_with_usage"]["usage"]
