@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import forks
+from support import azurite, forks
 
 _OWN = ("GATEWAY_", "AZURE_", "OPENAI_", "IDENTITY_", "MSI_")
 
@@ -107,7 +107,8 @@ def pytest_collection_finish():
 
 
 def pytest_unconfigure():
-    """After all fixtures: what the programs were forked from."""
+    """After all fixtures: what the tests of this process share."""
+    azurite.close()
     forks.close()
 
 

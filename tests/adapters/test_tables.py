@@ -8,7 +8,7 @@ import time
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from support.azurite import Azurite, require_azurite
+from support.azurite import empty_account
 
 from gateway.adapters.table_rows import pack
 from gateway.adapters.tables import PREFIX, TableStore
@@ -24,18 +24,17 @@ async def _tables(azurite) -> list[str]:
 
 
 def test_a_new_day_has_a_new_table_and_drops_those_before_yesterday():
-    require_azurite()
+    account = empty_account()
 
     async def check():
-        with Azurite() as azurite:
-            store = TableStore(time.time, connection_string=azurite.connection_string)
-            async with TableServiceClient.from_connection_string(azurite.connection_string) as service:
-                await service.create_table("gatewayother")
-                await service.create_table(PREFIX + "caps")
-            for day in (20_000, 20_001, 20_002):
-                await store.write(StoredRow("p", "0000000001.a", "x"), day)
-            await store.close()
-            return await _tables(azurite)
+        store = TableStore(time.time, connection_string=account.connection_string)
+        async with TableServiceClient.from_connection_string(account.connection_string) as service:
+            await service.create_table("gatewayother")
+            await service.create_table(PREFIX + "caps")
+        for day in (20_000, 20_001, 20_002):
+            await store.write(StoredRow("p", "0000000001.a", "x"), day)
+        await store.close()
+        return await _tables(account)
 
     expected = ["gatewaylimits20241005", "gatewaylimits20241006", "gatewaylimitscaps", "gatewayother"]
     assert expected == asyncio.run(check())

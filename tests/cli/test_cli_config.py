@@ -14,7 +14,7 @@ from doubles.cloud import running_cloud
 from doubles.identity import SYSTEM
 from doubles.server import HANG
 from support import processes
-from support.azurite import Azurite, require_azurite
+from support.azurite import empty_account
 from support.calls import wait_for
 from support.certificates import make_authority
 from support.programs import finished, gateway_command
@@ -157,10 +157,8 @@ def test_what_would_change_is_told_without_a_secret(cloud, run):
 def test_all_instances_are_told_where_there_is_a_table(cloud, run):
     code, output = run("config", "push", "--now", document=CONFIG)
     assert (1, True) == (code, output.startswith("--now: set TABLES_ENDPOINT or AzureWebJobsStorage"))
-    require_azurite()
-    with Azurite() as azurite:
-        storage = {"AzureWebJobsStorage": azurite.connection_string}
-        code, output = run("config", "push", "--now", document=CONFIG, **storage)
+    storage = {"AzureWebJobsStorage": empty_account().connection_string}
+    code, output = run("config", "push", "--now", document=CONFIG, **storage)
     assert (0, "All instances read it now.") == (code, output.splitlines()[-1])
 
 

@@ -52,7 +52,7 @@ def lives_through(simulator, azurite, fault):
     """What becomes of a gateway whose store fails for a while in one way."""
     with (
         FaultProxy(azurite.port) as proxy,
-        started(simulator, 1, connection_string(proxy.port), []) as fleet,
+        started(simulator, 1, azurite.at(proxy.port), []) as fleet,
     ):
         fleet.warm_up()
         _, usual = calls(fleet)
@@ -141,7 +141,7 @@ def test_a_strict_cap_that_cannot_be_asked_lets_calls_through_after_one_timeout(
     entries = [entry(simulator.url, "strict", rpm=2, strict=True)]
     with (
         FaultProxy(azurite.port) as proxy,
-        started(simulator, 1, connection_string(proxy.port), entries, router_settings=CAPPED) as fleet,
+        started(simulator, 1, azurite.at(proxy.port), entries, router_settings=CAPPED) as fleet,
     ):
         fleet.warm_up()
         proxy.delay = 30.0

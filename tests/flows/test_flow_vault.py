@@ -10,7 +10,7 @@ import pytest
 from doubles.cloud import VAULT_HOST, running_cloud
 from doubles.proxy import TunnelProxy
 from doubles.server import HANG
-from support.azurite import Azurite, require_azurite
+from support.azurite import empty_account
 from support.keyless import (
     MASTER,
     OTHER,
@@ -162,24 +162,22 @@ def test_a_file_goes_before_the_vault_and_may_refer_to_its_secrets(host, cloud, 
 
 def test_a_revocation_reaches_three_instances(host, cloud):
     """Two of them busy, one that has slept. How soon: tests/sharing/test_reload_mark.py."""
-    require_azurite()
-    with Azurite() as azurite:
-        storage = {"AzureWebJobsStorage": azurite.connection_string}
-        with (
-            watched(host, cloud, **storage) as one,
-            watched(host, cloud, **storage) as two,
-            watched(host, cloud, **storage) as sleeping,
-            Load(two, key=OTHER) as load,
-        ):
-            assert [200] * 3 == [gateway.chat().status for gateway in (one, two, sleeping)]
-            time.sleep(5)
-            cloud.vault.put("gateway-clients", {"clients": [client("other", OTHER)]})
-            # The store has half a second to take the mark, and to give it to the one that slept.
-            until(lambda: one.reload().json()["everywhere"])
-            assert 401 == one.chat().status
-            until(lambda: 401 == sleeping.chat().status)
-            until(lambda: 401 == two.chat().status)
-        assert {200} == set(load.statuses)
+    storage = {"AzureWebJobsStorage": empty_account().connection_string}
+    with (
+        watched(host, cloud, **storage) as one,
+        watched(host, cloud, **storage) as two,
+        watched(host, cloud, **storage) as sleeping,
+        Load(two, key=OTHER) as load,
+    ):
+        assert [200] * 3 == [gateway.chat().status for gateway in (one, two, sleeping)]
+        time.sleep(5)
+        cloud.vault.put("gateway-clients", {"clients": [client("other", OTHER)]})
+        # The store has half a second to take the mark, and to give it to the one that slept.
+        until(lambda: one.reload().json()["everywhere"])
+        assert 401 == one.chat().status
+        until(lambda: 401 == sleeping.chat().status)
+        until(lambda: 401 == two.chat().status)
+    assert {200} == set(load.statuses)
 
 
 def test_a_vault_of_azures_own_name_is_reached_through_a_companys_proxy(host, cloud):

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
 from typing import Self
 
 import pytest
@@ -16,10 +17,14 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-def connection_string(port: int) -> str:
+#: Accounts of the Azurite that tests of one process share: one for each that wants an empty one.
+_ACCOUNTS = 100
+
+
+def connection_string(port: int, account: str = ACCOUNT) -> str:
     return (
-        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
-        f"TableEndpoint=http://127.0.0.1:{port}/{ACCOUNT};"
+        f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={KEY};"
+        f"TableEndpoint=http://127.0.0.1:{port}/{account};"
     )
 
 
@@ -39,6 +44,7 @@ class Azurite:
     def __init__(self, *options: str) -> None:
         self.port = free_port()
         self._options = options
+        self._accounts = [ACCOUNT, *(f"account{number}" for number in range(_ACCOUNTS))]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,6 +59,7 @@ class Azurite:
                 *("--inMemoryPersistence", "--silent", "--disableTelemetry"),
                 *self._options,
             ],
+            env=os.environ | {"AZURITE_ACCOUNTS": ";".join(f"{name}:{KEY}" for name in self._accounts)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -73,3 +80,40 @@ class Azurite:
 
     def __exit__(self, *_error) -> None:
         self.stop()
+
+    def empty_account(self) -> "Account":
+        """An account that nobody has used."""
+        return Account(self.port, self._accounts.pop())
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of an Azurite that runs."""
+
+    port: int
+    name: str
+
+    @property
+    def connection_string(self) -> str:
+        return self.at(self.port)
+
+    def at(self, port: int) -> str:
+        """Its connection string by way of another port."""
+        return connection_string(port, self.name)
+
+
+_shared: list[Azurite] = []
+
+
+def empty_account() -> Account:
+    """An account with nothing in it, for tests that need no Azurite of their own: starting one takes seconds of CPU."""
+    require_azurite()
+    if not _shared:
+        _shared.append(Azurite().start())
+    return _shared[0].empty_account()
+
+
+def close() -> None:
+    """End the Azurite that tests share."""
+    while _shared:
+        _shared.pop().stop()

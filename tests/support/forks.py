@@ -88,7 +88,12 @@ class _Server:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         with other:
             self._process = subprocess.Popen(
-                command, env=kept, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[other.fileno()]
+                command,
+                env=kept,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
             )
 
     def fork(self, request: Mapping[str, object], output: int, errors: int) -> int:

@@ -13,17 +13,15 @@ from gateway.adapters.tables import TableStore
 from gateway.storage.memory import MemoryStore
 from gateway.storage.store import Store
 from support import virtual_time
-from support.azurite import Azurite, connection_string, require_azurite
+from support.azurite import ACCOUNT, connection_string, empty_account
 from support.faults import FaultProxy
 from support.instances import end_all
 
 
 @pytest.fixture(scope="session")
 def azurite():
-    """Azurite's Table service, for all tests of a session."""
-    require_azurite()
-    with Azurite() as running:
-        yield running
+    """An account of Azurite's Table service, for all tests of a folder."""
+    return empty_account()
 
 
 @pytest.fixture
@@ -76,11 +74,13 @@ def _runner(make, run_loop=asyncio.run):
 
 
 @pytest.fixture
-def tables_at():
+def tables_at(request):
     """A store at a port of this machine; tests that move an instance's clock mostly leave the store's alone."""
+    shared = "azurite" in request.fixturenames
+    account = request.getfixturevalue("azurite").name if shared else ACCOUNT
 
     def make(port: int, clock=time.time) -> TableStore:
-        return TableStore(clock, connection_string=connection_string(port))
+        return TableStore(clock, connection_string=connection_string(port, account))
 
     return make
 
