@@ -220,6 +220,15 @@ def test_the_bill_of_materials_lists_what_is_locked(made):
     assert locked() == listed
 
 
+def test_the_bill_of_materials_is_valid(made):
+    from cyclonedx.schema import OutputFormat, SchemaVersion
+    from cyclonedx.validation import make_schemabased_validator
+
+    text = (made / "gateway.cdx.json").read_text()
+    version = SchemaVersion.from_version(json.loads(text)["specVersion"])
+    assert make_schemabased_validator(OutputFormat.JSON, version).validate_str(text) is None
+
+
 def test_the_bill_of_materials_tells_nothing_of_who_made_it(made):
     text = (made / "gateway.cdx.json").read_text()
 
