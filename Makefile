@@ -105,6 +105,7 @@ locked: $(VENV)/ready
 
 soak: setup .azurite/ready ## The long runs
 	@$(PYTEST) -m soak -s
+	@$(PYTEST) -q -m "hypothesis and not soak and not system" --hypothesis-profile=search -n auto
 
 bench: setup .azurite/ready ## Measure; prints the tables of docs/performance.md
 	@$(BIN)/python -m benchmarks

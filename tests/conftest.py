@@ -63,9 +63,13 @@ _inside = False
 # What is collected lives to the end: looking for garbage in it would be a third of collecting.
 gc.disable()
 
-# How fast the machine is says nothing about a property.
-settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast the machine is says nothing about a property. The examples of a run are those of every run, so that a
+# red one tells of a change; `make soak` looks for new ones.
+settings.register_profile(
+    "whole", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 settings.register_profile("quick", settings.get_profile("whole"), max_examples=10)
+settings.register_profile("search", settings.get_profile("whole"), max_examples=1000, derandomize=False)
 settings.load_profile("whole")
 
 for _name in [name for name in os.environ if name.startswith(_OWN)]:
