@@ -31,7 +31,9 @@ _GATEWAY = ("azure.functions", "gateway.app", "gateway.server.functions", "gatew
 EMBEDDED = (*_GATEWAY, "gateway.cli.serve")
 FUNCTIONS = (*_GATEWAY, "azure_functions_runtime", "uvicorn.protocols.http.httptools_impl", "uvloop")
 #: Reads SSL_CERT_FILE when it is imported.
-SERVING = "aiohttp.web_server"
+_SERVER = ("aiohttp.web_server",)
+#: What a gateway imports that has the doubles' identity and vault, whose certificates that variable names.
+_KEYLESS = ("azure.identity.aio", "azure.keyvault.secrets.aio", "jwt")
 
 
 class Fork:
@@ -138,8 +140,7 @@ def start(
     Without `stdout` its output can be read. Raises RuntimeError where the modules cannot be imported.
     """
     python, *arguments = command
-    if "SSL_CERT_FILE" not in environment:
-        modules = (*modules, SERVING)
+    modules = (*modules, *(_KEYLESS if "SSL_CERT_FILE" in environment else _SERVER))
     with _starting:
         server = _servers.get((python, modules))
         if server is None:
