@@ -19,7 +19,8 @@ AZURE_KEY = "azure-key-of-the-operator"
 PLATFORM_KEY = "sk-key-of-the-operator"
 SECRETS = (AZURE_KEY, PLATFORM_KEY, KEY, "127.0.0.1", "deployment-", "/openai/deployments", "Traceback")
 
-SOLO, PAIRS, SIXES = 300, 260, 10
+#: Enough for all of tests/flows in one process.
+SOLO, PAIRS, SIXES = 320, 300, 10
 POOL = SOLO + 2 * PAIRS + 6 * SIXES
 
 
