@@ -23,8 +23,17 @@ from typing import IO
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).parent / "fork_server.py"
 
+
+def _watches_processes() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 #: Whether this system has what it takes (Linux has).
-POSSIBLE = hasattr(os, "pidfd_open")
+POSSIBLE = _watches_processes()
 
 #: What the gateway imports on either host, without what reads the environment when it is imported.
 _GATEWAY = ("azure.functions", "gateway.app", "gateway.server.functions", "gateway.server.embedded")
