@@ -10,7 +10,8 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.adapters.identity import EntraTokens
 from gateway.adapters.keyvault import VaultSecrets

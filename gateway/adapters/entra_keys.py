@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gateway.errors import IdentityUnavailable
 
 if TYPE_CHECKING:
@@ -161,11 +163,10 @@ def _usable(keys: Any, issuer: str) -> dict[str, TenantKey]:
     return found
 
 
-@dataclass(slots=True)
-class _Tenant:
+class _Tenant(msgspec.Struct):
     """The keys of one tenant and the fetch under way, if any. Times in seconds since 1970."""
 
-    keys: dict[str, TenantKey] = field(default_factory=dict)
+    keys: dict[str, TenantKey] = msgspec.field(default_factory=dict)
     fetched: float = 0.0
     tried: float = 0.0
     fetch: asyncio.Task[None] | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.auth.entra import InvalidToken, TokenVerifier, is_token, principal_of
 from gateway.auth.principal import ANONYMOUS, MASTER, Principal, of_client

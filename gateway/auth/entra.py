@@ -12,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.auth.principal import ADMIN, Principal
 from gateway.config.access import LAST_SECOND, EntraRule, EntraSpec
@@ -49,8 +51,7 @@ class SigningKeys(Protocol):
         """The key `kid`, None where the tenant has none. Raises IdentityUnavailable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """What a valid token says of its bearer."""
 
     #: The application that asked for the token.

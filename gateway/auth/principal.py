@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.config.access import ClientLimits, ClientSpec
 from gateway.config.patterns import STAR, matches
@@ -32,8 +34,7 @@ class ModelFilter:
         return model in self._names or any(matches(pattern, model) for pattern in self._globs)
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """Who sends a request."""
 
     #: What its limits are counted under, and its requests logged.

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 #: The end of the year 9999, in seconds since 1970: no key and no token ends later.
 LAST_SECOND = 253_402_300_799.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """Requests and tokens per minute that an operator allows; None is no limit."""
 
     rpm: int | None = None
@@ -22,12 +23,11 @@ class Limit:
     strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
+class ClientLimits(msgspec.Struct, frozen=True):
     """What one client may use: in all, and of single models."""
 
-    total: Limit = field(default_factory=Limit)
-    models: Mapping[str, Limit] = field(default_factory=dict)
+    total: Limit = msgspec.field(default_factory=Limit)
+    models: Mapping[str, Limit] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ class ClientKey:
     expires: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSpec:
+class ClientSpec(msgspec.Struct, frozen=True):
     """One entry of `clients`: an application or a team that calls."""
 
     name: str
@@ -55,8 +54,7 @@ class ClientSpec:
     admin: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EntraRule:
+class EntraRule(msgspec.Struct, frozen=True):
     """One entry of `entra.clients`: tokens with one of these applications, roles or groups."""
 
     #: The entry of `clients` whose models and limits hold; None only for administrators.

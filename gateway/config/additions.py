@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.config.problems import Path, Problems
 from gateway.config.reading import Reading
@@ -69,8 +70,7 @@ def read_body(params: Params, path: Path, problems: Problems) -> Mapping[str, An
     return params.extra_body or {}
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """What `additional_drop_params` takes out of every request of a member."""
 
     #: Members of the body.

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from gateway.config.access import LAST_SECOND, ClientKey, ClientSpec, EntraRule, EntraSpec
 from gateway.config.document import read_section
@@ -36,8 +37,7 @@ _CLEAR = (
 _EVERYONE = "would match everyone; name what a token must hold in app_ids, roles or groups"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """The document's two sections on callers."""
 
     clients: tuple[ClientSpec, ...] = ()

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from gateway.config.access import ClientLimits, ClientSpec, EntraSpec
 from gateway.protocol.capabilities import Capabilities
 from gateway.protocol.field_paths import FieldPath
@@ -52,8 +54,7 @@ class ClientSecret:
     secret: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class FederatedToken:
+class FederatedToken(msgspec.Struct, frozen=True):
     """An Entra application that signs in with a token of another issuer, which a file holds."""
 
     tenant_id: str
@@ -63,16 +64,14 @@ class FederatedToken:
     scope: str = COGNITIVE_SERVICES_SCOPE
 
 
-@dataclass(frozen=True, slots=True)
-class ManagedIdentity:
+class ManagedIdentity(msgspec.Struct, frozen=True):
     """The user-assigned managed identity with this client id."""
 
     client_id: str
     scope: str = COGNITIVE_SERVICES_SCOPE
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultIdentity:
+class DefaultIdentity(msgspec.Struct, frozen=True):
     """Whatever identity the environment offers (`DefaultAzureCredential`): managed identity on Azure."""
 
     scope: str = COGNITIVE_SERVICES_SCOPE
@@ -92,8 +91,7 @@ TokenIdentity = ClientSecret | FederatedToken | ManagedIdentity | DefaultIdentit
 Credential = ApiKey | StaticToken | TokenFunction | TokenIdentity
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where and how one operation of a deployment is called."""
 
     url: str
@@ -168,17 +166,16 @@ class Deployment:
         return self.provider, self.name, hosts
 
 
-@dataclass(frozen=True, slots=True)
-class Fallbacks:
+class Fallbacks(msgspec.Struct, frozen=True):
     """Other models to try when a model's own deployments cannot answer, in order."""
 
     #: Model -> models, on any failure that another deployment could make good.
-    general: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    general: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     #: For models without an entry of their own.
     default: tuple[str, ...] = ()
     #: On a prompt that is too long, and on one that the content filter blocked.
-    context_window: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    content_policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context_window: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    content_policy: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     #: Models tried for one request, beside its own.
     most: int = 5
 
@@ -187,17 +184,15 @@ class Fallbacks:
 RetryPolicy = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicies:
+class RetryPolicies(msgspec.Struct, frozen=True):
     """How often calls are made again, by kind of failure."""
 
-    general: RetryPolicy = field(default_factory=dict)
+    general: RetryPolicy = msgspec.field(default_factory=dict)
     #: By `model_name`: for its deployments, instead of the general one.
-    groups: Mapping[str, RetryPolicy] = field(default_factory=dict)
+    groups: Mapping[str, RetryPolicy] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(msgspec.Struct, frozen=True):
     """Another name of a model."""
 
     model: str

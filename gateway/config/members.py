@@ -6,8 +6,10 @@ Knows how the keys of an entry work together; single values were checked in `doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from gateway.config import urls
 from gateway.config.abilities import as_known, is_called_after_another, read_capabilities
@@ -34,8 +36,7 @@ _CALLED_AFTER_ANOTHER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DraftMember:
+class DraftMember(msgspec.Struct, frozen=True):
     """A deployment whose id and order still depend on the other members of its group."""
 
     deployment: Deployment
@@ -45,8 +46,7 @@ class DraftMember:
     order: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Called:
+class _Called(msgspec.Struct, frozen=True):
     """What an entry calls, and how."""
 
     provider: Provider
@@ -63,14 +63,16 @@ def read_member(raw: Any, path: Path, reading: Reading) -> DraftMember:
     deployment = member.deployment
     if deployment.provider == "azure" and deployment.name == STAR and not reading.problems:
         series = {name: _of_series(name, raw, path, reading) for name in SERIES}
-        return replace(member, deployment=replace(deployment, series=series))
+        return msgspec.structs.replace(member, deployment=replace(deployment, series=series))
     return member
 
 
 def _of_series(series: str, raw: Any, path: Path, reading: Reading) -> Deployment:
     """The member of an entry for any deployment, where the caller says that it is of a series."""
     params = {**raw["litellm_params"], "model": f"azure/{series}/{STAR}"}
-    aside = replace(reading, problems=Problems(), warnings=[], unused=Unused(), borrowed={}, remarks=[])
+    aside = msgspec.structs.replace(
+        reading, problems=Problems(), warnings=[], unused=Unused(), borrowed={}, remarks=[]
+    )
     return _read_member({**raw, "litellm_params": params}, path, aside).deployment
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.config.environment import PREFIX, typed
 from gateway.config.model_repairs import name_model
@@ -21,18 +22,17 @@ _CAPS = "enforce_model_rate_limits"
 _LONGEST_REST = 60
 
 
-@dataclass(slots=True)
-class Migration:
+class Migration(msgspec.Struct):
     """The configuration, and what became of the keys that are not in it."""
 
     document: str = ""
     #: Left out or changed, and nobody misses anything.
-    dropped: list[str] = field(default_factory=list)
+    dropped: list[str] = msgspec.field(default_factory=list)
     #: Protections, models and features that are gone.
-    lost: list[str] = field(default_factory=list)
+    lost: list[str] = msgspec.field(default_factory=list)
     #: Of both, the keys: where they stand, and why.
-    keys_dropped: list[tuple[Path, str]] = field(default_factory=list)
-    keys_lost: list[tuple[Path, str]] = field(default_factory=list)
+    keys_dropped: list[tuple[Path, str]] = msgspec.field(default_factory=list)
+    keys_lost: list[tuple[Path, str]] = msgspec.field(default_factory=list)
 
     def tell_keys(self) -> None:
         """Make sentences of the keys, one for each key however many entries have it."""

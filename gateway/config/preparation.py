@@ -8,9 +8,10 @@ serve are left out, so that nobody has to set the variables that they name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from gateway.config import vault
 from gateway.config.document import top_names
@@ -59,15 +60,13 @@ class Reason(Enum):
     PROVIDER = "members of providers that are not served are left out"
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """Stands in `model_list` for an entry that is not served."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A document without LiteLLM's ways to write it, and the environment that it is read with."""
 
     tree: dict[str, Any]

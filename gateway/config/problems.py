@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 Path = tuple[str | int, ...]
 
@@ -48,15 +49,14 @@ class Places(Protocol):
         """Name the place of the value at `path`."""
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(msgspec.Struct):
     """Collects problems; the first one about a path wins, since later ones only follow from it."""
 
-    _found: dict[Path, str] = field(default_factory=dict)
-    _settled: set[Path] = field(default_factory=set)
-    _ignored: set[Path] = field(default_factory=set)
+    _found: dict[Path, str] = msgspec.field(default_factory=dict)
+    _settled: set[Path] = msgspec.field(default_factory=set)
+    _ignored: set[Path] = msgspec.field(default_factory=set)
     #: Keys at the top of YAML documents under which values stand that others repeat.
-    anchors: set[str | int] = field(default_factory=set)
+    anchors: set[str | int] = msgspec.field(default_factory=set)
     #: Where the values of a document were written that is put together from several.
     origins: Places | None = None
 

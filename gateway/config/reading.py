@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gateway.config.problems import Path, Problems
 from gateway.config.unused import Unused
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(msgspec.Struct):
     """What is known and collected while the entries of one document are read."""
 
     environ: Mapping[str, str]
@@ -19,13 +19,13 @@ class Reading:
     #: Accepted keys without effect.
     unused: Unused
     #: The environment's credentials, and the members that have none of their own and are called with them.
-    borrowed: dict[str, list[Path]] = field(default_factory=dict)
+    borrowed: dict[str, list[Path]] = msgspec.field(default_factory=dict)
     #: The vault's secrets that values were taken from, by the values' paths.
-    references: Mapping[Path, str] = field(default_factory=dict)
+    references: Mapping[Path, str] = msgspec.field(default_factory=dict)
     #: Whether members leave out what their models refuse, where they do not say (`litellm_settings`).
     drop_params: bool = False
     #: Warnings of single values, and where these stand.
-    remarks: list[tuple[Path, str]] = field(default_factory=list)
+    remarks: list[tuple[Path, str]] = msgspec.field(default_factory=list)
 
     def remark(self, path: Path, text: str) -> None:
         """Warn of the value at `path`."""

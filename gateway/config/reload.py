@@ -16,7 +16,8 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.config.deployment import Config
 from gateway.config.problems import ConfigError
@@ -30,8 +31,7 @@ FIRST_SECONDS = 20.0
 _log = logging.getLogger("gateway")
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigurationState:
+class ConfigurationState(msgspec.Struct, frozen=True):
     """How the configuration is doing, for operators."""
 
     #: Of the document in use; None while there is none.

@@ -10,9 +10,10 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from gateway.config.document import TOP_LEVEL
 from gateway.config.includes import expanded
@@ -35,8 +36,7 @@ _MISSING = "GATEWAY_CONFIG: is not set; it holds the configuration document, or 
 SETTLED_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A configuration as it is written, and what tells it from any other version of it."""
 
     parts: tuple[Part, ...]

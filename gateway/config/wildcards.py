@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
+import msgspec
+
 from gateway.config.deployment import Deployment
 from gateway.config.patterns import STAR, stars
 
@@ -122,7 +124,7 @@ def _filled(entry: Deployment, parts: Sequence[str]) -> Deployment | None:
         return None
     old, new = (f"/openai/deployments/{quote(each, safe='')}/" for each in (entry.name, name))
     targets = {
-        operation: replace(target, url=target.url.replace(old, new, 1))
+        operation: msgspec.structs.replace(target, url=target.url.replace(old, new, 1))
         for operation, target in entry.targets.items()
     }
     return replace(entry, id=f"{entry.id}:{name}", name=name, targets=targets, parts=tuple(parts))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from gateway.auth.principal import Principal
 from gateway.config.access import Limit
@@ -44,7 +45,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def _limit(limit: Limit, left: Remaining) -> dict[str, Any]:
-    return asdict(limit) | {
+    return msgspec.structs.asdict(limit) | {
         "remaining_requests": left.requests_left,
         "remaining_tokens": left.tokens_left,
     }

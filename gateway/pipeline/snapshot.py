@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.auth.authenticator import Authenticator
 from gateway.routing.dispatcher import Dispatcher
 from gateway.routing.models import Models
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """One generation. What outlives it (connections, tokens, ledgers) is behind the dispatcher."""
 
     authenticator: Authenticator

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.config.reload import ConfigurationState
@@ -39,7 +40,7 @@ class Status:
         check_admin(principal)
         await self._sharing.refresh(WAIT_SECONDS)
         states = self._balancer.state(self._sharing.now())
-        data = [_deployment(asdict(state)) for state in states]
+        data = [_deployment(msgspec.structs.asdict(state)) for state in states]
         return _json({"object": "list", "data": data, "storage": self._storage()})
 
     async def caller(self, principal: Principal, models: Models) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from gateway.errors import BadRequest, UnsupportedMediaType
 from gateway.protocol.json_body import Body, LargeValue
 from gateway.protocol.operation import Operation, Streaming
@@ -30,8 +32,7 @@ class CallOptions:
 NO_OPTIONS = CallOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call of a model."""
 
     operation: Operation

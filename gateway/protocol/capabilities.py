@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+
+class Capabilities(msgspec.Struct, frozen=True):
     """What a model takes in the body of a chat."""
 
     #: Whether the length of an answer is bounded by `max_completion_tokens` only.
@@ -34,7 +34,7 @@ class Capabilities:
     #: Whether it completes texts and knows no messages.
     completes_texts: bool = False
     #: Fields that it refuses, and the one value of a field that it takes nevertheless, if there is one.
-    refused: Mapping[str, float | None] = field(default_factory=dict)
+    refused: Mapping[str, float | None] = msgspec.field(default_factory=dict)
     #: Fields that some versions refuse: left out where fields may be, else upstream's to judge.
     doubtful: frozenset[str] = frozenset()
 

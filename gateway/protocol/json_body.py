@@ -12,7 +12,6 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -57,8 +56,7 @@ _value = msgspec.json.Decoder().decode
 _INVALID = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class LargeValue:
+class LargeValue(msgspec.Struct, frozen=True):
     """A value that is too large to be built: where its JSON stands in a body."""
 
     body: bytes

@@ -6,8 +6,9 @@ Value types only; imports nothing of ours but operations and endpoints.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gateway.protocol.endpoints import Endpoint
 from gateway.protocol.operation import Operation
@@ -29,8 +30,7 @@ class ClientGone(Exception):
     """The caller left before the answer; nobody will read what is returned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request: for an operation, or for what the gateway answers itself."""
 
     target: Operation | Endpoint
@@ -56,8 +56,7 @@ class Stream(Protocol):
         """End it; more than once does no harm."""
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """An answer: whole (`bytes`) or as a stream.
 
     A stream that raises Truncated must end without its regular end, so that no client takes it for

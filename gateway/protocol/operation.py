@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from gateway.protocol.usage import NO_USAGE, Usage, UsageFields
 
@@ -20,8 +21,7 @@ DEFAULT_API_VERSION = "2024-10-21"
 PromptKind = Literal["messages", "texts", "json"]
 
 
-@dataclass(frozen=True, slots=True)
-class BodyFields:
+class BodyFields(msgspec.Struct, frozen=True):
     """The fields of a request's body, by the kind of value they take.
 
     The configuration may set them as request defaults. The names are those of the create-params schemas of
@@ -37,8 +37,7 @@ class BodyFields:
         return name in self.numbers or name in self.flags or name in self.others
 
 
-@dataclass(frozen=True, slots=True)
-class Streaming:
+class Streaming(msgspec.Struct, frozen=True):
     """How an operation streams server-sent events."""
 
     #: Found in the event after which nothing of a choice is missing, although `[DONE]` may follow.
@@ -73,8 +72,7 @@ def _as_it_is(body: bytes) -> bytes:
     return body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Operation(msgspec.Struct, frozen=True, eq=False):
     """One operation of the OpenAI API that deployments serve."""
 
     #: Our name, also OpenTelemetry's `gen_ai.operation.name` where it has one.

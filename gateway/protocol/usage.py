@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 #: More tokens than any reply can use. A larger count would make the row that instances share unreadable.
 _MOST_TOKENS = 10**9
@@ -16,8 +17,7 @@ _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _decoder = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call; None where upstream did not say."""
 
     prompt_tokens: int | None = None
@@ -28,8 +28,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class UsageFields:
+class UsageFields(msgspec.Struct, frozen=True):
     """The members of an operation's usage object that count the prompt's and the completion's tokens."""
 
     prompt: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gateway.config.deployment import Config, Deployment, RetryPolicy
 from gateway.protocol.calls import Call
@@ -11,15 +12,14 @@ from gateway.routing.models import Models
 from gateway.upstream.adaptation import refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A model's deployments that can answer a call."""
 
     #: Their `model_name`.
     name: str
     members: Sequence[Deployment]
     #: How often the call is made again after a failure of each kind, whichever of them failed.
-    policy: RetryPolicy = field(default_factory=dict)
+    policy: RetryPolicy = msgspec.field(default_factory=dict)
 
 
 class Groups:

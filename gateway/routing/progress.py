@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gateway.config.deployment import Config, Deployment
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
@@ -22,8 +23,7 @@ from gateway.upstream.verdicts import AttemptFailed
 _ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED, ChoiceReason.BUSY})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """One failed attempt of a request."""
 
     deployment: str
@@ -37,8 +37,7 @@ class Failure:
         return self.error.result
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(msgspec.Struct):
     """How far one request has come."""
 
     call: Call
@@ -60,15 +59,15 @@ class Progress:
     #: Time-outs after which no other try follows.
     most_timeouts: int = 2
     #: Calls so far by the `model_name` of their deployments.
-    calls: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = msgspec.field(default_factory=dict)
     #: Ids of the deployments tried since the last pause, and all that were tried, by their ids.
-    tried: set[str] = field(default_factory=set)
-    used: dict[str, Deployment] = field(default_factory=dict)
+    tried: set[str] = msgspec.field(default_factory=set)
+    used: dict[str, Deployment] = msgspec.field(default_factory=dict)
     #: What holds a place for it, once it has waited for one.
     waiter: Waiter | None = None
     #: Whether a caller's name led to a deployment of a wildcard that is not there.
     absent: bool = False
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = msgspec.field(default_factory=list)
     #: Whether a deployment refused the request as such.
     refused: bool = False
     #: Attempts at deployments in a cooldown.

@@ -14,10 +14,10 @@ import json
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -48,8 +48,7 @@ HOST_HEADERS = frozenset(
 Headers = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(msgspec.Struct, frozen=True):
     """The W3C trace headers of a request."""
 
     trace_parent: str | None
@@ -57,8 +56,7 @@ class TraceContext:
     attributes: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """What a handler's `context` parameter gets; the attributes of `azure.functions.Context`."""
 
     invocation_id: str
@@ -70,8 +68,7 @@ class Context:
     retry_context: None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(msgspec.Struct, frozen=True):
     """One HTTP function, ready to be called."""
 
     name: str

@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 from urllib.parse import unquote
+
+import msgspec
 
 #: What a route without a method list answers.
 ALL_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
@@ -39,8 +40,7 @@ class RouteError(ValueError):
     """A route that the Functions host would not load."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """One part of a template between two slashes."""
 
     #: The literal in lower case, or the parameter's name.
@@ -52,8 +52,7 @@ class Segment:
     rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HostRoute:
+class HostRoute(msgspec.Struct, frozen=True):
     """One HTTP function's route, prefix included."""
 
     function: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+
+import msgspec
 
 from gateway.protocol.endpoints import ENDPOINTS, Endpoint
 from gateway.protocol.operation import Operation
@@ -31,8 +32,7 @@ _HEALTH: dict[str, Page] = {
 _ALL_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One function: its name, its route template, its methods and what answers it."""
 
     name: str

@@ -12,7 +12,8 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.limits.caps.strict_row import LATE, StrictNeed, reserve_all, settle_all
 from gateway.limits.tokens.signals import Wait
@@ -33,8 +34,7 @@ _BACKOFF_LONGEST = 0.08
 _MOMENT = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class CapPlace:
+class CapPlace(msgspec.Struct, frozen=True):
     """A reservation in one cap's row: when it was made, and the tokens it holds."""
 
     key: str
@@ -42,8 +42,7 @@ class CapPlace:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """The places of one call: one for each strict cap that could be asked."""
 
     places: tuple[CapPlace, ...] = ()

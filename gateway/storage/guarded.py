@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from gateway.storage.store import Cell, Store, StoredRow, StoreError, StoreFailure
 
@@ -26,8 +27,7 @@ _log = logging.getLogger("gateway.storage")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class StorageState:
+class StorageState(msgspec.Struct, frozen=True):
     """How the store is doing, for /readyz, logs and metrics."""
 
     healthy: bool

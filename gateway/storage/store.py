@@ -9,9 +9,10 @@ Partitions and keys consist of letters, digits and `._:-`; callers encode all ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 
 class StoreFailure(StrEnum):
@@ -35,8 +36,7 @@ class StoreError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
+class StoredRow(msgspec.Struct, frozen=True):
     """One row of a day: its partition and its key, which sorts by time, and what it holds."""
 
     partition: str
@@ -45,8 +45,7 @@ class StoredRow:
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """What a cell holds, and the version that a change of it must name."""
 
     #: None: the cell was read and holds no text that can be read.

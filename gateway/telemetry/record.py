@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.protocol.usage import NO_USAGE, Usage
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """What is remembered of one request: all of it goes into one log line. Times are in seconds."""
 
     request_id: str

@@ -5,7 +5,7 @@ Only deployments whose model is known (`Deployment.capabilities`) have their cal
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gateway.config.deployment import Deployment
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.limits.tokens.signals import RateLimits
@@ -48,8 +50,7 @@ class WholeAnswer:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class StreamedAnswer:
+class StreamedAnswer(msgspec.Struct, kw_only=True):
     """An answer that is relayed while it arrives. Whoever takes it closes it.
 
     The relay notes here how far it has come.
@@ -87,8 +88,7 @@ class StreamedAnswer:
         await self.exchange.close()
 
 
-@dataclass(slots=True, kw_only=True)
-class EventsAnswer(StreamedAnswer):
+class EventsAnswer(StreamedAnswer, kw_only=True):
     """A stream of server-sent events, read up to the event that makes it an answer."""
 
     #: What was read so far: whole events, and in the splitter a part of one.
@@ -99,8 +99,7 @@ class EventsAnswer(StreamedAnswer):
     scrubber: Scrubber
 
 
-@dataclass(slots=True, kw_only=True)
-class BytesAnswer(StreamedAnswer):
+class BytesAnswer(StreamedAnswer, kw_only=True):
     """A body that is copied as it comes, read up to its first bytes."""
 
     first: bytes

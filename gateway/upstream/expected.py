@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.config.deployment import Deployment
 from gateway.protocol.calls import Call
 from gateway.upstream.redaction import Scrubber
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What is known of a reply before it comes."""
 
     call: Call

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.config.deployment import Deployment, Target
 from gateway.protocol.body_edits import trimmed
@@ -13,8 +14,7 @@ from gateway.protocol.request_defaults import added_fields
 _DATA_SOURCES = ("data_sources", "dataSources")
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """The body for one deployment, and whether it asks for usage that the client did not ask for."""
 
     body: bytes

@@ -10,9 +10,10 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
+
+import msgspec
 
 from gateway.config.deployment import Config, Deployment
 from gateway.upstream.telling import SHORTEST_SECRET, telling_values
@@ -75,8 +76,7 @@ _decoder = json.JSONDecoder()
 _Phrase = tuple[str, re.Pattern[str], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """What of a body must be replaced."""
 
     #: Words in lower case, and what stands in their place.

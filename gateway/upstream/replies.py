@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.config.deployment import Deployment
 from gateway.errors import BadRequest, RateLimited

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.limits.tokens.signals import Kind
 
@@ -78,8 +79,7 @@ _STATUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """The values of an error; None where they are missing or no strings."""
 
     code: str | None = None
@@ -156,7 +156,7 @@ def said_by(values: Any) -> Said:
         return Said(message=error)
     if not isinstance(error, dict):
         return NOTHING
-    found = {name: error[name] for name in Said.__slots__ if isinstance(error.get(name), str)}
+    found = {name: error[name] for name in Said.__struct_fields__ if isinstance(error.get(name), str)}
     return Said(**found)
 
 

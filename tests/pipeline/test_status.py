@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from support.assembled import CONFIGURED, Assembled
 from support.samples import config, deployment
 

@@ -1,9 +1,9 @@
 """Whose fault the end of a call is, and when upstream wants to be asked again."""
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.upstream.verdicts import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from gateway.config.deployment import Deployment
 from gateway.limits.balancing.member import Member
@@ -37,8 +38,7 @@ class ChoiceReason(Enum):
     EXHAUSTED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The deployment to call; None with the time after which it is worth while to come back."""
 
     deployment: Deployment | None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+import msgspec
 
 from gateway.limits.tokens.signals import COOLDOWN_LONGEST, COOLDOWN_SHORTEST, Kind
 
@@ -45,8 +46,7 @@ def is_moment(value: Any, now: float) -> bool:
     return type(value) in (int, float) and now - _DAY - _SKEW <= value <= now + _DAY + _SKEW
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cooldown:
+class Cooldown(msgspec.Struct, frozen=True, order=True):
     """One cooldown. Of two the one issued later holds (then the longer, so that the order is total)."""
 
     issued: float
@@ -87,8 +87,7 @@ def unpack(value: Any, now: float) -> Cooldown | None:
     return Cooldown(float(issued), float(until), reason, size)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CooldownEnd:
+class CooldownEnd(msgspec.Struct, frozen=True, order=True):
     """A call was answered `at`: the cooldown that was `issued` then, and all before it, are over."""
 
     issued: float

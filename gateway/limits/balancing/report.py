@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.limits.balancing.cooldown import in_force
 from gateway.limits.balancing.member import Member
@@ -11,8 +12,7 @@ from gateway.limits.caps.cap import Cap
 from gateway.limits.ledger.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(msgspec.Struct, frozen=True):
     """Limits per minute and what is left of them; None where unknown."""
 
     tokens: int | None
@@ -31,8 +31,7 @@ class Remaining:
         return [(name, str(value)) for name, value in found if value is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentState:
+class DeploymentState(msgspec.Struct, frozen=True):
     """A deployment now. Sums are of the last minute and of all instances, as far as they are known here."""
 
     id: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.limits.balancing.choice import ChoiceReason
 from gateway.limits.balancing.member import Member
@@ -12,8 +13,7 @@ from gateway.limits.caps.strict_row import StrictNeed
 from gateway.limits.tokens.outcome import Outcome, final_tokens
 
 
-@dataclass(slots=True)
-class Reservation:
+class Reservation(msgspec.Struct):
     """A call that was sent, as it is counted."""
 
     member: Member

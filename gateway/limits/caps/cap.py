@@ -13,8 +13,9 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from heapq import merge
+
+import msgspec
 
 from gateway.limits.ledger.share import Share
 from gateway.limits.ledger.view import View
@@ -28,8 +29,7 @@ _END = 0.25
 _AHEAD = 5.0
 
 
-@dataclass(slots=True, eq=False)
-class CapEntry:
+class CapEntry(msgspec.Struct, eq=False):
     """One call of ours in a cap's window."""
 
     at: float

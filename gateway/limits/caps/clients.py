@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from gateway.config.access import ClientLimits, Limit
 from gateway.limits.caps.cap import Cap, CapEntry
@@ -23,8 +24,7 @@ _CLIENT = "k:"
 MOST_CAPS = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A cap that a call would break, and the wait until it would not."""
 
     wait: Wait
@@ -45,13 +45,12 @@ class TokenNeeds(NamedTuple):
     most: int
 
 
-@dataclass(slots=True)
-class Admission:
+class Admission(msgspec.Struct):
     """A call's places in its client's caps."""
 
     #: What must be reserved in rows of their own before the call is sent.
     strict: tuple[StrictNeed, ...] = ()
-    places: list[tuple[Cap, CapEntry]] = field(default_factory=list)
+    places: list[tuple[Cap, CapEntry]] = msgspec.field(default_factory=list)
     #: Whether a cap is exceeded that refuses nothing.
     exceeded: bool = False
     open: bool = True

@@ -14,7 +14,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.limits.tokens.signals import Kind, Wait
 
@@ -33,8 +34,7 @@ _TEXT_LIMIT = 65_536
 _COUNT_LIMIT = 10**12
 
 
-@dataclass(frozen=True, slots=True)
-class StrictNeed:
+class StrictNeed(msgspec.Struct, frozen=True):
     """A call that must find room in the row `key` before it is sent."""
 
     key: str

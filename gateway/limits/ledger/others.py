@@ -6,8 +6,9 @@ Per (page, instance) the highest sequence number wins, so rows may come in any o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.limits.ledger import rows
 from gateway.limits.ledger.own import OwnRows
@@ -24,15 +25,14 @@ _INSTANCE_LENGTH = 16
 Part = tuple[Ledgers, int]
 
 
-@dataclass(slots=True)
-class _OthersPage:
-    rows: dict[str, tuple[int, Contents]] = field(default_factory=dict)
+class _OthersPage(msgspec.Struct):
+    rows: dict[str, tuple[int, Contents]] = msgspec.field(default_factory=dict)
     #: A roll-up's part for this page, and when it was made.
     base: Ledgers | None = None
-    base_seqs: Mapping[str, int] = field(default_factory=dict)
+    base_seqs: Mapping[str, int] = msgspec.field(default_factory=dict)
     base_made: float = -1.0
     #: What of it is counted now.
-    applied: dict[str, Part] = field(default_factory=dict)
+    applied: dict[str, Part] = msgspec.field(default_factory=dict)
 
 
 class OthersRows:

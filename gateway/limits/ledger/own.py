@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.limits.ledger import rows
 from gateway.limits.ledger.rows import PAGE, Changes, Ledgers, Row
 
 
-@dataclass(slots=True)
-class _OwnPage:
-    changes: Changes = field(default_factory=dict)
+class _OwnPage(msgspec.Struct):
+    changes: Changes = msgspec.field(default_factory=dict)
     seq: int = 0
     confirmed: int = 0
     #: Ledgers of each version, for roll-ups that contain one.
-    versions: dict[int, Ledgers] = field(default_factory=dict)
+    versions: dict[int, Ledgers] = msgspec.field(default_factory=dict)
     text: str = ""
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 #: Seconds of one page.
 PAGE = 10
@@ -37,8 +38,7 @@ Ledgers = Mapping[str, list[int]]
 Changes = dict[str, dict[int, list[int]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One instance's page. `seq` grows with every version of any row of the instance."""
 
     page: int
@@ -64,12 +64,11 @@ class Row:
         return cls(int(match[1]), match[2], int(number[1]), text)
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """A row's text, taken apart. The notes are JSON as it came, to be checked by whoever reads them."""
 
     ledgers: Ledgers
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def page_of(now: float) -> int:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 from gateway.limits.tokens.large_prompts import IMAGE_HIGH, IMAGE_LOW, audio_tokens, large_tokens
 from gateway.protocol.json_body import LargeValue
@@ -29,8 +30,7 @@ _space = re.compile(r"[ \t\r\f\v]")
 _LARGEST = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """Tokens of a call. `completion` is None where the caller set no limit for the answer."""
 
     prompt: int

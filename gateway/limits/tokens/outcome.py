@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from gateway.limits.tokens.signals import Kind, RateLimits
 
@@ -35,8 +36,7 @@ class Result(Enum):
     ABORTED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The end of a call. Token counts are those that upstream reported; None where it did not."""
 
     result: Result

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Kind = Literal["tokens", "requests"]
 
@@ -28,8 +29,7 @@ _ALL_USED = 100.0
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """What is full, and the seconds until a call would fit; `kind` of None where that is not known."""
 
     seconds: float
@@ -38,8 +38,7 @@ class Wait:
     asked: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(msgspec.Struct, frozen=True):
     """A deployment's limits per minute and what is left of them; None where upstream does not say."""
 
     tokens: int | None = None
