@@ -101,7 +101,7 @@ async def _stream(host: EmbeddedHost) -> Counter[str]:
 
 
 def _living() -> Counter[str]:
-    """What lives now. Values without containers are not in the collector's list: what holds them shows them."""
+    """What lives now. The collector does not list values without containers: what holds them shows them."""
     gc.collect()
     listed = gc.get_objects()
     own = {id(each): each for each in (*listed, *gc.get_referents(*listed)) if _is_own(type(each))}
