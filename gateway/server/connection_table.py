@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from gateway.pipeline.heap import LARGE, Heap
 from gateway.server.pace import Pace
 
 #: Seconds between two looks at all connections.
@@ -13,6 +14,8 @@ TICK_SECONDS = 1.0
 READ_BYTES = 65536
 #: Connections above the limit that are still told so.
 MAX_REFUSED = 100
+#: So many connections at one time leave memory behind that is worth giving back.
+CROWD = 100
 #: Refusals (wrong keys, what is no HTTP) that are answered at once; seconds between two of those behind them,
 #: and for which one waits at most: its caller may be an honest one.
 REFUSALS_AT_ONCE = 50
@@ -52,6 +55,9 @@ class ConnectionTable:
         #: Connections whose refusals wait.
         self.held = 0
         self._all: set[TrackedConnection] = set()
+        #: The most there were since they were half as many.
+        self._crowd = 0
+        self._heap = Heap()
         #: Those that serve no request, by how long they have not: never used ones, and others.
         self._new: dict[TrackedConnection, None] = {}
         self._idle: dict[TrackedConnection, None] = {}
@@ -63,6 +69,7 @@ class ConnectionTable:
         if self._ticking is None:
             self._tick()
         self._all.add(connection)
+        self._crowd = max(self._crowd, len(self._all))
         if len(self._all) > self.limit:
             oldest = next(iter(self._new or self._idle), None)
             if oldest is None:
@@ -82,6 +89,9 @@ class ConnectionTable:
         self._all.discard(connection)
         self._new.pop(connection, None)
         self._idle.pop(connection, None)
+        if self._crowd > max(CROWD, 2 * len(self._all)):
+            self._crowd = len(self._all)
+            self._heap.freed(LARGE)
         if not self._all:
             self._emptied.set()
 

@@ -1,8 +1,9 @@
 """The connections of the embedded host: how many, how long each step may take, how much may pile up.
 
 aiohttp's server does the HTTP. A `GuardedConnection` stands between it and the transport and hands every
-byte on as it came. It counts them, and is told where a request begins and ends. Only completed work moves a
-deadline:
+byte on as it came, but not at once: a head when all of it is there, and one request at a time. Parsed, a head
+takes six times its bytes and more, and a thousand connections may each have one that does not end, or many.
+It counts the bytes, and is told where a request begins and ends. Only completed work moves a deadline:
 
 * idle: before the first request and between two. Where no room is left, the longest idle connection makes it;
 * head: from its first byte, stray blank lines included, to its end;
@@ -27,6 +28,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.errors import BadRequest, GatewayError, Overloaded, error_body
 from gateway.server import connection_table
 from gateway.server.connection_table import READ_BYTES, ConnectionTable
+from gateway.server.heads import HeldBytes
 from gateway.server.replies import error_headers
 from gateway.server.server_protocol import ServerProtocol
 
@@ -43,8 +45,15 @@ READ_SECONDS = 60.0
 #: better answer for heads that do come to an end. As much may come in a body that is no part of it: trailers,
 #: and the framing of chunks.
 MAX_HEAD_BYTES = 65536
-#: Bytes of further requests that a client may send before it has its reply.
-MAX_PIPELINED_BYTES = 524288
+#: Bytes that are read at a time where a head is expected, and behind a request that is served.
+READ_HEAD_BYTES = 16384
+#: Bytes behind a request that is served, above which no more is read until it has ended.
+MAX_PIPELINED_BYTES = 32768
+#: Bytes handed on at a time of a body whose end only the parser sees: as much of what is behind it is parsed.
+CHUNKED_BYTES = 2048
+#: How a packet ends, and how many lines it has at most, that is one request to all appearances.
+USUAL_ENDS = (b"}", b"\r\n\r\n")
+USUAL_LINES = 64
 #: SO_LINGER's value for RST in place of FIN: on, for 0 seconds.
 RESET = struct.pack("ii", 1, 0)
 
@@ -57,15 +66,19 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_body",
         "_body_bytes",
         "_body_seen",
+        "_busy",
         "_closing_since",
         "_connections",
         "_handler",
         "_head_bytes",
         "_head_since",
+        "_held",
         "_idle_since",
         "_left",
+        "_length",
         "_refused",
         "_room",
+        "_stopped",
         "_stray_bytes",
         "_used",
         "client",
@@ -91,10 +104,17 @@ class GuardedConnection(asyncio.BufferedProtocol):
         #: The body of the request that is served, or was last: it may still be on its way.
         self._body: StreamReader = EMPTY_PAYLOAD
         self._body_seen = 0
-        #: Bytes that came behind its head, framing included.
+        #: Bytes that came behind its head, framing included; and how many these will be, if that is known.
         self._body_bytes = 0
-        #: Bytes since the last request began, but for bodies: of a head; or behind a request that is served.
+        self._length: int | None = None
+        #: Bytes of a head that were handed on before it was whole, and of blank lines.
         self._head_bytes = 0
+        #: What has come of a head, or behind a request that is served.
+        self._held = HeldBytes()
+        #: A head was handed on, and the server is not ready for another.
+        self._busy = False
+        #: Nothing is read, for too much is held.
+        self._stopped = False
         self._head_since: float | None = None
         #: Bytes within a body that have not made it longer.
         self._stray_bytes = 0
@@ -107,7 +127,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
     @property
     def pipelined(self) -> bool:
         """Whether another request has come before the reply to this one."""
-        return self._handler.pipelined
+        return bool(self._held) or self._handler.pipelined
 
     @property
     def stopping(self) -> bool:
@@ -134,6 +154,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """The client is gone, or was let go."""
         self._connections.forget(self)
         self._handler.connection_lost(exc)
+        self._held.clear()
+        self._body = EMPTY_PAYLOAD
         self._make_room()
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
@@ -151,51 +173,59 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._handler.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go: one place for all connections, since they are handed on at once."""
+        """Where the next bytes go: one place for all connections, since they are copied at once."""
         del sizehint
-        return self._connections.buffer
+        buffer = self._connections.buffer
+        return buffer[:READ_HEAD_BYTES] if self._body.is_eof() else buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hand on what came."""
+        """Hand on what came, or hold it until it is its turn."""
         if self._refused:
             return
         data = bytes(self._connections.buffer[:nbytes])
-        body = self._body
-        if body.is_eof():
+        if not self._body.is_eof():
+            self._take_body(data)
+            return
+        if self._head_since is None:
+            self._head_since = self._connections.now
+        if (
+            not (self._busy or self._held)
+            and data.endswith(USUAL_ENDS)
+            and data.count(b"\n\r\n") == 1
+            and data.count(b"\n") <= USUAL_LINES
+        ):
+            # Nearly all requests: a head, a body in JSON or none. If it only looks so, little is behind it.
             self._head_bytes += nbytes
             self._handler.data_received(data)
-            if self._head_since is None:
-                self._head_since = self._connections.now
-            if self._head_bytes > MAX_HEAD_BYTES:
-                # The head may be complete; the server says so within two turns of the event loop.
-                self.loop.call_soon(self.loop.call_soon, self._limit_head)
+            self._busy = self._handler.pipelined
+            if self._busy:
+                self._head_bytes = 0
+            elif self._head_bytes > MAX_HEAD_BYTES:
+                self.refuse(BadRequest("The request's headers are too long."), 431)
             return
-        self._handler.data_received(data)
-        self._body_bytes += nbytes
-        # What the server has not parsed yet is in it: as much as is read at a time.
-        if self._body_bytes > READ_BYTES + MAX_HEAD_BYTES + body.total_bytes + body.total_bytes // 4:
-            self.transport.abort()
-        elif body.total_bytes == self._body_seen:
-            self._stray_bytes += nbytes
-            if self._stray_bytes > MAX_HEAD_BYTES:
-                self.transport.abort()
+        self._held.add(data)
+        if self._busy:
+            self._limit_pipelined()
         else:
-            self._body_seen = body.total_bytes
-            self._stray_bytes = 0
-        if self._handler.refused(body):
-            body.set_exception(RequestPayloadError("The body is no HTTP."))
+            self._take_head()
 
     def eof_received(self) -> None:
         """The client sends no more; asyncio then closes the connection."""
         self._handler.eof_received()
 
-    def request_begins(self, body: StreamReader, task: asyncio.Task[None]) -> None:
-        """A request's head is complete; `task` answers it."""
+    def request_begins(self, body: StreamReader, task: asyncio.Task[None], length: int | None) -> None:
+        """A request's head is complete; `task` answers it. `length` is its body's, where it was declared."""
         self.request = task
         self._body = body
-        self._body_seen = self._body_bytes = self._stray_bytes = self._head_bytes = 0
+        # What came with the head is in it already.
+        self._body_seen = self._body_bytes = body.total_bytes
+        self._stray_bytes = 0
+        self._length = length
         self._head_since = None
         self._connections.use(self)
+        if self._held and not body.is_eof():
+            self._take_body(self._held.take(len(self._held)))
+            self._read_on()
 
     def request_ends(self) -> None:
         """Its reply is sent as far as it will be; its body may still be coming."""
@@ -205,6 +235,15 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._head_since is not None:
             self._head_since = self._idle_since
         self._connections.release(self)
+
+    def ready(self) -> None:
+        """The server is ready for another request."""
+        self._busy = self._handler.pipelined
+        if self._held and not self._busy:
+            self._take_head()
+            if self._held:
+                self._head_since = self._connections.now
+        self._read_on()
 
     async def room(self) -> None:
         """Wait until the client has room for more of a reply, or has left."""
@@ -228,6 +267,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
             return
         self._refused = True
         self._closing_since = self._connections.now
+        self._held.clear()
         # The server waits for no more of it.
         self._body.feed_eof()
         self.transport.write_eof()
@@ -253,6 +293,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """Answer on the bare connection, where no request is served, and close it."""
         self._refused = True
         self._closing_since = self._connections.now
+        self._held.clear()
         body = error_body(error)
         code = status or error.status
         head = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n".encode()]
@@ -296,10 +337,63 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._room.set()
             self._room = None
 
-    def _limit_head(self) -> None:
-        if self._head_bytes <= MAX_HEAD_BYTES or self._closing_since is not None:
-            return
-        if self.request is None:
+    def _take_head(self) -> None:
+        """Hand on a head that is whole; of another what the server has to see at once."""
+        while self._held and (part := self._held.take_head()):
+            self._head_bytes += len(part)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                break
+            self._handler.data_received(part)
+            if self._handler.pipelined:
+                self._busy = True
+                self._head_bytes = 0
+                return
+        if self._head_bytes + len(self._held) > MAX_HEAD_BYTES:
             self.refuse(BadRequest("The request's headers are too long."), 431)
-        elif self._head_bytes > MAX_PIPELINED_BYTES:
+
+    def _take_body(self, data: bytes) -> None:
+        """Hand on what is of a body, and hold what is behind it."""
+        body = self._body
+        start = 0
+        while start < len(data) and not body.is_eof() and not self.transport.is_closing():
+            size = CHUNKED_BYTES if self._length is None else self._length - self._body_bytes
+            if not size:
+                break
+            piece = data[start : start + size]
+            start += size
+            self._handler.data_received(piece)
+            self._count_body(body, len(piece))
+        if start < len(data):
+            self._held.add(data[start:])
+            self._limit_pipelined()
+
+    def _count_body(self, body: StreamReader, nbytes: int) -> None:
+        """So many bytes were handed on. Cut off what is not to become a body."""
+        self._body_bytes += nbytes
+        # What the server has not parsed yet is in it: as much as is read at a time.
+        if self._body_bytes > READ_BYTES + MAX_HEAD_BYTES + body.total_bytes + body.total_bytes // 4:
             self.transport.abort()
+        elif body.total_bytes == self._body_seen:
+            self._stray_bytes += nbytes
+            if self._stray_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
+        else:
+            self._body_seen = body.total_bytes
+            self._stray_bytes = 0
+        if self._handler.refused(body):
+            body.set_exception(RequestPayloadError("The body is no HTTP."))
+
+    def _limit_pipelined(self) -> None:
+        if len(self._held) <= MAX_PIPELINED_BYTES or self._stopped:
+            return
+        # Before a request has begun it may be its body.
+        if self.request is None or self._held.whole_head:
+            self._stopped = True
+            self.transport.pause_reading()
+        elif len(self._held) > MAX_HEAD_BYTES:
+            self.transport.abort()
+
+    def _read_on(self) -> None:
+        if self._stopped and len(self._held) <= MAX_PIPELINED_BYTES and not self._handler.reading_paused:
+            self._stopped = False
+            self.transport.resume_reading()

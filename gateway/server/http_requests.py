@@ -163,8 +163,14 @@ class HttpRequest(BaseRequest):
         lines = [b"%b: %b\r\n" % pair for pair in headers]
         declared = next((value for name, value in headers if name.lower() == b"content-length"), None)
         old = self.version == HttpVersion10
-        # What has not been read of the body could be taken for a request.
-        keep_alive = self.keep_alive and self.content.is_eof() and not self.connection.stopping
+        # What has not been read of the body could be taken for a request. The server keeps a head until the
+        # next one has come: not one that was refused for its size.
+        keep_alive = (
+            self.keep_alive
+            and self.content.is_eof()
+            and not self.connection.stopping
+            and status != HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
         self._bodiless = self.method == "HEAD" or status in BODILESS
         if not self._bodiless:
             if declared is not None:

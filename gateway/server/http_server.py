@@ -51,6 +51,9 @@ MAX_HEADER_LINES = 1000
 #: fifty times as much memory and time as others.
 BUFFER_BYTES = 8192
 
+#: Digits of a length: Python reads no number of thousands of them, and leading zeros are allowed.
+MAX_DIGITS = 20
+
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
 NOT_HTTP = "The request is not valid HTTP/1.1."
@@ -96,6 +99,11 @@ class HttpHandler(RequestHandler):
             return error_response(BadRequest(f"The request has more than {MAX_HEADERS} headers."), 431)
         return error_response(InternalError() if status >= 500 else BadRequest(NOT_HTTP))
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give up what is under way, and the connection: both know each other, a circle."""
+        super().connection_lost(exc)
+        del self.connection
+
     def log_exception(self, *args: object, **kw: object) -> None:
         """What nobody caught; not what the rest of a body raises that nobody reads and that is no HTTP."""
         del args
@@ -107,6 +115,11 @@ class HttpHandler(RequestHandler):
     def pipelined(self) -> bool:
         """Whether another request has come before this one's reply."""
         return bool(self._messages)
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether it wants no more to be read for now."""
+        return self._reading_paused or self._buffer_paused
 
     def refused(self, body: StreamReader) -> bool:
         """Whether what has come of `body` is no HTTP."""
@@ -150,7 +163,7 @@ class HttpServer(Server):
         task: asyncio.Task[None],
     ) -> HttpRequest:
         """Called by aiohttp when it is a request's turn."""
-        protocol.connection.request_begins(payload, task)
+        protocol.connection.request_begins(payload, task, declared_length(message, payload))
         if message.method == UNKNOWN:
             # What could not be read counts as HTTP/1.0, and is answered in it.
             message = message._replace(version=HttpVersion11)
@@ -177,7 +190,17 @@ class HttpServer(Server):
             await request.connection.linger()
         elif request.connection.pipelined:
             await request.connection.let_others_in()
+        if request.reply.keep_alive:
+            request.connection.ready()
         return request.reply
+
+
+def declared_length(message: RawRequestMessage, body: StreamReader) -> int | None:
+    """How many bytes of a body are to come; None where it has no length, or one that is no number of ours."""
+    if body.is_eof() or message.chunked:
+        return None
+    declared = message.headers.get("Content-Length", "")
+    return int(declared) if declared.isdecimal() and len(declared) <= MAX_DIGITS else None
 
 
 def broken_off(request: HttpRequest) -> ConnectionError:

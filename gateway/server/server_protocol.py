@@ -33,5 +33,9 @@ class ServerProtocol(Protocol):
     def pipelined(self) -> bool:
         """Whether another request has come before the reply to this one."""
 
+    @property
+    def reading_paused(self) -> bool:
+        """Whether it wants no more to be read for now."""
+
     def refused(self, body: StreamReader) -> bool:
         """Whether what has come of `body` is no HTTP."""

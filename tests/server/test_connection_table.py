@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import heapq
 import itertools
 from unittest import mock
@@ -12,14 +13,19 @@ import pytest
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.errors import Overloaded
-from gateway.server.connection_table import TICK_SECONDS, ConnectionTable
+from gateway.server.connection_table import CROWD, TICK_SECONDS, ConnectionTable
 from gateway.server.http_connections import (
     HEAD_SECONDS,
     IDLE_SECONDS,
     LINGER_SECONDS,
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED_BYTES,
     READ_SECONDS,
     GuardedConnection,
 )
+from gateway.server.http_server import HttpHandler, HttpServer
+
+HEAD = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 class Loop:
@@ -51,6 +57,7 @@ class Loop:
 class Transport:
     closed = False
     aborted = False
+    stopped = False
 
     def get_extra_info(self, name):
         return None
@@ -67,12 +74,21 @@ class Transport:
     def write(self, data):
         self.written = data
 
+    def pause_reading(self):
+        self.stopped = True
+
+    def resume_reading(self):
+        self.stopped = False
+
     def write_eof(self):
         pass
 
 
 class Server:
     """Speaks no HTTP."""
+
+    pipelined = False
+    reading_paused = False
 
     def __init__(self):
         self.received = 0
@@ -124,7 +140,7 @@ def test_a_connection_that_comes_after_a_long_silence_has_all_of_its_time():
 
 
 def used(connection):
-    connection.request_begins(EMPTY_PAYLOAD, None)
+    connection.request_begins(EMPTY_PAYLOAD, None, None)
     connection.request_ends()
 
 
@@ -133,12 +149,12 @@ def head_begun(connection):
 
 
 def reader_stopped(connection):
-    connection.request_begins(EMPTY_PAYLOAD, mock.Mock())
+    connection.request_begins(EMPTY_PAYLOAD, mock.Mock(), None)
     connection.pause_writing()
 
 
 def body_left(connection):
-    connection.request_begins(StreamReader(mock.Mock(), 1000, loop=mock.Mock()), None)
+    connection.request_begins(StreamReader(mock.Mock(), 1000, loop=mock.Mock()), None, 1000)
     connection.request_ends()
 
 
@@ -156,6 +172,131 @@ def test_what_comes_of_a_body_behind_its_reply_is_not_handed_on():
     lingering(connection)
     connection.buffer_updated(100)
     assert 10 == connection._handler.received
+
+
+def receive(connection, data):
+    """Bytes come from the network, as many at a time as are read."""
+    while data:
+        buffer = connection.get_buffer(-1)
+        piece, data = data[: len(buffer)], data[len(buffer) :]
+        buffer[: len(piece)] = piece
+        connection.buffer_updated(len(piece))
+
+
+@pytest.mark.parametrize("line", [b"a:b\r\n", b"x-header: " + b"v" * 8000 + b"\r\n"], ids=["short", "long"])
+def test_half_a_head_is_held_as_it_came_and_not_parsed(line):
+    connection = opened(ConnectionTable(10, Loop()))
+    line_of_request = b"GET / HTTP/1.1"
+    rest = b"\r\n" + line * (60_000 // len(line))
+    receive(connection, line_of_request + rest)
+
+    assert (len(line_of_request), len(rest)) == (connection._handler.received, len(connection._held))
+    connection.connection_lost(None)
+    assert 0 == len(connection._held)
+
+
+@pytest.mark.parametrize(("size", "refused"), [(MAX_HEAD_BYTES, b""), (MAX_HEAD_BYTES + 1, b"431")])
+def test_a_head_that_does_not_end_has_so_many_bytes(size, refused):
+    connection = opened(ConnectionTable(10, Loop()))
+    receive(connection, b"GET / HTTP/1.1\r\n".ljust(size, b"h"))
+
+    assert refused == fate(connection)[2]
+
+
+def served(body=EMPTY_PAYLOAD, length=None):
+    connection = opened(ConnectionTable(10, Loop()))
+    connection._handler.pipelined = True
+    receive(connection, HEAD)
+    connection._handler.pipelined = False
+    connection.request_begins(body, mock.Mock(), length)
+    return connection
+
+
+def test_what_comes_behind_a_request_is_held_and_not_parsed_until_it_has_ended():
+    connection = served()
+    receive(connection, HEAD * 2)
+    assert (len(HEAD), 2 * len(HEAD)) == (connection._handler.received, len(connection._held))
+
+    connection.request_ends()
+    connection._handler.pipelined = False
+    connection.ready()
+    assert 0 == len(connection._held)
+
+
+@pytest.mark.parametrize(("size", "stopped"), [(MAX_PIPELINED_BYTES, False), (MAX_PIPELINED_BYTES + 1, True)])
+def test_so_much_is_read_behind_a_request_that_is_served(size, stopped):
+    connection = served()
+    receive(connection, HEAD.ljust(size, b"h"))
+
+    assert stopped == connection.transport.stopped
+
+
+@pytest.mark.parametrize(("size", "cut"), [(MAX_HEAD_BYTES, False), (MAX_HEAD_BYTES + 1, True)])
+def test_a_head_without_end_behind_a_request_that_is_served_has_so_many_bytes(size, cut):
+    connection = served()
+    receive(connection, b"h" * size)
+
+    assert cut == connection.transport.aborted
+
+
+def test_what_comes_before_a_request_has_begun_may_be_its_body():
+    """A loop may read several times before the server's task has its turn."""
+    connection = opened(ConnectionTable(10, Loop()))
+    connection._handler.pipelined = True
+    receive(connection, HEAD)
+    connection._handler.pipelined = False
+    receive(connection, b"b" * (MAX_HEAD_BYTES + 1))
+    assert (True, False) == (connection.transport.stopped, connection.transport.aborted)
+
+    connection.request_begins(StreamReader(mock.Mock(), 1000, loop=mock.Mock()), mock.Mock(), 1_000_000)
+    assert (False, 0) == (connection.transport.stopped, len(connection._held))
+    assert len(HEAD) + MAX_HEAD_BYTES + 1 == connection._handler.received
+
+
+def test_of_a_body_of_known_length_no_byte_more_is_handed_on():
+    body = StreamReader(mock.Mock(), 1000, loop=mock.Mock())
+    connection = served(body, 10)
+    receive(connection, b"b" * 10 + HEAD)
+
+    assert (len(HEAD) + 10, len(HEAD)) == (connection._handler.received, len(connection._held))
+
+
+def test_a_lost_connection_leaves_nothing_to_the_collector():
+    """Else what its server holds stays until a full collection, which a quiet gateway may never make."""
+
+    async def lose():
+        loop = asyncio.get_running_loop()
+        connection = HttpServer(None, ConnectionTable(10, loop))()
+        connection.connection_made(Transport())
+        receive(connection, b"POST / HTTP/1.1\r\nhost: a\r\n")
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+
+    def alive():
+        return sum(isinstance(each, GuardedConnection | HttpHandler) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        asyncio.run(lose())
+
+        assert before == alive()
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("most", "given_back"), [(CROWD, False), (CROWD + 1, True)])
+def test_when_a_crowd_has_left_memory_is_given_back(most, given_back):
+    table = ConnectionTable(1000, Loop())
+    table._heap = mock.Mock()
+    crowd = [opened(table) for _ in range(most)]
+    for connection in crowd[most // 2 + 1 :]:
+        connection.connection_lost(None)
+    assert not table._heap.freed.called
+    crowd[0].connection_lost(None)
+
+    assert given_back == table._heap.freed.called
 
 
 def fate(connection):

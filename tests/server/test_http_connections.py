@@ -18,7 +18,7 @@ from support.hosts import start_embedded_host
 from support.sample_app import SAMPLE_APP, seen
 
 from gateway.server.connection_table import PIPELINE_SECONDS
-from gateway.server.http_connections import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
+from gateway.server.http_connections import MAX_HEAD_BYTES
 
 pytestmark = pytest.mark.system
 
@@ -88,7 +88,7 @@ def send_until_cut(connection: socket.socket, piece: bytes, most: int) -> int:
         (b"\r\n", [408]),
         (head("GET", "/api/json"), [200]),
         (head("GET", "/api/json") + b"\r\n", [200]),
-        (head("GET", "/api/json") + HALF_HEAD, [200]),
+        (head("GET", "/api/json") + HALF_HEAD, [200, 408]),
         (UNREAD, [404]),
         (UNREAD + b"x", [404]),
         (head("POST", "/api/none", "transfer-encoding: chunked") + b"5\r\nab", [404]),
@@ -229,15 +229,18 @@ def test_what_is_no_http_behind_a_reply_closes_the_connection_without_a_word(emb
 
 
 # host, authorization, content-type, and for a body transfer-encoding, are lines, too.
-@pytest.mark.parametrize(("lines", "read"), [(997, True), (998, False), (50_000, False)])
-def test_a_heads_lines_are_read_up_to_a_thousand(embedded_host, lines, read):
-    """The host's own answer to them leaves the connection open."""
+@pytest.mark.parametrize(
+    ("lines", "words"), [(997, "headers"), (998, "headers"), (50_000, "too long")], ids=str
+)
+def test_a_head_of_many_lines_is_a_431_and_the_last_one_on_its_connection(embedded_host, lines, words):
+    """Kept open, the connection would keep them until another request has come."""
     with connect(embedded_host.port) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(head("GET", "/api/json", *["x:"] * lines))
-        reply = read_until(connection, b"\r\n\r\n")
+        reply = read_all(connection)
 
-    assert ([431], read) == (statuses(reply), b"\r\nconnection: close\r\n" not in reply.lower())
+    assert [431] == statuses(reply)
+    assert words in reply.decode()
 
 
 @pytest.mark.parametrize(("lines", "status"), [(995, 200), (997, 400), (5_000, 400)])
@@ -284,6 +287,27 @@ def test_a_large_head_in_pieces_is_a_431_on_both_sides_of_the_limit(embedded_hos
     assert [431] == statuses(reply)
 
 
+@pytest.mark.parametrize(
+    "upload",
+    [
+        head("POST", "/api/upload", "content-length: 3") + b"abc",
+        head("POST", "/api/upload", "transfer-encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunks"],
+)
+def test_requests_behind_a_body_are_answered_wherever_their_bytes_are_split(embedded_host, upload):
+    requests = (
+        upload + head("GET", "/api/json") + b"\r\n" + upload + head("GET", "/api/json", "connection: close")
+    )
+    for cut in range(1, len(requests), 9):
+        with connect(embedded_host.port) as connection:
+            connection.sendall(requests[:cut])
+            time.sleep(0.002)
+            connection.sendall(requests[cut:])
+
+            assert [200] * 4 == statuses(read_all(connection)), cut
+
+
 def test_what_is_pipelined_behind_a_long_reply_is_bounded(embedded_host):
     with connect(embedded_host.port) as connection:
         connection.sendall(head("GET", "/api/events?count=1000&gap=0.1"))
@@ -291,7 +315,7 @@ def test_what_is_pipelined_behind_a_long_reply_is_bounded(embedded_host):
         connection.sendall(HALF_HEAD)
         sent = send_until_cut(connection, b"x-more: " + b"h" * 8000 + b"\r\n", 50_000_000)
 
-    assert MAX_PIPELINED_BYTES < sent + 8000
+    assert MAX_HEAD_BYTES < sent + 9000
     assert sent < 50_000_000
 
 
