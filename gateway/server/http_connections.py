@@ -394,6 +394,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self.transport.abort()
 
     def _read_on(self) -> None:
-        if self._stopped and len(self._held) <= MAX_PIPELINED_BYTES and not self._handler.reading_paused:
+        # Of a head that is not whole more has to come, however much of it is held.
+        wanted = not self._busy or len(self._held) <= MAX_PIPELINED_BYTES
+        if self._stopped and wanted and not self._handler.reading_paused:
             self._stopped = False
             self.transport.resume_reading()

@@ -253,6 +253,23 @@ def test_what_comes_before_a_request_has_begun_may_be_its_body():
     assert len(HEAD) + MAX_HEAD_BYTES + 1 == connection._handler.received
 
 
+@pytest.mark.parametrize("begun", [True, False], ids=["served meanwhile", "nothing served"])
+def test_more_is_read_of_half_a_head_that_came_before_the_server_was_ready(begun):
+    """Else a head that was held up at its half would wait for its time to end."""
+    connection = opened(ConnectionTable(10, Loop()))
+    connection._handler.pipelined = True
+    receive(connection, HEAD)
+    receive(connection, b"GET / HTTP/1.1\r\n".ljust(MAX_PIPELINED_BYTES + 1000, b"h"))
+    assert connection.transport.stopped
+    if begun:
+        connection.request_begins(EMPTY_PAYLOAD, mock.Mock(), None)
+        connection.request_ends()
+    connection._handler.pipelined = False
+    connection.ready()
+
+    assert not connection.transport.stopped
+
+
 def test_of_a_body_of_known_length_no_byte_more_is_handed_on():
     body = StreamReader(mock.Mock(), 1000, loop=mock.Mock())
     connection = served(body, 10)
