@@ -68,8 +68,8 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
                     await asyncio.sleep(0)
                 if sent := _passed(some, answer, record, requested_model):
                     yield sent
-            following = _after_done if splitter.ends() else Exchange.part
-            if tap.over or not (part := await following(exchange)):
+            part = b"" if tap.over else await (_after_done(exchange) if splitter.ends() else exchange.part())
+            if not part:
                 break
             events = splitter.feed(part)
     except (Unreachable, EventTooLong):
