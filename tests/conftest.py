@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -62,6 +63,10 @@ _inside = False
 
 # What is collected lives to the end: looking for garbage in it would be a third of collecting.
 gc.disable()
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast the machine is says nothing about a property. The examples of a run are those of every run, so that a
 # red one tells of a change; `make soak` looks for new ones.
