@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from gateway.errors import GatewayError, error_body
 from gateway.pipeline.ending import finish
 from gateway.protocol.keep_alive import keep_alive
-from gateway.protocol.messages import Reply
+from gateway.protocol.messages import Reply, Stream
 from gateway.protocol.operation import Streaming
 from gateway.protocol.sse import error_event
 from gateway.sharing.account import Account
@@ -82,7 +82,7 @@ Sending = asyncio.Future[Reply]
 class LateStream:
     """A reply's body whose headers went out before upstream answered: every failure is an event now."""
 
-    __slots__ = ("_clock", "_closed", "_pieces", "_record", "_sending", "_streaming")
+    __slots__ = ("_body", "_clock", "_closed", "_pieces", "_record", "_sending", "_streaming")
 
     def __init__(
         self, sending: Sending, streaming: Streaming, record: Record, clock: Callable[[], float]
@@ -93,14 +93,15 @@ class LateStream:
         self._clock = clock
         self._pieces = self._relayed()
         self._closed = False
+        #: What is relayed, from its first piece on: Azure's own first event has no id yet.
+        self._body: bytes | Stream | None = None
 
     def keep_alive(self) -> bytes:
-        """An event that says nothing: without an id while no answer has come."""
-        sending = self._sending
-        if sending.done() and not sending.cancelled() and sending.exception() is None:
-            body = sending.result().body
-            return b"" if isinstance(body, bytes) else body.keep_alive()
-        return keep_alive(self._streaming, b"")
+        """An event that says nothing: without an id while nothing of an answer is relayed."""
+        body = self._body
+        if body is None:
+            return keep_alive(self._streaming, b"")
+        return b"" if isinstance(body, bytes) else body.keep_alive()
 
     def __aiter__(self) -> LateStream:
         return self
@@ -126,7 +127,7 @@ class LateStream:
     async def _relayed(self) -> AsyncGenerator[bytes]:
         record = self._record
         try:
-            body = (await self._sending).body
+            body = self._body = (await self._sending).body
         except GatewayError as error:
             record.error_code = error.code
             yield error_event(error_body(error))

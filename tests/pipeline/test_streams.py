@@ -17,7 +17,7 @@ from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, EventsAnswer
 from gateway.upstream.redaction import Scrubber
 
-EVENT = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+EVENT = b'data: {"id":"c","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 
 
 class Exchange:
@@ -144,6 +144,20 @@ def test_a_late_stream_is_relayed_like_any_other(log):
     pieces, _ = late(stream(log, DONE))
     assert [EVENT, DONE] == pieces
     assert ["exchange", Result.SUCCESS, "line"] == log
+
+
+def test_a_silence_has_the_answers_id_only_once_the_answer_is_relayed(log):
+    """Azure's own first event has none yet, and openai-go takes no event without one behind one that has it."""
+
+    async def work():
+        body = LateStream(sent(stream(log, DONE)), CHAT.streaming, Record("r", "chat", 0.0), lambda: 7.0)
+        before = body.keep_alive()
+        await anext(body)
+        after = body.keep_alive()
+        await body.aclose()
+        return [event_json(each)["id"] for each in (before, after)]
+
+    assert ["", "c"] == asyncio.run(work())
 
 
 def test_a_failure_after_the_headers_is_an_event(log):
