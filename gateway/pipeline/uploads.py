@@ -17,6 +17,11 @@ SLOWEST_UPLOAD = 1024
 _LENGTH = re.compile(r"[0-9]{1,20}")
 
 
+def declared_length(text: str) -> int | None:
+    """The bytes that a Content-Length header declares; None where it is no number of ours."""
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
 class UploadLimits:
     """Reads bodies and counts the bytes held until they are released."""
 
@@ -62,10 +67,11 @@ class Upload:
         declared = request.headers.get("content-length")
         if declared is not None:
             # Transfer-Encoding beside Content-Length is refused by the HTTP server.
-            if not _LENGTH.fullmatch(declared):
+            length = declared_length(declared)
+            if length is None:
                 raise BadRequest("The Content-Length header is not a number.")
             # Nothing is held for it yet: a promise of many bytes must not keep others out.
-            self._limits.check(int(declared))
+            self._limits.check(length)
         chunks = []
         size = 0
         patience = self._limits.upload_timeout

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 from gateway.descriptors import make_room, most_connections
 from gateway.errors import BadRequest, GatewayError, InternalError, error_body
 from gateway.pipeline.ending import new_request_id
+from gateway.pipeline.uploads import declared_length
 from gateway.server.connection_table import TICK_SECONDS, ConnectionTable
 from gateway.server.embedded import MAX_HEADERS
 from gateway.server.http_connections import LINGER_SECONDS, MAX_HEAD_BYTES, GuardedConnection
@@ -50,9 +51,6 @@ MAX_HEADER_LINES = 1000
 #: Half of the bytes of a body that wait to be read, and 16 times half of its chunks: those of two bytes cost
 #: fifty times as much memory and time as others.
 BUFFER_BYTES = 8192
-
-#: Digits of a length: Python reads no number of thousands of them, and leading zeros are allowed.
-MAX_DIGITS = 20
 
 #: aiohttp's method of a request that could not be read.
 UNKNOWN = "UNKNOWN"
@@ -163,7 +161,7 @@ class HttpServer(Server):
         task: asyncio.Task[None],
     ) -> HttpRequest:
         """Called by aiohttp when it is a request's turn."""
-        protocol.connection.request_begins(payload, task, declared_length(message, payload))
+        protocol.connection.request_begins(payload, task, length_to_come(message, payload))
         if message.method == UNKNOWN:
             # What could not be read counts as HTTP/1.0, and is answered in it.
             message = message._replace(version=HttpVersion11)
@@ -195,12 +193,11 @@ class HttpServer(Server):
         return request.reply
 
 
-def declared_length(message: RawRequestMessage, body: StreamReader) -> int | None:
+def length_to_come(message: RawRequestMessage, body: StreamReader) -> int | None:
     """How many bytes of a body are to come; None where it has no length, or one that is no number of ours."""
     if body.is_eof() or message.chunked:
         return None
-    declared = message.headers.get("Content-Length", "")
-    return int(declared) if declared.isdecimal() and len(declared) <= MAX_DIGITS else None
+    return declared_length(message.headers.get("Content-Length", ""))
 
 
 def broken_off(request: HttpRequest) -> ConnectionError:
