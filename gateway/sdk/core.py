@@ -254,10 +254,8 @@ def store_for(tables_endpoint: str | None, storage_connection_string: str | None
     """Table Storage where one of both names it, else this process's memory."""
     if not (tables_endpoint or storage_connection_string):
         return MemoryStore()
-    from gateway.adapters import tables  # noqa: PLC0415  few calls need it
+    from gateway.adapters.tables import TableStore  # noqa: PLC0415  few calls need it
 
-    # Before the first call, whose strict cap waits a second for the store and no longer.
-    tables.load()
     if tables_endpoint:
-        return tables.TableStore(time.time, endpoint=tables_endpoint, tokens=engine.tokens)
-    return tables.TableStore(time.time, connection_string=storage_connection_string)
+        return TableStore(time.time, endpoint=tables_endpoint, tokens=engine.tokens)
+    return TableStore(time.time, connection_string=storage_connection_string)

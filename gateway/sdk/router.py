@@ -51,6 +51,12 @@ class Router:
             if ": members without a credential of their own" not in text:
                 warnings.warn(text, UserWarning, stacklevel=2)
         self._core: Core | None = None
+        if self._tables_endpoint or self._connection_string:
+            from gateway.adapters import tables
+
+            # Not with the first call: that may be on a caller's event loop, and its strict cap waits a second
+            # for the store and no longer.
+            tables.load()
 
     @overload
     def completion(

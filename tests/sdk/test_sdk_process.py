@@ -248,6 +248,22 @@ def test_a_call_loads_nothing_of_the_server(chat):
     assert [] == [name for name in modules if name.startswith(SERVER)]
 
 
+ROUTERS = """
+import json, sys
+from gateway import Router
+entry = {"model_name": "gpt", "litellm_params": {"model": "azure/x", "api_base": "https://x.example", "api_key": "k"}}
+def loaded(**storage):
+    Router([entry], **storage)
+    return "azure.data.tables.aio" in sys.modules
+print(json.dumps([loaded(), loaded(tables_endpoint="https://x.table.example")]))
+"""
+
+
+def test_a_router_loads_the_storages_sdk_when_it_is_made_and_only_where_it_has_a_storage():
+    """A first call may be on the caller's event loop, and its strict cap waits a second for the store."""
+    assert [False, True] == program(ROUTERS)
+
+
 def test_what_is_said_to_be_there_is_there():
     names = [getattr(litellm, name) for name in litellm.__all__]
 
