@@ -23,14 +23,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Heap:
-    """Trims the heap a moment after large bodies have ended."""
+    """Trims the heap a moment after much of it was freed."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
     def freed(self, size: int) -> None:
         """A body of `size` bytes is needed no longer."""
-        if size >= LARGE and self._timer is None:
+        if size >= LARGE:
+            self.trim_soon()
+
+    def trim_soon(self) -> None:
+        """Much was freed, in however small blocks."""
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._trim)
 
     def _trim(self) -> None:

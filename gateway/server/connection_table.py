@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from gateway.pipeline.heap import LARGE, Heap
+from gateway.pipeline.heap import Heap
 from gateway.server.pace import Pace
 
 #: Seconds between two looks at all connections.
@@ -91,7 +91,7 @@ class ConnectionTable:
         self._idle.pop(connection, None)
         if self._crowd > max(CROWD, 2 * len(self._all)):
             self._crowd = len(self._all)
-            self._heap.freed(LARGE)
+            self._heap.trim_soon()
         if not self._all:
             self._emptied.set()
 

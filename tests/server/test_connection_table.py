@@ -310,10 +310,10 @@ def test_when_a_crowd_has_left_memory_is_given_back(most, given_back):
     crowd = [opened(table) for _ in range(most)]
     for connection in crowd[most // 2 + 1 :]:
         connection.connection_lost(None)
-    assert not table._heap.freed.called
+    assert not table._heap.trim_soon.called
     crowd[0].connection_lost(None)
 
-    assert given_back == table._heap.freed.called
+    assert given_back == table._heap.trim_soon.called
 
 
 def fate(connection):
