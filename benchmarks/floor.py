@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.traffic import PATH, UPSTREAM_KEY, UPSTREAM_PATH
-from gateway.server.http_server import listen
+from gateway.server.http_process import listen
 
 HEADERS = {"api-key": UPSTREAM_KEY, "content-type": "application/json"}
 TIMEOUT = 600.0

@@ -43,6 +43,8 @@ OUTSIDE = {
         "server.http_connections",
         "server.http_requests",
         "server.http_server",
+        "server.incoming",
+        "server.incoming_body",
         "server.server_protocol",
     },
     # Not where `from gateway import completion` leads: that import is to stay light.
@@ -65,7 +67,7 @@ OUTSIDE = {
     "azurefunctions": {"server.functions"},
     "starlette": {"cli.serve", "server"},
     "uvicorn": {"server.functions"},
-    "uvloop": {"server.http_server"},
+    "uvloop": {"server.http_process"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},
     "yaml": {"config"},

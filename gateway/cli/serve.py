@@ -38,7 +38,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     _reload_on_hangup(process.look_soon)
     sys.path.insert(0, str(ROOT))
     import function_app  # noqa: PLC0415  the very same functions that Azure serves
-    from gateway.server import http_server  # noqa: PLC0415
+    from gateway.server import http_process  # noqa: PLC0415
     from gateway.server.embedded import EmbeddedHost, read_route_prefix  # noqa: PLC0415
 
     gc.freeze()
@@ -46,7 +46,7 @@ def run(settings: Settings, host: str, port: int) -> int:
     asgi: ASGIApp = EmbeddedHost(function_app.app.get_functions(), read_route_prefix(ROOT / "host.json"))
     if settings.cors_origins:
         asgi = _with_cors(asgi, settings.cors_origins)
-    return http_server.run(
+    return http_process.run(
         asgi,
         host,
         port,

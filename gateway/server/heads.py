@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import re
 
+#: How a packet ends, and how many lines it has at most, that is one request to all appearances.
+USUAL_ENDS = (b"}", b"\r\n\r\n")
+USUAL_LINES = 64
+
 _LINE_END = re.compile(rb"[\r\n]")
 _BLANK = b"\r\n"
+
+
+def seems_one_request(packet: bytes) -> bool:
+    """Whether it looks like a head with a body in JSON or none, as nearly all do.
+
+    It may be handed on as it is: if it only looks so, little is behind it.
+    """
+    return packet.endswith(USUAL_ENDS) and packet.count(b"\n\r\n") == 1 and packet.count(b"\n") <= USUAL_LINES
 
 
 class HeldBytes:

@@ -11,6 +11,7 @@ import json
 import logging
 import traceback
 from collections.abc import Awaitable
+from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -89,6 +90,15 @@ def error_headers(
         ("x-request-id", request_id or new_request_id()),
     ]
     return [(name.encode(), value.encode()) for name, value in pairs]
+
+
+def bare_reply(error: GatewayError, status: int | None = None) -> bytes:
+    """An error reply where no request is served, after which the connection closes; `status` as above."""
+    body = error_body(error)
+    code = status or error.status
+    head = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n".encode()]
+    head += [b"%s: %s\r\n" % pair for pair in error_headers(error, body)]
+    return b"".join([*head, b"connection: close\r\n\r\n", body])
 
 
 def log_failure(error: BaseException, request_id: str) -> None:

@@ -264,8 +264,8 @@ def test_the_responses_api_is_refused_in_every_form_with_what_to_do_instead(gate
 # What follows waits for time-outs, so they are short here.
 START = """
 import sys
-from gateway.server import connection_table, http_connections
-http_connections.HEAD_SECONDS = 0.5
+from gateway.server import connection_table, deadlines
+deadlines.HEAD_SECONDS = 0.5
 connection_table.TICK_SECONDS = 0.1
 from gateway.__main__ import main
 sys.exit(main(["serve", "--port", sys.argv[1]]))

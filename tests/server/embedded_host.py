@@ -1,7 +1,7 @@
 """Runs a function app in the embedded host: `python embedded_host.py APP_DIR [PORT [GRACE_SECONDS]]`.
 
 Prints the port on the first line of standard output, as functions_host.py does. The environment may shorten its
-deadlines (TEST_CONNECTIONS, a JSON object of constants of http_connections and connection_table), limit its connections
+deadlines (TEST_CONNECTIONS, a JSON object of constants of deadlines and connection_table), limit its connections
 (TEST_MAX_CONNECTIONS) and its open files (TEST_DESCRIPTORS), and keep it on asyncio's event loop where uvloop is installed (TEST_LOOP=asyncio).
 """
 
@@ -23,12 +23,12 @@ def main():
     sys.path[:0] = [str(app_dir), str(ROOT)]
     os.chdir(app_dir)
     from function_app import app
-    from gateway.server import connection_table, http_connections
+    from gateway.server import connection_table, deadlines
     from gateway.server.embedded import EmbeddedHost, read_route_prefix
-    from gateway.server.http_server import MAX_CONNECTIONS, run
+    from gateway.server.http_process import MAX_CONNECTIONS, run
 
     for name, value in json.loads(os.environ.get("TEST_CONNECTIONS", "{}")).items():
-        module = next(each for each in (http_connections, connection_table) if hasattr(each, name))
+        module = next(each for each in (deadlines, connection_table) if hasattr(each, name))
         setattr(module, name, value)
     if descriptors := int(os.environ.get("TEST_DESCRIPTORS", "0")):
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

@@ -342,7 +342,7 @@ async def serve(app_dir):
     await worker.start()
     from gateway.server.embedded import read_route_prefix
     from gateway.server.host_routing import HostRouter, read_route
-    from gateway.server.http_server import listen
+    from gateway.server.http_process import listen
 
     prefix = read_route_prefix(app_dir / "host.json")
     routes = [read_route(name, function.raw_bindings, prefix) for name, function in worker.functions.items()]

@@ -14,16 +14,10 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.errors import Overloaded
 from gateway.server.connection_table import CROWD, TICK_SECONDS, ConnectionTable
-from gateway.server.http_connections import (
-    HEAD_SECONDS,
-    IDLE_SECONDS,
-    LINGER_SECONDS,
-    MAX_HEAD_BYTES,
-    MAX_PIPELINED_BYTES,
-    READ_SECONDS,
-    GuardedConnection,
-)
+from gateway.server.deadlines import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_SECONDS
+from gateway.server.http_connections import GuardedConnection
 from gateway.server.http_server import HttpHandler, HttpServer
+from gateway.server.incoming import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
 
 HEAD = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -190,9 +184,12 @@ def test_half_a_head_is_held_as_it_came_and_not_parsed(line):
     rest = b"\r\n" + line * (60_000 // len(line))
     receive(connection, line_of_request + rest)
 
-    assert (len(line_of_request), len(rest)) == (connection._handler.received, len(connection._held))
+    assert (len(line_of_request), len(rest)) == (
+        connection._handler.received,
+        len(connection._incoming._held),
+    )
     connection.connection_lost(None)
-    assert 0 == len(connection._held)
+    assert 0 == len(connection._incoming._held)
 
 
 @pytest.mark.parametrize(("size", "refused"), [(MAX_HEAD_BYTES, b""), (MAX_HEAD_BYTES + 1, b"431")])
@@ -215,12 +212,12 @@ def served(body=EMPTY_PAYLOAD, length=None):
 def test_what_comes_behind_a_request_is_held_and_not_parsed_until_it_has_ended():
     connection = served()
     receive(connection, HEAD * 2)
-    assert (len(HEAD), 2 * len(HEAD)) == (connection._handler.received, len(connection._held))
+    assert (len(HEAD), 2 * len(HEAD)) == (connection._handler.received, len(connection._incoming._held))
 
     connection.request_ends()
     connection._handler.pipelined = False
     connection.ready()
-    assert 0 == len(connection._held)
+    assert 0 == len(connection._incoming._held)
 
 
 @pytest.mark.parametrize(("size", "stopped"), [(MAX_PIPELINED_BYTES, False), (MAX_PIPELINED_BYTES + 1, True)])
@@ -249,7 +246,7 @@ def test_what_comes_before_a_request_has_begun_may_be_its_body():
     assert (True, False) == (connection.transport.stopped, connection.transport.aborted)
 
     connection.request_begins(StreamReader(mock.Mock(), 1000, loop=mock.Mock()), mock.Mock(), 1_000_000)
-    assert (False, 0) == (connection.transport.stopped, len(connection._held))
+    assert (False, 0) == (connection.transport.stopped, len(connection._incoming._held))
     assert len(HEAD) + MAX_HEAD_BYTES + 1 == connection._handler.received
 
 
@@ -275,7 +272,7 @@ def test_of_a_body_of_known_length_no_byte_more_is_handed_on():
     connection = served(body, 10)
     receive(connection, b"b" * 10 + HEAD)
 
-    assert (len(HEAD) + 10, len(HEAD)) == (connection._handler.received, len(connection._held))
+    assert (len(HEAD) + 10, len(HEAD)) == (connection._handler.received, len(connection._incoming._held))
 
 
 def test_a_lost_connection_leaves_nothing_to_the_collector():

@@ -18,7 +18,7 @@ from support.hosts import start_embedded_host
 from support.sample_app import SAMPLE_APP, seen
 
 from gateway.server.connection_table import PIPELINE_SECONDS
-from gateway.server.http_connections import MAX_HEAD_BYTES
+from gateway.server.incoming import MAX_HEAD_BYTES
 
 pytestmark = pytest.mark.system
 
