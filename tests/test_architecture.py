@@ -68,8 +68,6 @@ OUTSIDE = {
     "starlette": {"cli.serve", "server"},
     "uvicorn": {"server.functions"},
     "uvloop": {"server.http_process"},
-    "pydantic": {"config"},
-    "pydantic_core": {"config"},
     "yaml": {"config"},
     "function_app": {"cli.serve"},
 }

@@ -8,6 +8,8 @@ An Entra token never goes to an OpenAI member: it would hand Azure rights to ano
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.config.deployment import (
     COGNITIVE_SERVICES_SCOPE,
     ApiKey,
@@ -37,7 +39,7 @@ def azure_credential(params: Params, path: Path, reading: Reading) -> Credential
     if token is not None and OIDC_AZURE.fullmatch(token):
         given.append(("azure_ad_token", _workload(params, scope, reading)))
         # Both belong to the workload, not to an application of its own.
-        params, token = params.model_copy(update={"tenant_id": None, "client_id": None}), None
+        params, token = replace(params, tenant_id=None, client_id=None), None
     if token is not None:
         secret = reading.references.get((*path, "azure_ad_token"))
         given.append(("azure_ad_token", StaticToken(token, secret)))

@@ -6,12 +6,10 @@ Zero and negative limits, booleans as numbers and NaN are refused, unknown keys 
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from typing import Any, TypeVar, get_type_hints
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
+from gateway.config.annotations import read_value
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT, harmless, meaning, weakens
 from gateway.config.litellm_keys import UNREAD
 from gateway.config.problems import WHOLE, Path, Problems
@@ -78,7 +76,7 @@ def known_names(model: type[Section]) -> set[str]:
     """List every key that a section accepts or refuses by name."""
     section = SECTIONS[model]
     defaults = ALL_FIELDS if model is Params else frozenset()
-    return {*model.model_fields, *WITHOUT_EFFECT.get(section, ()), *REFUSED.get(section, {}), *defaults}
+    return {*model.__struct_fields__, *WITHOUT_EFFECT.get(section, ()), *REFUSED.get(section, {}), *defaults}
 
 
 def top_names() -> set[str]:
@@ -88,7 +86,7 @@ def top_names() -> set[str]:
 
 def effective_names(section: str) -> set[str]:
     """List the keys of a section that do something here, without the request defaults."""
-    return {key for model, name in SECTIONS.items() if name == section for key in model.model_fields}
+    return {key for model, name in SECTIONS.items() if name == section for key in model.__struct_fields__}
 
 
 def read_section(
@@ -111,7 +109,7 @@ def read_section(
         here = (*path, key)
         if key in _NEVER_BLANK and value is None:
             problems.add(here, "is empty; remove the key or give it a value")
-        elif key in model.model_fields:
+        elif key in model.__struct_fields__:
             kept[key] = value
         elif model is Params and key in ALL_FIELDS and key not in WITHOUT_EFFECT[section]:
             if value is not None and _is_default(key, value, here, problems):
@@ -143,7 +141,7 @@ def settle_other(
 
 def _owners(key: str) -> list[str]:
     """The sections that have a key, those where it has an effect first."""
-    owners = [name for model, name in SECTIONS.items() if key in model.model_fields]
+    owners = [name for model, name in SECTIONS.items() if key in model.__struct_fields__]
     if key in ALL_FIELDS:
         owners.append(SECTIONS[Params])
     owners += [name for name in _LITELLM if key in WITHOUT_EFFECT[name] or key in REFUSED[name]]
@@ -184,14 +182,22 @@ def _unknown(section: str, key: str, known: set[str], problems: Problems) -> str
 
 
 def _build(model: type[S], values: dict[str, Any], path: Path, problems: Problems) -> S:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    for detail in details:
-        problems.add((*path, *detail["loc"]), _text(detail))
-    wrong = {detail["loc"][0] for detail in details}
-    return model.model_validate({key: value for key, value in values.items() if key not in wrong})
+    found = {}
+    for key, annotation in _annotations(model).items():
+        if key in values:
+            wrong: dict[Path, str] = {}
+            value = read_value(annotation, values[key], (*path, key), wrong)
+            if not wrong:
+                found[key] = value
+            for here, text in wrong.items():
+                problems.add(here, text)
+    return model(**found)
+
+
+@cache
+def _annotations(model: type[Section]) -> dict[str, Any]:
+    """Each key of a section, and what its values are."""
+    return get_type_hints(model, include_extras=True)
 
 
 def _is_default(key: str, value: Any, path: Path, problems: Problems) -> bool:
@@ -199,31 +205,3 @@ def _is_default(key: str, value: Any, path: Path, problems: Problems) -> bool:
         problems.add(path, "must be a number; write it without quotes")
         return False
     return True
-
-
-_TEXTS = {
-    "string_type": "must be text; put it in quotes",
-    "int_type": "must be a whole number; write it without quotes",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number; write it without quotes",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false; write it without quotes",
-    "dict_type": "must be a mapping of keys to values",
-    "list_type": "must be a list",
-}
-
-
-def _text(detail: ErrorDetails) -> str:
-    """Our sentence for pydantic's error; pydantic's own texts are not used, since some quote the input."""
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "value_error":
-            return str(context["error"])
-        case "greater_than":
-            return f"must be greater than {context['gt']}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"must be at most {context['le']}"
-        case kind:
-            return _TEXTS.get(kind, "has the wrong type")

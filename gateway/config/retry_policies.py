@@ -31,11 +31,10 @@ def read_retry_policies(router: RouterSettings, served: ServedNames, reading: Re
 
 def _policy(raw: Any, path: Path, reading: Reading) -> RetryPolicy:
     if raw is None:
-        # The section's model is built when it is first read.
         return {}
     counts, _ = read_section(RetryCounts, raw, path, reading.problems, reading.unused)
     return {
         name.removesuffix(_SUFFIX): count
-        for name in RetryCounts.model_fields
+        for name in RetryCounts.__struct_fields__
         if (count := getattr(counts, name)) is not None
     }

@@ -1,8 +1,8 @@
 """The sections of LiteLLM's config.yaml as models: names, types and ranges of single values.
 
-Rules of this file: models stay few and flat, since building them is paid at every cold start; they hold only
-keys with an effect (the others are in `litellm_keys`); what needs two values at once is checked where they
-meet. Zero and negative limits, booleans as numbers and NaN are refused.
+Rules of this file: models stay flat and hold only keys with an effect (the others are in `litellm_keys`);
+what needs two values at once is checked where they meet. Zero and negative limits, booleans as numbers and
+NaN are refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from gateway.config.values import (
     Base,
@@ -31,15 +31,11 @@ from gateway.config.values import (
 )
 
 
-class Section(BaseModel):
-    """Base of all: strict types, no unknown key, every key optional (the loader asks for what it needs)."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, protected_namespaces=(), defer_build=True
-    )
+class Section(msgspec.Struct, frozen=True):
+    """Base of all: every key is optional (the loader asks for what it needs). `document` reads them."""
 
 
-class ModelEntry(Section):
+class ModelEntry(Section, frozen=True):
     """One member of `model_list`."""
 
     model_name: Name | None = None
@@ -50,7 +46,7 @@ class ModelEntry(Section):
     strict: bool | None = None
 
 
-class Params(Section):
+class Params(Section, frozen=True):
     """`litellm_params` without the request defaults."""
 
     model: Name | None = None
@@ -88,7 +84,7 @@ class Params(Section):
     base_model: Any = None
 
 
-class Info(Section):
+class Info(Section, frozen=True):
     """`model_info`."""
 
     id: Identity | None = None
@@ -106,7 +102,7 @@ class Info(Section):
     order: LimitValue | None = None
 
 
-class FallbackKeys(Section):
+class FallbackKeys(Section, frozen=True):
     """What `router_settings` and `litellm_settings` both say of other models, and of rests."""
 
     fallbacks: FallbackLists | None = None
@@ -117,7 +113,7 @@ class FallbackKeys(Section):
     cooldown_time: Pause | None = None
 
 
-class RouterSettings(FallbackKeys):
+class RouterSettings(FallbackKeys, frozen=True):
     """`router_settings`."""
 
     routing_strategy: str | None = None
@@ -135,7 +131,7 @@ class RouterSettings(FallbackKeys):
     stream_timeout: Seconds | None = None
 
 
-class RetryCounts(Section):
+class RetryCounts(Section, frozen=True):
     """`router_settings.retry_policy`, and each model's in `model_group_retry_policy`."""
 
     BadRequestErrorRetries: Retries | None = None
@@ -149,7 +145,7 @@ class RetryCounts(Section):
     DefaultRetries: Retries | None = None
 
 
-class Library(FallbackKeys):
+class Library(FallbackKeys, frozen=True):
     """`litellm_settings`."""
 
     num_retries: Retries | None = None
@@ -157,7 +153,7 @@ class Library(FallbackKeys):
     drop_params: bool | None = None
 
 
-class General(Section):
+class General(Section, frozen=True):
     """`general_settings`."""
 
     master_key: Secret | None = None
@@ -166,7 +162,7 @@ class General(Section):
     strict_fails_open: bool | None = None
 
 
-class ClientLimit(Section):
+class ClientLimit(Section, frozen=True):
     """`general_settings.client_limits`: in all, and under `models` of single models."""
 
     rpm: LimitValue | None = None
@@ -175,7 +171,7 @@ class ClientLimit(Section):
     models: dict[str, Any] | None = None
 
 
-class ClientEntry(Section):
+class ClientEntry(Section, frozen=True):
     """One entry of `clients`."""
 
     name: Name | None = None
@@ -186,14 +182,14 @@ class ClientEntry(Section):
     admin: bool | None = None
 
 
-class KeyEntry(Section):
+class KeyEntry(Section, frozen=True):
     """One entry of a client's `keys` that is more than a hash."""
 
     hash: str | None = None
     expires: str | None = None
 
 
-class EntraSection(Section):
+class EntraSection(Section, frozen=True):
     """`entra`."""
 
     tenant_id: str | None = None
@@ -202,7 +198,7 @@ class EntraSection(Section):
     pseudonym_key: Filled | None = None
 
 
-class EntraEntry(Section):
+class EntraEntry(Section, frozen=True):
     """One entry of `entra.clients`."""
 
     client: Name | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated
-
-from pydantic import AfterValidator, BeforeValidator, Field
+from typing import Annotated, TypeVar
 
 from gateway.config import urls
+from gateway.config.annotations import Before
 from gateway.config.references import is_unresolved
 
 #: More than any quota; keeps sums and shares of limits within what a float holds exactly.
@@ -17,7 +18,7 @@ _MOST = 10**12
 LONGEST_NAME = 256
 
 #: Seconds of the longest time-out: a day.
-_LONGEST = 86_400
+_LONGEST = 86_400.0
 
 #: LiteLLM's form of a federated token: the path of its file follows.
 OIDC_FILE = "oidc/file/"
@@ -136,18 +137,38 @@ def as_fallbacks(value: object) -> object:
     ]
 
 
-Secret = Annotated[str, AfterValidator(header_safe)]
-Name = Annotated[str, AfterValidator(_named)]
-LimitValue = Annotated[int, Field(gt=0, le=_MOST)]
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
-Pause = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
-Retries = Annotated[int, Field(ge=0, le=100)]
-Base = Annotated[str, AfterValidator(urls.check_base)]
-Version = Annotated[str, AfterValidator(_version)]
-Token = Annotated[str, AfterValidator(_token)]
-Tenant = Annotated[str, AfterValidator(_tenant)]
-HeaderValue = Annotated[str, AfterValidator(_header_value)]
-Filled = Annotated[str, AfterValidator(_resolved)]
-FallbackLists = Annotated[list[dict[str, list[str]]], BeforeValidator(as_fallbacks)]
-Identity = Annotated[str, BeforeValidator(_as_text), AfterValidator(header_safe)]
-Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
+N = TypeVar("N", int, float)
+
+
+def _number(*, most: N, least: N | None = None, above: N | None = None) -> Callable[[N], N]:
+    """Check that a number is finite and within its bounds; `above` is itself none."""
+
+    def check(number: N) -> N:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError("must be a finite number")
+        if number > most:
+            raise ValueError(f"must be at most {most}")
+        if least is not None and number < least:
+            raise ValueError(f"must be at least {least}")
+        if above is not None and number <= above:
+            raise ValueError(f"must be greater than {above}")
+        return number
+
+    return check
+
+
+Secret = Annotated[str, header_safe]
+Name = Annotated[str, _named]
+LimitValue = Annotated[int, _number(above=0, most=_MOST)]
+Seconds = Annotated[float, _number(above=0.0, most=_LONGEST)]
+Pause = Annotated[float, _number(least=0.0, most=_LONGEST)]
+Retries = Annotated[int, _number(least=0, most=100)]
+Base = Annotated[str, urls.check_base]
+Version = Annotated[str, _version]
+Token = Annotated[str, _token]
+Tenant = Annotated[str, _tenant]
+HeaderValue = Annotated[str, _header_value]
+Filled = Annotated[str, _resolved]
+FallbackLists = Annotated[list[dict[str, list[str]]], Before(as_fallbacks)]
+Identity = Annotated[str, Before(_as_text), header_safe]
+Weight = Annotated[float, _number(least=0.0, most=float(_MOST))]
