@@ -20,8 +20,6 @@ from support.programs import finished
 from support.upstream import gateway_config
 
 ROOT = Path(__file__).parents[2]
-#: A part of pydantic that is installed apart, at the version that pydantic names.
-PARTS = {"pydantic-core"}
 #: Used where it is installed, and no requirement: Azure's worker brings it.
 OPTIONAL = {"uvloop"}
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
@@ -199,7 +197,7 @@ def test_all_that_the_gateway_imports_is_locked():
                 if top in sys.stdlib_module_names or top in {"gateway", "function_app", "__future__"}:
                     continue
                 owners = {owner.lower().replace("_", "-") for owner in distributions.get(top, [])}
-                if not owners & (asked_for | PARTS | OPTIONAL):
+                if not owners & (asked_for | OPTIONAL):
                     missing.add(name)
     assert set() == missing
 
