@@ -22,6 +22,8 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 #: Two patterns, for one of both would be looked for at every byte.
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _NULL_USAGE_FIRST = re.compile(rb'"usage"\s*:\s*null\s*,\s*')
+#: How Azure ends every chunk but the last.
+_LAST_IS_NULL_USAGE = b',"usage":null}\n\n'
 #: What a chunk that only tells the usage has beside it.
 _ENVELOPE = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier",
              "obfuscation"}  # fmt: skip
@@ -86,7 +88,10 @@ class StreamTap:
             self.failed = kind is EventKind.FAILURE
             if self.over or kind is EventKind.NOTHING:
                 return event
-        if b'"usage"' in event:
+        if event.endswith(_LAST_IS_NULL_USAGE):
+            if self.hide_usage:
+                event = event[: -len(_LAST_IS_NULL_USAGE)] + b"}\n\n"
+        elif b'"usage"' in event:
             event = self._watch_usage(event)
         if self._deltas:
             # A tool call has an index, too.

@@ -88,10 +88,21 @@ def test_usage_is_learnt_and_hidden_from_who_did_not_ask():
     assert Usage(3, 4) == tap.usage
 
 
-def test_the_null_usage_of_other_chunks_is_hidden_too():
+@pytest.mark.parametrize(
+    "end",
+    [
+        b',\t"usage" : null}\n\n',
+        b',"usage":null}\n\n',
+        b',"usage":null}\r\n\r\n',
+        b',"usage":null }\n\n',
+        b',"usage":null,"object":"a"}\n\n',
+    ],
+)
+def test_the_null_usage_of_other_chunks_is_hidden_too(end):
     tap = StreamTap(CHAT.streaming, hide_usage=True)
-    event = b'data: {"choices":[{"delta":{"content":"a"}}],\t"usage" : null}\n\n'
-    assert b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n' == tap.watch(event)
+    text = b'data: {"choices":[{"delta":{"content":"a ,\\"usage\\":null}"}}]'
+    left = end.partition(b"null")[2]
+    assert text + left == tap.watch(text + end)
 
 
 def test_the_null_usage_is_hidden_where_it_comes_first():
