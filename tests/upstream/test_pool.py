@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 import time
+from unittest import mock
 
 import pytest
 from support.calls import PATIENCE
@@ -192,6 +193,29 @@ def test_a_call_that_finds_no_connection_in_time_blames_nobody(monkeypatch):
     assert b"abc" == asyncio.run(work())
 
 
+@pytest.mark.parametrize("kept", [999, 1000])
+def test_a_thousand_connections_may_be_open_and_a_call_beyond_them_waits(monkeypatch, kept):
+    monkeypatch.setattr(pool, "most_connections", lambda wanted: wanted)
+    monkeypatch.setattr("gateway.upstream.client.CONNECT_TIMEOUT", 0.2)
+
+    async def work():
+        async with Scripted(reply(200, b"abc")) as server, upstream() as client:
+            # The pool is made for the first call; its connection makes room for others.
+            await whole(client, server.url)
+            open_ones = client._pool._open
+            for connection in list(open_ones):
+                connection.abort()
+            await until(lambda: not open_ones)
+            open_ones.update(mock.Mock() for _ in range(kept))
+            if kept == pool.MAX_CONNECTIONS:
+                with pytest.raises(LocalFault, match="no connection became free"):
+                    await whole(client, server.url)
+                open_ones.pop()
+            return await whole(client, server.url)
+
+    assert b"abc" == asyncio.run(work())
+
+
 def test_a_call_that_is_cancelled_in_the_queue_leaves_its_turn_to_the_next(monkeypatch):
     monkeypatch.setattr(pool, "MAX_CONNECTIONS", 1)
 
@@ -283,16 +307,15 @@ def test_a_name_that_does_not_resolve_in_time_is_unreachable(monkeypatch):
 
 def test_a_resolver_that_is_busy_with_other_names_blames_nobody(monkeypatch):
     go, asked = slow_names(monkeypatch, "slow")
-    monkeypatch.setattr(names, "MAX_LOOKUPS", 2)
 
     async def work():
         async with upstream() as client:
-            held = [asyncio.create_task(whole(client, f"http://slow{n}.test:1/")) for n in range(2)]
-            await until(lambda: len(asked) == 2)
+            held = [asyncio.create_task(whole(client, f"http://slow{n}.test:1/")) for n in range(64)]
+            await until(lambda: len(asked) == 64)
             with pytest.raises(LocalFault, match="busy"):
                 await whole(client, "http://quick.test:1/")
             go.set()
-            assert [Unreachable] * 2 == [type(e) for e in await asyncio.gather(*held, return_exceptions=True)]
+            assert {Unreachable} == {type(e) for e in await asyncio.gather(*held, return_exceptions=True)}
 
     asyncio.run(work())
 
