@@ -29,7 +29,8 @@ MAX_WIDTH = 10_000
 MAX_BUILT = 1_000_000
 #: Bytes of a string from which on it is long.
 LONG = 4096
-#: Tokens, or bytes of a string, between two steps.
+#: Members, tokens within a value, or bytes of a string, between two steps.
+_MEMBERS = 500
 _TOKENS = 2_000
 _BYTES = 1 << 18
 
@@ -88,6 +89,8 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
         members.append(JsonMember(key, start, value_start, position))
         if len(members) > MAX_MEMBERS:
             raise BadRequest(f"The request body has more than {MAX_MEMBERS} members.")
+        if not len(members) % _MEMBERS:
+            yield
         # Behind a value stands a comma, or the end.
         position = _skip(raw, position)
         if raw[position] not in _CLOSING:

@@ -16,14 +16,17 @@ READ_BYTES = 65536
 MAX_REFUSED = 100
 #: So many connections at one time leave memory behind that is worth giving back.
 CROWD = 100
-#: Refusals (wrong keys, what is no HTTP) that are answered at once; seconds between two of those behind them,
-#: and for which one waits at most: its caller may be an honest one.
+#: Refusals (wrong keys, heads that are too long, what is no HTTP) that are answered at once; seconds between
+#: two of those behind them, and for which one waits at most: its caller may be an honest one.
 REFUSALS_AT_ONCE = 50
-REFUSAL_SECONDS = 0.01
+REFUSAL_SECONDS = 0.02
 LONGEST_REFUSAL = 0.8
 #: Seconds between two requests that were sent before the reply to the one before, on all connections. No
 #: client that people use sends so; two that do so without end took a whole core from the others.
 PIPELINE_SECONDS = 0.002
+#: Seconds between two pieces of bodies that come in very small chunks, on all connections: 512 chunks take as
+#: long as two whole calls.
+SMALL_CHUNKS_SECONDS = 0.02
 
 
 class TrackedConnection(Protocol):
@@ -51,6 +54,7 @@ class ConnectionTable:
         self.now = 0.0
         self.stopping = False
         self.pipelined = Pace(PIPELINE_SECONDS)
+        self.small_chunks = Pace(SMALL_CHUNKS_SECONDS)
         self.refusals = Pace(REFUSAL_SECONDS, at_once=REFUSALS_AT_ONCE, longest=LONGEST_REFUSAL)
         #: Connections whose refusals wait.
         self.held = 0

@@ -193,6 +193,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
             finally:
                 self._connections.held -= 1
 
+    async def let_others_upload(self) -> None:
+        """Wait for the turn of a body in very small chunks."""
+        await asyncio.sleep(self._connections.small_chunks.wait(self.loop.time()))
+
     async def let_others_in(self) -> None:
         """Wait for the turn of a request that was sent before the reply to the one before."""
         await asyncio.sleep(self._connections.pipelined.wait(self.loop.time()))

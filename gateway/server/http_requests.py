@@ -25,8 +25,11 @@ PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 #: Statuses without a body (RFC 9110 sections 15.3.5 and 15.4.5).
 BODILESS = frozenset({204, 304})
 
-#: Bytes of a piece of a body, below which others have a turn before the next.
-SMALL_PIECE = 4096
+#: The server parses 16 KB of a body or 512 chunks, and more once half of them are read. A piece with fewer
+#: bytes than this, behind which more has come, is of chunks that have less than 32.
+FULL_PIECE = 8192
+#: Statuses that an honest client is seldom told more than once: each costs as much as another reply.
+REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE})
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -50,6 +53,7 @@ class HttpRequest(BaseRequest):
         "_read",
         "_sent",
         "_start",
+        "_taken",
         "_target",
     }
 
@@ -73,6 +77,8 @@ class HttpRequest(BaseRequest):
         self.malformed = False
         self._target = message.url.raw_path_qs if message.url.absolute else message.path
         self._invited = payload.is_eof() or "Expect" not in message.headers
+        #: Bytes of the body that the application has got; it has got all of them.
+        self._taken = 0
         self._read = False
         self._start: Message | None = None
         #: The reply to this request has no body, whatever the application sends.
@@ -117,16 +123,16 @@ class HttpRequest(BaseRequest):
             self._read = True
             return _DISCONNECT
         self._read = self.content.at_eof()
-        if not self._read and len(piece) < SMALL_PIECE:
-            # Of very small chunks the next piece is there at once: all that had come was read in one turn.
-            await asyncio.sleep(0)
+        self._taken += len(piece)
+        if self._taken < self.content.total_bytes and len(piece) < FULL_PIECE:
+            await self.connection.let_others_upload()
         return {"type": "http.request", "body": piece, "more_body": not self._read}
 
     async def send(self, message: Message) -> None:
         """Send a part of the reply; returns when the client has room for more, or has left (ASGI)."""
         if message["type"] == "http.response.start":
             self._start = message
-            if message["status"] == HTTPStatus.UNAUTHORIZED:
+            if message["status"] in REFUSALS:
                 await self.connection.hold_refusal()
             return
         connection = self.connection

@@ -121,6 +121,8 @@ class IncomingBytes:
     def _take_body(self, data: bytes) -> None:
         """Hand on what is of a body, and hold what is behind it."""
         body = self._body
+        if self._server.refused(body.reader):
+            return
         start = 0
         while start < len(data) and self.body_left and not self.transport.is_closing():
             size = body.next_size()
@@ -133,6 +135,8 @@ class IncomingBytes:
                 self.transport.abort()
             if self._server.refused(body.reader):
                 body.reader.set_exception(RequestPayloadError("The body is no HTTP."))
+                # What is behind it would be parsed, and refused, once more with every piece.
+                return
         if start < len(data):
             self._held.add(data[start:])
             self._limit_pipelined()

@@ -41,6 +41,8 @@ DEEP = body(b'{"model":"gpt-4o","x":' + b"[" * MEGABYTE)
 NAME = body({"model": "m" * MEGABYTE, "messages": MESSAGES})
 WRONG = "sk-wrong"
 CHUNKED = head("POST", "/v1/chat/completions", "transfer-encoding: chunked", key=WRONG)
+TWO_BYTES = [b"2\r\n  \r\n" * 8192] * 100
+UNENDED = b"GET /v1/models HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 10_000
 
 
 async def spoken(port, *pieces, read=True, pause=0.0, seconds=5.0):
@@ -117,6 +119,38 @@ ATTACKS = {
         2,
         lambda port: spoken(
             port, head("POST", "/v1/chat/completions", "content-length: 2", key=WRONG), b"{}", seconds=0.5
+        ),
+    ),
+    "wrong keys with bodies of 100 KB": (
+        20,
+        lambda port: spoken(
+            port,
+            head("POST", "/v1/chat/completions", "content-length: 100000", key=WRONG),
+            b" " * 100_000,
+            seconds=1,
+        ),
+    ),
+    "chunks of two bytes": (
+        2,
+        lambda port: spoken(
+            port, head("POST", "/v1/chat/completions", "transfer-encoding: chunked"), *TWO_BYTES
+        ),
+    ),
+    "chunks of two bytes behind a wrong key": (2, lambda port: spoken(port, CHUNKED, *TWO_BYTES)),
+    "large heads without end": (20, lambda port: spoken(port, UNENDED, read=False, seconds=3)),
+    "heads of a thousand lines": (
+        5,
+        lambda port: spoken(
+            port, b"GET /v1/models HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 998 + b"\r\n", seconds=1
+        ),
+    ),
+    "pipelines behind a slow request": (
+        3,
+        lambda port: spoken(
+            port,
+            body({"model": "slow", "messages": MESSAGES}),
+            b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 2000,
+            seconds=3,
         ),
     ),
 }

@@ -316,6 +316,14 @@ def test_a_large_body_takes_little_memory_beyond_its_bytes_and_is_read_in_steps(
     assert steps > len(raw) / MEGABYTE
 
 
+def test_a_body_of_many_members_is_read_in_steps():
+    """In one step, 9,000 of them kept others waiting for 60 ms."""
+    raw = b'{"x":"' + b"a" * 70_000 + b'"' + b"".join(b',"a%d":1' % n for n in range(9_000)) + b"}"
+    steps = sum(1 for _ in parse_steps(raw))
+
+    assert steps >= 9_000 / 500
+
+
 @pytest.mark.parametrize(("size", "taken"), [(65_534, True), (65_535, False), (5 * MEGABYTE, False)])
 def test_a_members_name_is_bounded(size, taken):
     raw = b'{"' + b"k" * size + b'":1,"x":"' + b"a" * 70_000 + b'"}'

@@ -18,6 +18,7 @@ from gateway.server.deadlines import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS,
 from gateway.server.http_connections import GuardedConnection
 from gateway.server.http_server import HttpHandler, HttpServer
 from gateway.server.incoming import MAX_HEAD_BYTES, MAX_PIPELINED_BYTES
+from gateway.server.incoming_body import CHUNKED_BYTES
 
 HEAD = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -273,6 +274,16 @@ def test_of_a_body_of_known_length_no_byte_more_is_handed_on():
     receive(connection, b"b" * 10 + HEAD)
 
     assert (len(HEAD) + 10, len(HEAD)) == (connection._handler.received, len(connection._incoming._held))
+
+
+def test_nothing_is_parsed_behind_what_makes_a_body_no_http():
+    """Each piece was refused once more: 64 KB of short trailers took 24 ms."""
+    connection = served(StreamReader(mock.Mock(), 1000, loop=mock.Mock()))
+    connection._handler.refused = lambda body: connection._handler.received > len(HEAD)
+    for _ in range(2):
+        receive(connection, b"x: y\r\n" * 10_000)
+
+    assert len(HEAD) + CHUNKED_BYTES == connection._handler.received
 
 
 def test_a_lost_connection_leaves_nothing_to_the_collector():

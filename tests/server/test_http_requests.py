@@ -85,6 +85,41 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
     assert 2 < len(found) - 1 == len(set(found[:-1]))
 
 
+@pytest.mark.parametrize(
+    ("framing", "body", "paced"),
+    [
+        ("transfer-encoding: chunked", b"2\r\nab\r\n" * 5000 + b"0\r\n\r\n", True),
+        ("transfer-encoding: chunked", (b"40\r\n" + b"a" * 64 + b"\r\n") * 5000 + b"0\r\n\r\n", False),
+        ("transfer-encoding: chunked", b"2\r\nab\r\n" * 100 + b"0\r\n\r\n", False),
+        ("content-length: 200000", b"a" * 200_000, False),
+    ],
+    ids=["chunks of two bytes", "chunks of 64 bytes", "few chunks", "no chunks"],
+)
+def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, paced):
+    waits = []
+
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await send(start())
+        await send(piece(b"hello"))
+
+    async def upload():
+        running = asyncio.get_running_loop()
+        table = ConnectionTable(10, running)
+        table.small_chunks.wait = lambda now: waits.append(now) or 0.0
+        server = await running.create_server(HttpServer(app, table), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(head("POST", "/", framing, "connection: close") + body)
+        reply = await reader.read()
+        writer.close()
+        server.close()
+        return reply
+
+    assert asyncio.run(upload()).endswith(b"hello")
+    assert paced == bool(waits)
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_reply_does_not_wait_until_the_client_has_acknowledged_the_one_before(loop):
     """Nagle's algorithm is off: it would cost each the 40 ms by which the kernel delays an acknowledgement."""
