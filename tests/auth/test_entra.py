@@ -11,8 +11,8 @@ from base64 import urlsafe_b64encode
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from doubles.entra import APP, AUDIENCE, TENANT, USER, EntraIssuer
+from cryptography.hazmat.primitives.asymmetric import ec
+from doubles.entra import APP, AUDIENCE, TENANT, USER, EntraIssuer, signing_key
 from doubles.server import HANG
 from support.certificates import make_authority
 
@@ -195,12 +195,12 @@ def by_the_public_key(issuer, kid):
 
 
 def by_another_key(issuer, kid, **headers):
-    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = signing_key()
     return jwt.encode(issuer.claims(), own, algorithm="RS256", headers={"kid": kid} | headers)
 
 
 def with_its_own_key(issuer, kid):
-    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = signing_key()
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(own.public_key(), as_dict=True)
     headers = {"kid": kid, "jwk": jwk, "jku": issuer.url, "x5u": issuer.url}
     return jwt.encode(issuer.claims(), own, algorithm="RS256", headers=headers)
@@ -305,7 +305,7 @@ def test_what_only_looks_like_a_token_is_refused_without_a_fetch(issuer, text):
     ids=["path", "quote", "long", "empty", "null", "number", "list", "mapping"],
 )
 def test_a_kid_is_looked_up_among_the_tenants_keys_and_nowhere_else(issuer, kid):
-    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = signing_key()
     head, body, _ = parts({"alg": "RS256", "typ": "JWT", "kid": kid}, issuer.claims()).split(".")
     signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(
         f"{head}.{body}".encode(), own
@@ -435,7 +435,7 @@ def test_a_new_key_is_fetched_when_it_is_first_met(issuer):
 
 
 def test_made_up_keys_cost_one_fetch_in_half_a_minute_and_nobody_else_waits(issuer):
-    valid, key = issuer.issue(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    valid, key = issuer.issue(), signing_key()
 
     def forged(number):
         return jwt.encode(issuer.claims(), key, algorithm="RS256", headers={"kid": f"made-up-{number}"})
@@ -469,9 +469,7 @@ def test_keys_are_renewed_beside_the_calls_and_a_key_that_is_gone_is_refused(iss
         issuer.delay = 0
         while any(tenant.fetch for tenant in bench.keys._tenants.values()):
             await asyncio.sleep(0.05)
-        gone = jwt.encode(
-            issuer.claims(), rsa.generate_private_key(65537, 2048), headers={"kid": "gone"}, algorithm="RS256"
-        )
+        gone = jwt.encode(issuer.claims(), signing_key(), headers={"kid": "gone"}, algorithm="RS256")
         return beside, await bench.refused(gone)
 
     assert ([True], REFUSED) == run(issuer, test)

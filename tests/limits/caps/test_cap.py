@@ -220,7 +220,8 @@ def test_a_shared_cap_is_passed_by_no_more_than_what_instances_had_not_told_each
             for view in views:
                 table |= {row.key: row for row in view.rows(now, {})}
             for view in views:
-                view.merge([row for row in table.values() if row.page >= view.first_page(now)], now)
+                first = view.first_page(now)
+                view.merge([row for row in table.values() if row.page >= first], now)
         mine = caps[rng.randrange(count)]
         if mine.full(1, now) is None:
             mine.reserve(1, now)
