@@ -46,8 +46,8 @@ unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
 HALVES = $(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 PLAINLY = $(PYTEST) -q -m "not soak"
 UNIT = $(PYTEST) -q -m "not system and not soak" --hypothesis-profile=quick
-HALF = $(addprefix tests/,config protocol upstream)
-REST = $(addprefix tests/,auth limits pipeline routing storage telemetry)
+HALF = $(addprefix tests/,config upstream)
+REST = $(addprefix tests/,auth limits pipeline protocol routing storage telemetry)
 unit-half:
 	@$(UNIT) $(HALF)
 unit-rest:

@@ -295,10 +295,11 @@ def test_a_lost_connection_leaves_nothing_to_the_collector():
         connection.connection_made(Transport())
         receive(connection, b"POST / HTTP/1.1\r\nhost: a\r\n")
         await asyncio.sleep(0)
+        assert before + 2 == alive()
         connection.connection_lost(None)
 
     def alive():
-        return sum(isinstance(each, GuardedConnection | HttpHandler) for each in gc.get_objects())
+        return sum(type(each) in (GuardedConnection, HttpHandler) for each in gc.get_objects())
 
     gc.collect()
     gc.disable()
