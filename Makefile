@@ -14,7 +14,7 @@ OTHER_PYTEST = .venv-3.$*/bin/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-keyless unit unit-half unit-rest plain-half plain-rest test coverage versions check format lint types fix infra package lock locked soak bench clean
+.PHONY: help setup run run-keyless unit plain-half plain-rest test coverage versions check format lint types fix infra package lock locked soak bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,29 +38,22 @@ run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEW
 run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity and Entra ID are doubles
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
-unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
-	@$(HALVES) unit-half unit-rest
-
-# Plain runs, two at a time: pytest-xdist spends more on a test than most of these need, and imports all that there is
-# in each worker.
+# Tests that wait for nothing: two plain runs of them, for pytest-xdist spends more on a test than most of these need.
 HALVES = $(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
-PLAINLY = $(PYTEST) -q -m "not soak"
-UNIT = $(PYTEST) -q -m "not system and not soak" --hypothesis-profile=quick
-HALF = $(addprefix tests/,config upstream)
-REST = $(addprefix tests/,auth limits pipeline protocol routing storage telemetry)
-unit-half:
-	@$(UNIT) $(HALF)
-unit-rest:
-	@$(UNIT) $(HALF:%=--ignore=%)
+PLAINLY = $(PYTEST) -q -m "not system and not soak" $(if $(PROFILE),--hypothesis-profile=$(PROFILE))
+HALF = $(addprefix tests/,config limits)
 plain-half:
 	@$(PLAINLY) $(HALF)
 plain-rest:
-	@$(PLAINLY) $(REST)
+	@$(PLAINLY) $(HALF:%=--ignore=%)
+
+unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
+	@$(HALVES) plain-half plain-rest PROFILE=quick
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
 	@$(HALVES) plain-half plain-rest
-	@$(PYTEST) -m "not soak" --ignore=tests/infra $(HALF:%=--ignore=%) $(REST:%=--ignore=%) $(SIDE_BY_SIDE)
+	@$(PYTEST) -m "system and not soak" --ignore=tests/infra $(SIDE_BY_SIDE)
 
 coverage: setup .azurite/ready ## Run the tests and tell what they do not reach; watching makes Python almost three times as slow
 	@$(PYTEST) -m "not soak" --ignore=tests/infra $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
@@ -71,7 +64,7 @@ coverage: setup .azurite/ready ## Run the tests and tell what they do not reach;
 	@sh scripts/venv.sh --optional .venv-3.$* requirements-dev.txt 3.$*
 
 test-on-3.%: .venv-3.%/ready
-	@if [ -e $< ]; then $(HALVES) unit-half unit-rest PYTEST="$(OTHER_PYTEST)"; else echo "NOT TESTED ON PYTHON 3.$*: there is none."; fi
+	@if [ -e $< ]; then $(HALVES) plain-half plain-rest PROFILE=quick PYTEST="$(OTHER_PYTEST)"; else echo "NOT TESTED ON PYTHON 3.$*: there is none."; fi
 	@if [ -e $< ]; then $(OTHER_PYTEST) -q -m "not soak" -k "embedded and not asyncio" $(SIDE_BY_SIDE) tests/flows; fi
 
 versions: test-on-3.12 test-on-3.14 ## Run what needs no processes, and the flows on the embedded host, on Python 3.12 and 3.14
