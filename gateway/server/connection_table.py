@@ -27,6 +27,8 @@ PIPELINE_SECONDS = 0.002
 #: Seconds between two pieces of bodies that come in very small chunks, on all connections: 512 chunks take as
 #: long as two whole calls.
 SMALL_CHUNKS_SECONDS = 0.02
+#: Seconds between two reads (READ_BYTES at most) of what is passed over behind replies, on all connections.
+PASSED_OVER_SECONDS = 0.002
 
 
 class TrackedConnection(Protocol):
@@ -55,6 +57,7 @@ class ConnectionTable:
         self.stopping = False
         self.pipelined = Pace(PIPELINE_SECONDS)
         self.small_chunks = Pace(SMALL_CHUNKS_SECONDS)
+        self.passed_over = Pace(PASSED_OVER_SECONDS)
         self.refusals = Pace(REFUSAL_SECONDS, at_once=REFUSALS_AT_ONCE, longest=LONGEST_REFUSAL)
         #: Connections whose refusals wait.
         self.held = 0

@@ -111,11 +111,12 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """Where the next bytes go: one place for all connections, since they are copied at once."""
         del sizehint
         buffer = self._connections.buffer
-        return buffer if self._incoming.body_left else buffer[:READ_HEAD_BYTES]
+        return buffer if self._refused or self._incoming.body_left else buffer[:READ_HEAD_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what came, or hold it until it is its turn."""
         if self._refused:
+            self._pass_over()
             return
         data = bytes(self._connections.buffer[:nbytes])
         if self._deadlines.head_since is None and not self._incoming.body_left:
@@ -233,6 +234,16 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self.close()
         elif overdue is Overdue.REFUSE:
             self.refuse(BadRequest("The request's headers did not arrive in time."), 408)
+
+    def _pass_over(self) -> None:
+        """Read no more of what is not wanted until it is this connection's turn."""
+        if wait := self._connections.passed_over.wait(self.loop.time()):
+            self.transport.pause_reading()
+            self.loop.call_later(wait, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _make_room(self) -> None:
         if self._room is not None:

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.errors import Overloaded
-from gateway.server.connection_table import CROWD, TICK_SECONDS, ConnectionTable
+from gateway.server.connection_table import CROWD, PASSED_OVER_SECONDS, TICK_SECONDS, ConnectionTable
 from gateway.server.deadlines import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_SECONDS
 from gateway.server.http_connections import GuardedConnection
 from gateway.server.http_server import HttpHandler, HttpServer
@@ -167,6 +167,19 @@ def test_what_comes_of_a_body_behind_its_reply_is_not_handed_on():
     lingering(connection)
     connection.buffer_updated(100)
     assert 10 == connection._handler.received
+
+
+def test_what_is_passed_over_on_all_connections_is_read_at_one_pace():
+    loop = Loop()
+    table = ConnectionTable(10, loop)
+    first, second = opened(table), opened(table)
+    for connection in (first, second):
+        lingering(connection)
+        connection.buffer_updated(100)
+    assert (False, True) == (first.transport.stopped, second.transport.stopped)
+
+    loop.pass_on(PASSED_OVER_SECONDS)
+    assert not second.transport.stopped
 
 
 def receive(connection, data):
