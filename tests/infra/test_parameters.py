@@ -323,7 +323,7 @@ def test_the_types_of_callers_have_what_the_gateway_reads(compiler):
         "entraClient": sections.EntraEntry,
     }
 
-    assert {name: set(section.model_fields) for name, section in pairs.items()} == {
+    assert {name: set(section.__struct_fields__) for name, section in pairs.items()} == {
         name: set(definitions[name]["properties"]) for name in pairs
     }
 
