@@ -42,10 +42,10 @@ def main() -> int:
             title, measure = MEASURES[name]
             text, failed = measure(setting)
             print(f"\n### {title}\n\n{text}", flush=True)
-            broken += failed
+            broken += [] if options.quick else failed
     for promise in broken:
         print(f"NOT KEPT: {promise}", file=sys.stderr)
-    return 1 if broken and not options.quick else 0
+    return 1 if broken else 0
 
 
 def describe_machine() -> str:
