@@ -138,8 +138,8 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
             data = answer.scrubber.redacted(data, answer.deployment, requested_model)
             visible = error_event(in_openais_shape(data, UpstreamFailed))
         sent.append(visible)
-        answer.relayed += 1 if len(event) <= FRAME else 1 + (len(event) - FRAME) // 4
-        if tap.done or tap.failed:
+        answer.relayed += 1 + max(0, len(event) - FRAME) // 4
+        if tap.over:
             break
     if tap.usage is not None:
         answer.usage = record.usage = tap.usage
