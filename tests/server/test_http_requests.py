@@ -85,6 +85,7 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
     assert 2 < len(found) - 1 == len(set(found[:-1]))
 
 
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("framing", "body", "paced"),
     [
@@ -95,7 +96,7 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
     ],
     ids=["chunks of two bytes", "chunks of 64 bytes", "few chunks", "no chunks"],
 )
-def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, paced):
+def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, paced, loop):
     waits = []
 
     async def app(scope, receive, send):
@@ -116,7 +117,7 @@ def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, pac
         server.close()
         return reply
 
-    assert asyncio.run(upload()).endswith(b"hello")
+    assert runner(loop)(upload()).endswith(b"hello")
     assert paced == bool(waits)
 
 
