@@ -16,6 +16,7 @@ from gateway.errors import BadRequest, GatewayError, Overloaded
 from gateway.server.connection_table import ConnectionTable
 from gateway.server.deadlines import Deadlines, Overdue
 from gateway.server.incoming import IncomingBytes
+from gateway.server.pace import Pace
 from gateway.server.replies import bare_reply
 from gateway.server.server_protocol import ServerProtocol
 
@@ -34,6 +35,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_handler",
         "_incoming",
         "_left",
+        "_reading_on",
         "_refused",
         "_room",
         "client",
@@ -56,7 +58,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._deadlines = Deadlines()
         self._refused = False
         self._incoming = IncomingBytes(handler)
-        self._left: asyncio.Future[None] | None = None
+        #: Set when the connection is lost; made when somebody waits for it.
+        self._left: asyncio.Event | None = None
+        #: When what is passed over is read on.
+        self._reading_on: asyncio.TimerHandle | None = None
         #: Set when there is room for more of a reply; None while there is.
         self._room: asyncio.Event | None = None
 
@@ -92,8 +97,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._handler.connection_lost(exc)
         self._incoming.clear()
         self._make_room()
-        if self._left is not None and not self._left.done():
-            self._left.set_result(None)
+        if self._left is not None:
+            self._left.set()
+        if self._reading_on is not None:
+            self._reading_on.cancel()
+            self._connections.passed_over.give_back()
 
     def pause_writing(self) -> None:
         """The client does not read, or not as fast as it is written to."""
@@ -163,10 +171,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
 
     async def left(self) -> None:
         """Wait until the connection is lost."""
-        self._left = self.loop.create_future()
         if self.transport.is_closing():
             return
-        await self._left
+        if self._left is None:
+            self._left = asyncio.Event()
+        await self._left.wait()
 
     async def linger(self) -> None:
         """End the reply to a request whose body is not read to its end; returns when the connection is lost.
@@ -187,20 +196,39 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if wait := self._connections.refusal_wait():
             self._connections.held += 1
             try:
-                async with asyncio.timeout(wait):
-                    await self.left()
-            except TimeoutError:
-                return
+                await self._left_within(wait)
             finally:
                 self._connections.held -= 1
 
     async def let_others_upload(self) -> None:
         """Wait for the turn of a body in very small chunks."""
-        await asyncio.sleep(self._connections.small_chunks.wait(self.loop.time()))
+        await self._wait_for_turn(self._connections.small_chunks)
 
     async def let_others_in(self) -> None:
         """Wait for the turn of a request that was sent before the reply to the one before."""
-        await asyncio.sleep(self._connections.pipelined.wait(self.loop.time()))
+        await self._wait_for_turn(self._connections.pipelined)
+
+    async def _wait_for_turn(self, pace: Pace) -> None:
+        """Wait until `pace` lets this connection go on, or the client has left; others then take its turn."""
+        wait = pace.wait(self.loop.time())
+        if not wait:
+            await asyncio.sleep(0)
+            return
+        waited = False
+        try:
+            waited = not await self._left_within(wait)
+        finally:
+            if not waited:
+                pace.give_back()
+
+    async def _left_within(self, seconds: float) -> bool:
+        """Wait for so many seconds, or until the connection is lost; whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.left()
+        except TimeoutError:
+            return False
+        return True
 
     def refuse(self, error: GatewayError, status: int | None = None) -> None:
         """Answer on the bare connection, where no request is served, and close it."""
@@ -239,9 +267,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """Read no more of what is not wanted until it is this connection's turn."""
         if wait := self._connections.passed_over.wait(self.loop.time()):
             self.transport.pause_reading()
-            self.loop.call_later(wait, self._read_on)
+            self._reading_on = self.loop.call_later(wait, self._read_on)
 
     def _read_on(self) -> None:
+        self._reading_on = None
         if not self.transport.is_closing():
             self.transport.resume_reading()
 

@@ -21,3 +21,7 @@ class Pace:
         wait = min(max(0.0, self._due - now - self._spared), self._longest)
         self._due = min(max(self._due, now) + self._seconds, now + self._spared + self._longest)
         return wait
+
+    def give_back(self) -> None:
+        """One that waited has left before its turn. Only where no wait is the `longest`."""
+        self._due -= self._seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import heapq
 import itertools
@@ -34,18 +33,18 @@ class Loop:
     def time(self):
         return self.now
 
-    def create_future(self):
-        return asyncio.Future(loop=mock.Mock(get_debug=lambda: False))
-
     def call_later(self, seconds, callback):
-        heapq.heappush(self.timers, (self.now + seconds, next(self.numbers), callback))
-        return callback
+        handle = mock.Mock(wraps=callback, cancelled=False)
+        handle.cancel = lambda: setattr(handle, "cancelled", True)
+        heapq.heappush(self.timers, (self.now + seconds, next(self.numbers), handle))
+        return handle
 
     def pass_on(self, seconds):
         end = self.now + seconds
         while self.timers and self.timers[0][0] <= end:
-            self.now, _, callback = heapq.heappop(self.timers)
-            callback()
+            self.now, _, handle = heapq.heappop(self.timers)
+            if not handle.cancelled:
+                handle()
         self.now = end
 
 
@@ -154,10 +153,14 @@ def body_left(connection):
 
 
 def lingering(connection):
+    async def begin():
+        task = asyncio.create_task(connection.linger())
+        await asyncio.sleep(0)
+        # Up to where it waits for the connection's end.
+        assert not task.done()
+
     body_left(connection)
-    # Up to where it waits for the connection's end.
-    with contextlib.suppress(StopIteration):
-        connection.linger().send(None)
+    asyncio.run(begin())
 
 
 def test_what_comes_of_a_body_behind_its_reply_is_not_handed_on():
@@ -180,6 +183,28 @@ def test_what_is_passed_over_on_all_connections_is_read_at_one_pace():
 
     loop.pass_on(PASSED_OVER_SECONDS)
     assert not second.transport.stopped
+
+
+def test_who_leaves_before_it_is_read_on_keeps_no_turn():
+    loop = Loop()
+    table = ConnectionTable(10, loop)
+
+    def passed_over():
+        connection = opened(table)
+        lingering(connection)
+        connection.buffer_updated(100)
+        return connection
+
+    connections = [passed_over() for _ in range(10)]
+    # The first one waits for nothing, the last one stays.
+    for connection in connections[1:-1]:
+        connection.connection_lost(None)
+    newcomer = passed_over()
+    loop.pass_on(1.5 * PASSED_OVER_SECONDS)
+    assert newcomer.transport.stopped
+
+    loop.pass_on(PASSED_OVER_SECONDS)
+    assert not newcomer.transport.stopped
 
 
 def receive(connection, data):

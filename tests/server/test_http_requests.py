@@ -5,11 +5,12 @@ import os
 import socket
 
 import pytest
-from support.calls import head
+from support.calls import PATIENCE, head
 from support.loops import LOOPS, runner
 
 from gateway.server.connection_table import ConnectionTable
 from gateway.server.http_server import HttpServer
+from gateway.server.pace import Pace
 
 pytestmark = pytest.mark.system
 
@@ -119,6 +120,50 @@ def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, pac
 
     assert runner(loop)(upload()).endswith(b"hello")
     assert paced == bool(waits)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("pace", "request_bytes"),
+    [
+        ("small_chunks", head("POST", "/", "transfer-encoding: chunked") + b"2\r\nab\r\n" * 600),
+        ("pipelined", head("GET", "/") * 2),
+    ],
+    ids=["a body in small chunks", "pipelined requests"],
+)
+def test_who_leaves_before_its_turn_keeps_it_from_nobody(pace, request_bytes, loop):
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await send(start())
+        await send(piece(b"hello"))
+
+    async def come_and_leave():
+        running = asyncio.get_running_loop()
+        table = ConnectionTable(10, running)
+        turns = Pace(1000)
+        setattr(table, pace, turns)
+
+        async def next_wait(low, high):
+            while True:
+                wait = turns.wait(running.time())
+                turns.give_back()
+                if low <= wait <= high:
+                    return
+                await asyncio.sleep(0.01)
+
+        server = await running.create_server(HttpServer(app, table), "127.0.0.1", 0)
+        clients = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(10)]
+        for _, writer in clients:
+            writer.write(request_bytes)
+        async with asyncio.timeout(PATIENCE):
+            await next_wait(9000, 10_000)
+            for _, writer in clients:
+                writer.close()
+            await next_wait(0, 1000)
+        server.close()
+
+    runner(loop)(come_and_leave())
 
 
 @pytest.mark.parametrize("loop", LOOPS)
