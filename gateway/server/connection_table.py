@@ -23,7 +23,7 @@ REFUSAL_SECONDS = 0.02
 LONGEST_REFUSAL = 0.8
 #: Seconds between two requests that were sent before the reply to the one before, on all connections. No
 #: client that people use sends so; two that do so without end took a whole core from the others.
-PIPELINE_SECONDS = 0.002
+PIPELINE_SECONDS = 0.005
 #: Seconds between two pieces of bodies that come in very small chunks, on all connections: 512 chunks take as
 #: long as two whole calls.
 SMALL_CHUNKS_SECONDS = 0.02
