@@ -1,4 +1,4 @@
-"""CPU time per call: the gateway beside the floor programs, in alternating rounds of one run."""
+"""CPU time per call: the gateway beside the floor programs, in rounds, each with programs of its own."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ def measure(bench: Bench) -> tuple[str, list[str]]:
     effort = bench.effort
     names = [GATEWAY, *FLOORS]
     rounds: dict[tuple[str, str], list[Round]] = {(name, case): [] for name in names for case in LIMITS}
-    with contextlib.ExitStack() as stack:
-        programs = {GATEWAY: stack.enter_context(bench.gateway())}
-        programs |= {name: stack.enter_context(bench.floor(name)) for name in FLOORS}
-        for program in programs.values() if effort.rounds > 1 else ():
-            # Connections, caches, and what the interpreter learns about hot code.
-            call(program, 500, 64)
-            stream(program, STREAMS)
-        for number in range(effort.rounds):
+    for number in range(effort.rounds):
+        # Started anew: two gateways of the same code differ by up to a tenth for as long as they live.
+        with contextlib.ExitStack() as stack:
+            programs = {GATEWAY: stack.enter_context(bench.gateway())}
+            programs |= {name: stack.enter_context(bench.floor(name)) for name in FLOORS}
+            for program in programs.values() if effort.rounds > 1 else ():
+                # Connections, caches, and what the interpreter learns about hot code.
+                call(program, 500, 64)
+                stream(program, STREAMS)
             for case in LIMITS:
                 # The order changes from round to round, so that no one always follows the same other.
                 for name in names if number % 2 == 0 else reversed(names):
