@@ -5,10 +5,10 @@ VENV := .venv
 FUNCTIONS_VENV := .venv-functions
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-# Test files run side by side, for most of them wait: more at once than a small machine has cores. They start in the
-# order of tests/conftest.py.
+# Test files run side by side, for most of them wait: more at once than a small machine has cores
+# (tests/support/side_by_side.py). They start in the order of tests/conftest.py.
 WORKERS ?= 5
-SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE = --side-by-side $(WORKERS)
 OTHER_PYTEST = .venv-3.$*/bin/python -m pytest
 # Where images switch bytecode off, each process would compile pytest's plugins, the tests and us anew: 4 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,7 +38,7 @@ run: $(VENV)/ready ## Run the gateway with a simulated Azure behind it (or GATEW
 run-keyless: $(VENV)/ready ## The same without a key: vault, managed identity and Entra ID are doubles
 	@$(BIN)/python scripts/run_keyless.py --port $(PORT)
 
-# Tests that wait for nothing: two plain runs of them, for pytest-xdist spends more on a test than most of these need.
+# Tests that wait for nothing: two plain runs of them, about as long as each other.
 HALVES = $(MAKE) --no-print-directory -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 PLAINLY = $(PYTEST) -q -m "not system and not soak" $(if $(PROFILE),--hypothesis-profile=$(PROFILE))
 HALF = $(addprefix tests/,config limits)
@@ -52,8 +52,7 @@ unit: $(VENV)/ready ## Run the tests that need no processes, sockets or Azurite
 
 test: setup .azurite/ready ## Run the tests
 	@sh scripts/clients.sh .clients $(BIN)/python
-	@$(HALVES) plain-half plain-rest
-	@$(PYTEST) -m "system and not soak" --ignore=tests/infra $(SIDE_BY_SIDE)
+	@$(PYTEST) -q -m "not soak" --ignore=tests/infra $(SIDE_BY_SIDE)
 
 coverage: setup .azurite/ready ## Run the tests and tell what they do not reach; watching makes Python almost three times as slow
 	@$(PYTEST) -m "not soak" --ignore=tests/infra $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
@@ -98,7 +97,7 @@ locked: $(VENV)/ready
 
 soak: setup .azurite/ready ## The long runs
 	@$(PYTEST) -m soak -s
-	@$(PYTEST) -q -m "hypothesis and not soak and not system" --hypothesis-profile=search -n auto
+	@$(PYTEST) -q -m "hypothesis and not soak and not system" --hypothesis-profile=search $(SIDE_BY_SIDE)
 
 bench: setup .azurite/ready ## Measure; prints the tables of docs/performance.md
 	@$(BIN)/python -m benchmarks

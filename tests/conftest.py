@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import azurite, forks
+from support import azurite, forks, side_by_side
 
 _OWN = ("GATEWAY_", "AZURE_", "OPENAI_", "IDENTITY_", "MSI_")
 
@@ -61,6 +61,8 @@ _CODED = re.compile(rb"[^ -~\r\n\t]")
 
 _inside = False
 
+pytest_addoption, pytest_configure = side_by_side.pytest_addoption, side_by_side.pytest_configure
+
 # What is collected lives to the end: looking for garbage in it would be a third of collecting.
 gc.disable()
 
@@ -103,7 +105,7 @@ def pytest_collection_modifyitems(config, items):
     try:
         return (yield)
     finally:
-        if hasattr(config, "workerinput"):
+        if config.option.side_by_side:
             waiting = {item.path for item in items if item.get_closest_marker("system")}
             turns = {path: _turn(place.as_posix(), waits=path in waiting) for path, place in places.items()}
             items.sort(key=lambda item: turns[item.path])

@@ -121,7 +121,7 @@ def test_the_silence_of_a_model_that_cannot_stream_is_filled(impatient):
         lines = [line for line in response.read().decode().split("\n\n") if line]
 
     silent = [line for line in lines if '"delta":{},"finish_reason":null' in line]
-    assert silent
+    assert silent, lines
     assert lines[: len(silent)] == silent
     assert ("data: [DONE]", True) == (lines[-1], '"finish_reason":"stop"' in lines[-2])
 

@@ -46,12 +46,21 @@ class Azurite:
         self._options = options
         self._accounts = [ACCOUNT, *(f"account{number}" for number in range(_ACCOUNTS))]
         self._process: subprocess.Popen[bytes] | None = None
+        self.starter = os.getpid()
 
     @property
     def connection_string(self) -> str:
         return connection_string(self.port)
 
     def start(self) -> "Azurite":
+        self.begin()
+        if not listens_on(self._process, self.port):
+            self.stop()
+            pytest.fail("Azurite does not start")
+        return self
+
+    def begin(self) -> None:
+        """Start it without waiting for it."""
         self._process = subprocess.Popen(
             [
                 COMMAND,
@@ -63,10 +72,6 @@ class Azurite:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        if not listens_on(self._process, self.port):
-            self.stop()
-            pytest.fail("Azurite does not start")
-        return self
 
     def stop(self) -> None:
         if self._process is not None:
@@ -80,6 +85,10 @@ class Azurite:
 
     def __exit__(self, *_error) -> None:
         self.stop()
+
+    def keep(self, place: int, number: int) -> None:
+        """Of the accounts leave those to others that are not this process's, the one at `place` of a `number`."""
+        self._accounts = self._accounts[place::number]
 
     def empty_account(self) -> "Account":
         """An account that nobody has used."""
@@ -105,15 +114,30 @@ class Account:
 _shared: list[Azurite] = []
 
 
+def begin() -> None:
+    """Start the Azurite that the processes share which this one is forked into."""
+    if COMMAND.exists():
+        _shared.append(Azurite())
+        _shared[0].begin()
+
+
+def divide(place: int, number: int) -> None:
+    """Use accounts of that Azurite which none of the other processes uses: this is the one at `place` of a `number`."""
+    for azurite in _shared:
+        azurite.keep(place, number)
+
+
 def empty_account() -> Account:
     """An account with nothing in it, for tests that need no Azurite of their own: starting one takes seconds of CPU."""
     require_azurite()
     if not _shared:
         _shared.append(Azurite().start())
+    elif not listens_on(None, _shared[0].port):
+        pytest.fail("Azurite does not start")
     return _shared[0].empty_account()
 
 
 def close() -> None:
-    """End the Azurite that tests share."""
-    while _shared:
+    """End the Azurite that tests share, but not that of the process that this one is a fork of."""
+    while _shared and _shared[0].starter == os.getpid():
         _shared.pop().stop()

@@ -2,9 +2,9 @@
 
     python fork_server.py DESCRIPTOR FOLDER MODULE...
 
-DESCRIPTOR is a socket; FOLDER is where the modules are that are imported at once. Each byte on the socket brings
-four descriptors: the request as JSON, the program's output, its errors, and a pipe that is told its process id and,
-when it has ended, its exit code. The process ends when the socket's other side is closed.
+DESCRIPTOR is a socket; FOLDER is where the modules are that are imported at the first request. Each byte on the socket
+brings four descriptors: the request as JSON, the program's output, its errors, and a pipe that is told its process id
+and, when it has ended, its exit code. The process ends when all have closed the socket's other side.
 
 support/forks.py is the other side.
 """
@@ -26,6 +26,8 @@ from pathlib import Path
 def main():
     control = socket.socket(fileno=int(sys.argv[1]))
     folder, *modules = sys.argv[2:]
+    if not control.recv(1, socket.MSG_PEEK):
+        return
     installed = sys.path[1:]
     sys.path[0] = folder
     gc.disable()

@@ -93,6 +93,7 @@ class _Server:
     """The process that forks."""
 
     def __init__(self, python: str, modules: Sequence[str]) -> None:
+        self.starter = os.getpid()
         self._lock = threading.Lock()
         self._control, other = socket.socketpair()
         command = [python, str(SERVER), str(other.fileno()), str(ROOT), *modules]
@@ -125,10 +126,19 @@ class _Server:
         self._process.wait()
 
 
+def begin(python: str, modules: Sequence[str]) -> None:
+    """Have what forks programs with these modules before this process is itself forked: all share it then."""
+    if POSSIBLE:
+        for more in (_SERVER, _KEYLESS):
+            _server(python, (*modules, *more))
+
+
 def close() -> None:
-    """End the processes that fork."""
-    while _servers:
-        _servers.popitem()[1].close()
+    """End the processes that fork, but not those that this process shares with the one it is a fork of."""
+    for key, server in list(_servers.items()):
+        if server.starter == os.getpid():
+            del _servers[key]
+            server.close()
 
 
 _servers: dict[tuple[str, Sequence[str]], _Server] = {}
@@ -149,11 +159,7 @@ def start(
     Without `stdout` its output can be read. Raises RuntimeError where the modules cannot be imported.
     """
     python, *arguments = command
-    modules = (*modules, *(_KEYLESS if "SSL_CERT_FILE" in environment else _SERVER))
-    with _starting:
-        server = _servers.get((python, modules))
-        if server is None:
-            server = _servers[python, modules] = _Server(python, modules)
+    server = _server(python, (*modules, *(_KEYLESS if "SSL_CERT_FILE" in environment else _SERVER)))
     request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
     if stdout is not None:
         return Fork(server.fork(request, stdout.fileno(), stderr.fileno()), None)
@@ -163,3 +169,11 @@ def start(
     finally:
         os.close(writing)
     return Fork(told, os.fdopen(reading, "rb"))
+
+
+def _server(python: str, modules: Sequence[str]) -> _Server:
+    with _starting:
+        server = _servers.get((python, modules))
+        if server is None:
+            server = _servers[python, modules] = _Server(python, modules)
+        return server

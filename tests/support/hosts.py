@@ -22,11 +22,21 @@ WITHOUT_UVLOOP = Path(__file__).parent / "without_uvloop"
 PROGRAMS = ROOT / "tests" / "server"
 
 
+def _functions_python() -> Path:
+    # An absolute path stays what it is.
+    return ROOT / (os.environ.get("FUNCTIONS_PYTHON") or Path(".venv-functions", "bin", "python"))
+
+
+def begin() -> None:
+    """Have what forks the hosts before this process is itself forked: all of these share it then."""
+    forks.begin(sys.executable, forks.EMBEDDED)
+    if _functions_python().exists():
+        forks.begin(str(_functions_python()), forks.FUNCTIONS)
+
+
 def find_functions_python() -> str:
     """The interpreter of the Functions worker; skips (CI: fails) the test where there is none."""
-    python = Path(os.environ.get("FUNCTIONS_PYTHON") or ROOT / ".venv-functions" / "bin" / "python")
-    if not python.is_absolute():
-        python = ROOT / python
+    python = _functions_python()
     if python.exists():
         return str(python)
     reason = f"NOT TESTED ON THE FUNCTIONS RUNTIME: {python} does not exist (it needs Python 3.13, see FUNCTIONS_PYTHON)"

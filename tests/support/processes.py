@@ -109,10 +109,13 @@ def stop(process: Process) -> None:
         process.stdout.close()
 
 
-def listens_on(process: Process, port: int) -> int:
-    """The port, once connections to it are accepted; 0 where the process ends before or it takes too long."""
+def listens_on(process: Process | None, port: int) -> int:
+    """The port, once connections to it are accepted; 0 where the process ends before or it takes too long.
+
+    Without a process it is one that another process has started.
+    """
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return port
         time.sleep(0.02)
