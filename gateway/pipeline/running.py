@@ -19,6 +19,7 @@ from gateway.routing.dispatcher import Dispatcher
 from gateway.settings import Settings
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, WholeAnswer
+from gateway.upstream.time_limit import Deadline
 
 
 class Runner:
@@ -43,10 +44,10 @@ class Runner:
         `upload` holds the bytes of the call's body, where it came over HTTP.
         """
         if call.streaming is not None:
-            deadline = asyncio.get_running_loop().time() + self._settings.stream_timeout
-            sending = asyncio.ensure_future(self._send(dispatcher, call, principal, record, deadline))
+            deadline = Deadline.within(self._settings.stream_timeout)
+            sending = deadline.loop.create_task(self._send(dispatcher, call, principal, record, deadline))
             return await self._stream(sending, call.streaming, record, upload)
-        deadline = asyncio.get_running_loop().time() + self._settings.reply_timeout
+        deadline = Deadline.within(self._settings.reply_timeout)
         return await self._send(dispatcher, call, principal, record, deadline)
 
     async def _stream(
@@ -74,7 +75,7 @@ class Runner:
         return events_reply(late, [], self._settings.keep_alive)
 
     async def _send(
-        self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, deadline: float
+        self, dispatcher: Dispatcher, call: Call, principal: Principal, record: Record, deadline: Deadline
     ) -> Reply:
         """Choose, send, and make the reply. A whole answer is settled; a stream settles when it is closed."""
         async with dispatcher.account(call, principal) as account:

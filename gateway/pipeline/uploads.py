@@ -9,6 +9,7 @@ from typing import Self
 from gateway.errors import BadRequest, Overloaded, PayloadTooLarge, UploadTimeout
 from gateway.pipeline.heap import Heap, joined
 from gateway.protocol.messages import Request
+from gateway.upstream.time_limit import TimeLimit
 
 #: Average bytes a second that an upload must make. A limit on the pause between two pieces alone would let a
 #: body of single bytes hold its place for weeks.
@@ -75,14 +76,14 @@ class Upload:
         chunks = []
         size = 0
         patience = self._limits.upload_timeout
-        now = asyncio.get_running_loop().time
-        began = now()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(patience) as stalled:
+            with TimeLimit(loop, began + patience) as stalled:
                 async for chunk in request.caller.chunks():
                     chunks.append(chunk)
                     size += len(chunk)
-                    stalled.reschedule(patience + min(now(), began + size / SLOWEST_UPLOAD))
+                    stalled.extend(patience + min(loop.time(), began + size / SLOWEST_UPLOAD))
                     if size > self._size:
                         self._grow(size)
         except TimeoutError:

@@ -45,6 +45,7 @@ from gateway.sharing.replication import Replication
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import Answer, Refused, WholeAnswer
 from gateway.upstream.attempts import Attempts
+from gateway.upstream.time_limit import Deadline
 from gateway.upstream.verdicts import AttemptFailed, Ended, alike, blamed, says_absent
 
 #: Statuses of refusals that tell a client the truth where they are its request's own. A 401 would blame its
@@ -87,9 +88,9 @@ class Dispatcher:
         )
 
     async def send(
-        self, call: Call, principal: Principal, account: Account, record: Record, deadline: float
+        self, call: Call, principal: Principal, account: Account, record: Record, deadline: Deadline
     ) -> Answer:
-        """The first answer that comes before `deadline` (in the loop's time).
+        """The first answer that comes before `deadline`.
 
         A whole answer closes `account`. A streamed one leaves it open: whoever relays the answer closes both.
         Raises BadRequest for what no deployment of the model takes, RateLimited, UpstreamFailed,

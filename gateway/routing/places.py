@@ -19,9 +19,9 @@ async def wait_for_place(balancer: Balancer, group: Sequence[Deployment], progre
 
     The first who waits is the first who is served.
     """
-    loop = asyncio.get_running_loop()
+    loop = progress.deadline.loop
     started = loop.time()
-    seconds = min(progress.place_wait_left, (progress.deadline - started) * (1 - _KEPT))
+    seconds = min(progress.place_wait_left, progress.deadline.left * (1 - _KEPT))
     if seconds <= 0:
         return False
     freed: asyncio.Future[None] = loop.create_future()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from gateway.config.deployment import Config, Deployment
@@ -18,6 +16,7 @@ from gateway.protocol.calls import Call
 from gateway.routing.models import not_found
 from gateway.sharing.account import Account, limited
 from gateway.telemetry.record import Record
+from gateway.upstream.time_limit import Deadline
 from gateway.upstream.verdicts import AttemptFailed
 
 _ROOM = frozenset({ChoiceReason.LIMITED, ChoiceReason.CAPPED, ChoiceReason.BUSY})
@@ -44,8 +43,8 @@ class Progress(msgspec.Struct):
     estimate: Estimate
     account: Account
     record: Record
-    #: When the answer must have begun, in the loop's time.
-    deadline: float
+    #: When the answer must have begun.
+    deadline: Deadline
     #: Seconds that it may still wait for room.
     waiting_left: float
     #: The record's attempts at which no other may follow.
@@ -81,7 +80,9 @@ class Progress(msgspec.Struct):
     healthy_in: float | None = None
 
     @classmethod
-    def begin(cls, config: Config, call: Call, account: Account, record: Record, deadline: float) -> Progress:
+    def begin(
+        cls, config: Config, call: Call, account: Account, record: Record, deadline: Deadline
+    ) -> Progress:
         """That of a request of which nothing was tried yet."""
         return cls(
             call,
@@ -99,7 +100,7 @@ class Progress(msgspec.Struct):
         """Whether no other try may follow."""
         if self._timeouts >= self.most_timeouts or self.record.attempts >= self.most_attempts:
             return True
-        return asyncio.get_running_loop().time() >= self.deadline
+        return self.deadline.left <= 0
 
     @property
     def failure(self) -> Result:

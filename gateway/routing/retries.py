@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.config.deployment import RetryPolicy
@@ -96,7 +95,7 @@ def pause_before(
         progress.retries += 1
     else:
         return None
-    return pause if asyncio.get_running_loop().time() + pause < progress.deadline else None
+    return pause if pause < progress.deadline.left else None
 
 
 def _longest_pause(progress: Progress, groups: Sequence[Group], num_retries: int) -> float | None:

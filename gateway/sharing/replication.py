@@ -84,9 +84,9 @@ class Replication:
 
     def call(self) -> SharedCall:
         """A call that begins now. It must be told when it is `settled`."""
-        self._enter_loop()
+        loop = self._enter_loop()
         self._in_flight += 1
-        return SharedCall(self, WAIT_SECONDS)
+        return SharedCall(self, loop, WAIT_SECONDS)
 
     @property
     def view_age(self) -> float:
@@ -144,7 +144,6 @@ class Replication:
 
     def schedule_flush(self) -> None:
         """Flush now where the ledger asks for it or the last one is FLUSH_EVERY ago; else plan one."""
-        self._enter_loop()
         if self._flushing is not None or not self.storage.available:
             return
         since = self.now() - self._flushed
@@ -157,7 +156,6 @@ class Replication:
     async def leave(self, allowance: float) -> None:
         """Count a call's end. The last call in flight waits for a flush, at most `allowance` seconds."""
         allowance = min(allowance, END_WAIT_SECONDS)
-        self._enter_loop()
         self._in_flight = max(0, self._in_flight - 1)
         if self._in_flight:
             # Other calls may last for minutes: do not leave this call's tokens unwritten until then.
@@ -273,10 +271,11 @@ class Replication:
             text = self._balancer.rollup(self.now())
             await self.storage.write(StoredRow(self._rollup_partition, _ROLLUP_KEY, text), int(began) // _DAY)
 
-    def _enter_loop(self) -> None:
-        """Forget tasks and calls of an event loop that has ended: they never finish."""
+    def _enter_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop. Forgets tasks and calls of one that has ended: they never finish."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
             self._refreshing = self._flushing = self._exchanging = self._timer = None
             self._in_flight = 0
+        return loop

@@ -26,11 +26,12 @@ class Sharing(Protocol):
 class SharedCall:
     """One call's use of the store, and the seconds it may still wait for it."""
 
-    __slots__ = ("_left", "_settled", "_sharing")
+    __slots__ = ("_left", "_loop", "_settled", "_sharing")
 
-    def __init__(self, sharing: Sharing, wait: float) -> None:
-        """`wait` is the longest wait of the call for the store, in seconds."""
+    def __init__(self, sharing: Sharing, loop: asyncio.AbstractEventLoop, wait: float) -> None:
+        """`loop` is the running one; `wait` is the longest wait of the call for the store, in seconds."""
         self._sharing = sharing
+        self._loop = loop
         self._left = wait
         self._settled = False
 
@@ -44,10 +45,9 @@ class SharedCall:
 
     async def _waited(self, waiting: Awaitable[None]) -> None:
         """Await and subtract the time from this call's wait."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._loop.time()
         await waiting
-        self._left -= loop.time() - started
+        self._left -= self._loop.time() - started
 
     def dispatched(self) -> None:
         """After a reservation: plan a flush beside the call."""

@@ -5,7 +5,6 @@ Knows credentials and time-outs. Does not know other deployments.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -24,6 +23,7 @@ from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.redaction import Scrubber
 from gateway.upstream.replies import receive
+from gateway.upstream.time_limit import Deadline, TimeLimit
 from gateway.upstream.verdicts import AttemptFailed
 
 
@@ -58,23 +58,23 @@ class Attempts:
         self._without_usage: set[str] = set()
 
     async def make(
-        self, deployment: Deployment, call: Call, record: Record, deadline: float, most_calls: int
+        self, deployment: Deployment, call: Call, record: Record, deadline: Deadline, most_calls: int
     ) -> Answer:
         """Call `deployment` once. A refusal of the caller's own mistake is an answer, too.
 
-        `deadline` is in the loop's time. A call is repeated with another credential, or without
-        `stream_options`, only while the record's attempts are fewer than `most_calls`. Raises AttemptFailed.
+        A call is repeated with another credential, or without `stream_options`, only while the record's
+        attempts are fewer than `most_calls`. Raises AttemptFailed.
         """
         record.deployment = deployment.id
         record.attempts += 1
-        loop = asyncio.get_running_loop()
+        loop = deadline.loop
         started = loop.time()
         lost = self._upstream.lost()
         sent = call if deployment.capabilities is None else adapted(call, deployment)
         try:
-            async with asyncio.timeout_at(self._limit(deployment, sent, deadline)) as timer:
+            with TimeLimit(loop, self._limit(deployment, sent, deadline)) as limit:
                 # A stream that has begun has met its time-out, though it is not an answer yet.
-                begun = partial(timer.reschedule, deadline)
+                begun = partial(limit.extend, deadline.at)
                 once = partial(self._once, deployment, call, sent, record, begun=begun, most_calls=most_calls)
                 return await self._asking_usage(once, deployment, record, most_calls)
         except LocalFault as error:
@@ -171,7 +171,7 @@ class Attempts:
         sent = {**added, **renewed}
         return await self._upstream.post(url, sent, body, silence=self._silence), True
 
-    def _limit(self, deployment: Deployment, call: Call, deadline: float) -> float:
+    def _limit(self, deployment: Deployment, call: Call, deadline: Deadline) -> float:
         """When an attempt at `deployment` times out, in the loop's time."""
         config = self._config
         seconds = deployment.timeout or config.timeout
@@ -179,5 +179,5 @@ class Attempts:
             seconds = deployment.stream_timeout or config.stream_timeout or seconds
         seconds = call.options.timeout or seconds
         if seconds is None:
-            return deadline
-        return min(deadline, asyncio.get_running_loop().time() + seconds)
+            return deadline.at
+        return min(deadline.at, deadline.loop.time() + seconds)

@@ -16,6 +16,7 @@ from support.scripted import HANG, NO_END, RESET, Scripted, chunk, reply, stream
 from gateway.errors import RateLimited, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from gateway.routing import retries
 from gateway.upstream.answers import WholeAnswer
+from gateway.upstream.time_limit import Deadline
 from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
@@ -216,8 +217,9 @@ def test_the_deadline_ends_everything():
 )
 def test_the_closest_timeout_counts(streamed, options, limit):
     async def test(bench):
-        now = asyncio.get_running_loop().time()
-        return bench.dispatcher._attempts._limit(bench.group[0], call(stream=streamed), now + 50) - now
+        deadline = Deadline.within(50)
+        now = deadline.at - 50
+        return bench.dispatcher._attempts._limit(bench.group[0], call(stream=streamed), deadline) - now
 
     assert limit == pytest.approx(run(["http://127.0.0.1:1"], test, **options), abs=0.1)
 

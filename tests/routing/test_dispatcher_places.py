@@ -9,6 +9,7 @@ from support.scripted import NO_END, chunk, reply
 
 from gateway.errors import RateLimited
 from gateway.telemetry.record import Record
+from gateway.upstream.time_limit import Deadline
 
 pytestmark = pytest.mark.system
 
@@ -165,7 +166,7 @@ def test_a_client_that_leaves_while_it_waits_takes_no_place():
 def test_a_stream_holds_its_place_to_its_end():
     async def test(bench):
         parts = bench.parts
-        deadline = asyncio.get_running_loop().time() + 5
+        deadline = Deadline.within(5)
         account = parts.dispatcher.account(call(stream=True), parts.master)
         async with account:
             answer = await parts.dispatcher.send(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.principal import Principal
 from gateway.config.reload import ConfigurationState
@@ -18,6 +16,7 @@ from gateway.sharing.replication import Replication
 from gateway.storage.memory import MemoryStore
 from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.attempts import Attempts
+from gateway.upstream.time_limit import Deadline
 
 
 async def reply_to(gateway, request, *, clock=lambda: 100.0):
@@ -59,7 +58,7 @@ class Assembled:
 
     async def sent(self, call, record, seconds):
         """The answer to a call of the master's; a streamed one is closed as one whose client has left."""
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = Deadline.within(seconds)
         async with self.dispatcher.account(call, self.master) as account:
             answer = await self.dispatcher.send(call, self.master, account, record, deadline)
             if isinstance(answer, StreamedAnswer):

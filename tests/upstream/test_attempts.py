@@ -22,6 +22,7 @@ from gateway.upstream.answers import StreamedAnswer
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Upstream
 from gateway.upstream.credentials import IdentityFailed
+from gateway.upstream.time_limit import Deadline
 from gateway.upstream.verdicts import AttemptFailed
 from simulator.ports import closed_port
 
@@ -69,7 +70,7 @@ def tried(
             pool = Upstream()
             attempts = Attempts(config(target, **options), pool, tokens, clock=lambda: NOW, silence=silence)
             record = Record("r", "chat", 0.0)
-            deadline = asyncio.get_running_loop().time() + seconds
+            deadline = Deadline.within(seconds)
             try:
                 made = await attempts.make(target, one or call(), record, deadline, most_calls)
                 if isinstance(made, StreamedAnswer):
@@ -351,7 +352,7 @@ def attempts_of(*script, one, times):
             attempts = Attempts(config(target), pool, Tokens("x"), clock=lambda: NOW, silence=5.0)
             for _ in range(times):
                 record = Record("r", "chat", 0.0)
-                deadline = asyncio.get_running_loop().time() + 5
+                deadline = Deadline.within(5)
                 answer = await attempts.make(target, one, record, deadline, 6)
                 if isinstance(answer, StreamedAnswer):
                     await answer.close()
