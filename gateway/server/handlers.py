@@ -59,7 +59,7 @@ async def deployment(req: Request) -> Response:
 async def _answered(
     req: Request, target: Operation | Endpoint, model: str | None, *, azure_path: bool = False
 ) -> Response:
-    caller = HttpCaller(req.receive)
+    caller = HttpCaller(req.receive, req.scope)
     headers = _headers(req.scope)
     call = Call(target, headers, caller, model, azure_path)
     record = begin(target.name, headers, time.time())

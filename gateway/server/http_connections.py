@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 
 from aiohttp.streams import StreamReader
 
@@ -34,6 +35,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_deadlines",
         "_handler",
         "_incoming",
+        "_leave",
         "_left",
         "_reading_on",
         "_refused",
@@ -60,6 +62,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._incoming = IncomingBytes(handler)
         #: Set when the connection is lost; made when somebody waits for it.
         self._left: asyncio.Event | None = None
+        #: Called when the connection is lost.
+        self._leave: Callable[[], object] | None = None
         #: When what is passed over is read on.
         self._reading_on: asyncio.TimerHandle | None = None
         #: Set when there is room for more of a reply; None while there is.
@@ -102,6 +106,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._reading_on is not None:
             self._reading_on.cancel()
             self._connections.passed_over.give_back()
+        self._tell_leaving()
 
     def pause_writing(self) -> None:
         """The client does not read, or not as fast as it is written to."""
@@ -176,6 +181,12 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._left is None:
             self._left = asyncio.Event()
         await self._left.wait()
+
+    def watch(self, leave: Callable[[], object] | None) -> None:
+        """Call `leave` once when the connection is lost; None calls nobody."""
+        self._leave = leave
+        if leave is not None and self.transport.is_closing():
+            self.loop.call_soon(self._tell_leaving)
 
     async def linger(self) -> None:
         """End the reply to a request whose body is not read to its end; returns when the connection is lost.
@@ -273,6 +284,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._reading_on = None
         if not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def _tell_leaving(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
     def _make_room(self) -> None:
         if self._room is not None:

@@ -20,6 +20,7 @@ from aiohttp.web_request import BaseRequest
 from starlette.types import Message, Scope
 
 from gateway.server.http_connections import GuardedConnection
+from gateway.server.watching import CONNECTION
 
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 #: Statuses without a body (RFC 9110 sections 15.3.5 and 15.4.5).
@@ -106,6 +107,7 @@ class HttpRequest(BaseRequest):
             "headers": [(name.lower(), value) for name, value in self.raw_headers],
             "client": self.connection.client,
             "server": self.connection.server,
+            "extensions": {CONNECTION: self.connection},
         }
 
     async def receive(self) -> Message:

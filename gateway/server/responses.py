@@ -10,13 +10,15 @@ from starlette.types import Receive, Scope, Send
 from gateway.pipeline.disconnect import CancelWhenGone
 from gateway.protocol.messages import ClientGone, Reply, Stream
 from gateway.server.functions import Response
+from gateway.server.watching import CONNECTION, WatchedConnection
 
 
 class HttpCaller:
     """The caller's end of one HTTP request, as ASGI shows it."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, scope: Scope) -> None:
         self._receive = receive
+        self._connection: WatchedConnection | None = scope.get("extensions", {}).get(CONNECTION)
         self._leave: Callable[[], object] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._gone = False
@@ -34,6 +36,9 @@ class HttpCaller:
 
     def watch(self, leave: Callable[[], object] | None) -> None:
         """Call `leave` once when the caller goes away; None stops watching."""
+        if self._connection is not None:
+            self._connection.watch(leave)
+            return
         self._leave = leave
         if leave is None:
             return
@@ -44,7 +49,7 @@ class HttpCaller:
 
     def close(self) -> None:
         """End the watch for good."""
-        self._leave = None
+        self.watch(None)
         if self._watcher is not None:
             self._watcher.cancel()
             # A cancelled task holds its traceback, that this object: a circle, which only the collector ends.
