@@ -38,7 +38,7 @@ class StreamTap:
 
     __slots__ = (
         "_choices", "_deltas", "_ended", "_ends", "_first", "_mark", "_streaming", "_translated",
-        "answered", "done", "failed", "finished", "hide_usage", "usage",
+        "answered", "done", "failed", "finished", "hide_usage", "over", "usage",
     )  # fmt: skip
 
     def __init__(self, streaming: Streaming, *, hide_usage: bool, choices: int = 1) -> None:
@@ -57,16 +57,13 @@ class StreamTap:
         self.finished = False
         self.done = False
         self.failed = False
+        #: Whether nothing that follows belongs to the answer.
+        self.over = False
 
     @property
     def complete(self) -> bool:
         """Whether the stream may end here without loss."""
         return self.done or self.finished or self.failed
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing that follows belongs to the answer."""
-        return self.done or self.failed
 
     def look(self, event: bytes) -> EventKind:
         """What one event is. To be asked until an answer begins."""
@@ -83,9 +80,7 @@ class StreamTap:
         if not self.finished and self._ends(event):
             self._note_end(event)
         if self._mark not in event or b'"error"' in event or not self.answered:
-            kind = self.look(event)
-            self.done = kind is EventKind.DONE
-            self.failed = kind is EventKind.FAILURE
+            kind = self._note_kind(event)
             if self.over or kind is EventKind.NOTHING:
                 return event
         if event.endswith(_LAST_IS_NULL_USAGE):
@@ -111,13 +106,18 @@ class StreamTap:
         """Take note of an event that it takes too long to rewrite: it is passed on as it came."""
         if self._choices == 1 and self._ends(event):
             self.finished = True
-        kind = self.look(event)
-        self.done = kind is EventKind.DONE
-        self.failed = kind is EventKind.FAILURE
+        self._note_kind(event)
         usage = self._streaming.usage_fields.read_reply(event)
         if usage != NO_USAGE:
             self.usage = usage
         return event
+
+    def _note_kind(self, event: bytes) -> EventKind:
+        kind = self.look(event)
+        self.done = kind is EventKind.DONE
+        self.failed = kind is EventKind.FAILURE
+        self.over = self.done or self.failed
+        return kind
 
     def _note_end(self, event: bytes) -> None:
         if self._choices > 1:

@@ -16,9 +16,10 @@ from gateway.protocol.calls import Call
 from gateway.telemetry.record import Record
 from gateway.upstream.adaptation import adapted, restored
 from gateway.upstream.answers import Answer, Refused, StreamedAnswer, UsageRefused
-from gateway.upstream.client import LONGEST_REPLY, Exchange, TooSlow, Torn, Unreachable, Upstream
+from gateway.upstream.client import LONGEST_REPLY, Exchange, Upstream
 from gateway.upstream.credentials import Authorizer, IdentityFailed, SecretProvider, TokenProvider
 from gateway.upstream.expected import Expected
+from gateway.upstream.failures import TooSlow, Torn, Unreachable
 from gateway.upstream.local import LocalFault
 from gateway.upstream.outgoing import outgoing
 from gateway.upstream.redaction import Scrubber

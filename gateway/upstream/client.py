@@ -1,16 +1,17 @@
 """One HTTP exchange with an upstream: a request is written, its reply is read.
 
-Connections are the pool's. What happens on one is told here in this module's own exceptions.
+Connections are the pool's. What goes wrong on one is told in the exceptions of `failures`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from gateway.upstream.coding import CodingError, Decoder, applied
 from gateway.upstream.connections import Origin
-from gateway.upstream.incoming import Broken, Incoming, Silent, Unanswered
+from gateway.upstream.failures import TooLong, Unanswered, Undecodable, Unreachable
+from gateway.upstream.incoming import Incoming
 from gateway.upstream.pool import Pool
 from gateway.upstream.proxy import Network
 from gateway.upstream.request_head import addressed, request_head
@@ -21,26 +22,6 @@ CONNECT_TIMEOUT = 5.0
 PART = 8192
 #: Bytes of a reply that is read as a whole, where nothing else is said.
 LONGEST_REPLY = 64_000_000
-
-
-class Unreachable(Exception):
-    """No whole reply came. Raised as this class itself, no connection was made."""
-
-
-class Torn(Unreachable):
-    """The connection broke after the request was sent. Upstream may have charged it."""
-
-
-class TooLong(Torn):
-    """The reply is longer than it may be. Its connection is closed."""
-
-
-class Undecodable(Torn):
-    """The reply is in a coding that is not known here, or not what its coding says."""
-
-
-class TooSlow(Exception):
-    """The reply or its next piece did not come in time."""
 
 
 class Exchange:
@@ -65,17 +46,17 @@ class Exchange:
         """Whether the body came in a content coding."""
         return self._coding is not None
 
-    async def piece(self) -> bytes:
+    @property
+    def complete(self) -> bool:
+        """Whether all of the reply is there, read or not: its connection is free again."""
+        return self._incoming.complete
+
+    def piece(self) -> Awaitable[bytes]:
         """The next piece of the body as it arrives, decoded; empty at the body's end.
 
         Raises Torn when the connection breaks, Undecodable, and TooSlow when nothing comes.
         """
-        if self._coding is None:
-            return await self._raw()
-        try:
-            return await self._decoded(self._coding)
-        except CodingError as error:
-            raise Undecodable from error
+        return self._incoming.piece() if self._coding is None else self._decoded(self._coding)
 
     async def part(self) -> bytes:
         """As `piece`, but PART bytes at most; others have their turn between two parts of one piece.
@@ -95,27 +76,22 @@ class Exchange:
 
     async def _decoded(self, coding: str) -> bytes:
         """The next piece of a coded body."""
-        decoder = self._decoder = self._decoder or Decoder(coding)
-        while True:
-            if decoder.pending:
-                # What a small piece decodes to may be large.
-                await asyncio.sleep(0)
-                raw = b""
-            else:
-                raw = await self._raw()
-            if not raw and not decoder.pending:
-                decoder.check_end()
-                return b""
-            if piece := decoder.decode(raw):
-                return piece
-
-    async def _raw(self) -> bytes:
         try:
-            return await self._incoming.piece()
-        except Silent as error:
-            raise TooSlow from error
-        except Broken as error:
-            raise Torn from error
+            decoder = self._decoder = self._decoder or Decoder(coding)
+            while True:
+                if decoder.pending:
+                    # What a small piece decodes to may be large.
+                    await asyncio.sleep(0)
+                    raw = b""
+                else:
+                    raw = await self._incoming.piece()
+                if not raw and not decoder.pending:
+                    decoder.check_end()
+                    return b""
+                if piece := decoder.decode(raw):
+                    return piece
+        except CodingError as error:
+            raise Undecodable from error
 
     async def read(self, most: int = LONGEST_REPLY) -> bytes:
         """The whole body. Raises as `piece` does, and TooLong for more than `most` bytes."""
@@ -149,15 +125,10 @@ class Upstream:
         """
         place, beginning = addressed(url)
         head = request_head(beginning, headers, len(body))
-        try:
-            return Exchange(await self._answered(place, head, body, silence))
-        except Silent as error:
-            raise TooSlow from error
-        except Broken as error:
-            raise Torn from error
+        return Exchange(await self._answered(place, head, body, silence))
 
     async def _answered(self, place: Origin, head: bytes, body: bytes, silence: float) -> Incoming:
-        """The reply to one request, as soon as its head is there. Raises Silent, Broken and Unreachable.
+        """The reply to one request, as soon as its head is there. Raises TooSlow, Torn and Unreachable.
 
         A kept connection that turns out to be closed, without a byte of a reply, is no attempt: the request
         is sent again, once, on a new one. Upstream may close idle connections at any time (RFC 9112, 9.3.1).
@@ -195,7 +166,7 @@ class Upstream:
 
 
 async def _begun(incoming: Incoming) -> Incoming:
-    """Wait for the head of `incoming`. Raises Broken or Silent where none comes; then it is cut."""
+    """Wait for the head of `incoming`. Raises Torn or TooSlow where none comes; then it is cut."""
     try:
         await incoming.head()
     except BaseException:

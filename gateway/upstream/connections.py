@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from gateway.upstream.incoming import Broken, Incoming
+from gateway.upstream.failures import Torn
+from gateway.upstream.incoming import Incoming
 from gateway.upstream.local import LoopWatch
 
 #: Request bodies above this size are not copied to be sent in one piece with their head.
@@ -145,10 +146,10 @@ class Connection(asyncio.Protocol):
                 data = data[room:]
             self._parser.feed_data(data)
             incoming.parsed(len(data))
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Broken) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Torn) as error:
             # A reply that is complete stays so, whatever follows it.
             self._incoming = None
-            incoming.fail(Broken(str(error)))
+            incoming.fail(Torn(str(error)))
             self._transport.abort()
         if incoming.complete and self._incoming is not None:
             self._release(reusable=incoming.reusable)

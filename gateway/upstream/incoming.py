@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from gateway.upstream.failures import TooSlow, Torn, Unanswered
 from gateway.upstream.local import LoopWatch
 
 #: Bytes of a reply that may wait here to be read before the sender is slowed down.
@@ -15,18 +16,6 @@ HIGH_WATER = 256 * 1024
 #: Most bytes of a reply's head, interim heads included, and of what is neither head nor body: trailers, and
 #: all that stands between two pieces of a body.
 MAX_HEAD = 64 * 1024
-
-
-class Broken(Exception):
-    """The connection was lost, or what came on it was no HTTP."""
-
-
-class Unanswered(Broken):
-    """The connection was lost before a byte of the reply came."""
-
-
-class Silent(Exception):
-    """Nothing came for too long."""
 
 
 class Carrier(Protocol):
@@ -107,12 +96,12 @@ class Incoming:
         self.reusable = False
 
     async def head(self) -> None:
-        """Wait for status and headers. Raises Broken or Silent."""
+        """Wait for status and headers. Raises Torn or TooSlow."""
         while not self.status:
             await self._next()
 
     async def piece(self) -> bytes:
-        """What has come of the body since the last piece; empty at its end. Raises Broken or Silent."""
+        """What has come of the body since the last piece; empty at its end. Raises Torn or TooSlow."""
         while not self._pieces:
             if self.complete:
                 return b""
@@ -126,7 +115,7 @@ class Incoming:
     def close(self) -> None:
         """Cut the connection, unless the reply has come to its end."""
         if not self.complete:
-            self.fail(Broken("closed"))
+            self.fail(Torn("closed"))
             self._connection.abort()
 
     def arrived(self) -> None:
@@ -153,7 +142,7 @@ class Incoming:
 
     def break_off(self, reason: str) -> None:
         """The connection is gone."""
-        self.fail(Broken(reason) if self.began else Unanswered(reason))
+        self.fail(Torn(reason) if self.began else Unanswered(reason))
 
     @property
     def head_room(self) -> int:
@@ -161,23 +150,23 @@ class Incoming:
         return MAX_HEAD - self._head_size
 
     def parsed(self, size: int) -> None:
-        """Note that `size` bytes were parsed. Raises Broken where the head or a trailer does not end."""
+        """Note that `size` bytes were parsed. Raises Torn where the head or a trailer does not end."""
         if not self.status:
             self._head_size += size
             if self._head_size >= MAX_HEAD:
-                raise Broken("head too large")
+                raise Torn("head too large")
         elif self._moved:
             self._moved = False
             self._unread = 0
         elif not self.complete:
             self._unread += size
             if self._unread > MAX_HEAD:
-                raise Broken("trailer too large")
+                raise Torn("trailer too large")
 
     def on_message_begin(self) -> None:
         """A reply begins; a second one answers nothing."""
         if self.complete:
-            raise Broken("more than one reply")
+            raise Torn("more than one reply")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header (or a trailer, which is passed over)."""
@@ -186,7 +175,7 @@ class Incoming:
             return
         self._trailer_size += len(name) + len(value) + 4
         if self._trailer_size > MAX_HEAD:
-            raise Broken("trailer too large")
+            raise Torn("trailer too large")
 
     def on_headers_complete(self) -> None:
         """The head is there; an interim one (1xx) only announces another."""
@@ -237,7 +226,7 @@ class Incoming:
             self._lost = lost
             return
         if now >= due and self._waiter is not None:
-            self.fail(Silent())
+            self.fail(TooSlow())
             self._connection.abort()
         else:
             self._timer = self._loop.call_at(due if due > now else now + self._silence, self._check)

@@ -12,7 +12,8 @@ from gateway.protocol.messages import Truncated
 from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, EventsAnswer, StreamedAnswer
-from gateway.upstream.client import Exchange, TooSlow, Unreachable
+from gateway.upstream.client import Exchange
+from gateway.upstream.failures import TooSlow, Unreachable
 from gateway.upstream.redaction import LONGEST
 from gateway.upstream.refusals import in_openais_shape
 from gateway.upstream.words import Said, said
@@ -63,10 +64,10 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
     events = answer.events
     try:
         while True:
-            for number, some in enumerate(_some_at_a_time(events)):
-                if number:
+            for start in range(0, len(events), AT_ONCE):
+                if start:
                     await asyncio.sleep(0)
-                if sent := _passed(some, answer, record, requested_model):
+                if sent := _passed(events[start : start + AT_ONCE], answer, record, requested_model):
                     yield sent
             part = b"" if tap.over else await (_after_done(exchange) if splitter.ends() else exchange.part())
             if not part:
@@ -82,7 +83,7 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
             yield sent if tap.complete else sent + b"\n\n"
         if not tap.complete:
             problem = UpstreamFailed(BROKEN)
-    if tap.over:
+    if tap.over and not exchange.complete:
         await _end(exchange)
     if not tap.failed:
         answer.result = Result.SUCCESS
@@ -90,12 +91,6 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         answer.result = Result.TIMEOUT if isinstance(problem, UpstreamTimeout) else Result.FAILED
         record.error_code = problem.code
         yield error_event(error_body(problem))
-
-
-def _some_at_a_time(events: list[bytes]) -> list[list[bytes]]:
-    if len(events) <= AT_ONCE:
-        return [events]
-    return [events[start : start + AT_ONCE] for start in range(0, len(events), AT_ONCE)]
 
 
 async def _after_done(exchange: Exchange) -> bytes:
@@ -130,17 +125,21 @@ def _passed(events: list[bytes], answer: EventsAnswer, record: Record, requested
     sent = []
     for event in events:
         visible = tap.watch(event)
-        if tap.failed:
-            record.error_code = record.error_code or "upstream_error"
-            # Of a longer one, too, no more would be passed on than that there is one.
-            data = event_data(event) if len(event) <= LONGEST else b""
-            answer.result = _to_blame(said(data))
-            data = answer.scrubber.redacted(data, answer.deployment, requested_model)
-            visible = error_event(in_openais_shape(data, UpstreamFailed))
-        sent.append(visible)
-        answer.relayed += 1 + max(0, len(event) - FRAME) // 4
+        answer.relayed += 1 if len(event) <= FRAME else 1 + (len(event) - FRAME) // 4
         if tap.over:
+            sent.append(_failure(event, answer, record, requested_model) if tap.failed else visible)
             break
+        sent.append(visible)
     if tap.usage is not None:
         answer.usage = record.usage = tap.usage
-    return b"".join(sent)
+    return sent[0] if len(sent) == 1 else b"".join(sent)
+
+
+def _failure(event: bytes, answer: EventsAnswer, record: Record, requested_model: str) -> bytes:
+    """What the client gets of upstream's error event, which is noted in `answer` and `record`."""
+    record.error_code = record.error_code or "upstream_error"
+    # Of a longer one, too, no more would be passed on than that there is one.
+    data = event_data(event) if len(event) <= LONGEST else b""
+    answer.result = _to_blame(said(data))
+    data = answer.scrubber.redacted(data, answer.deployment, requested_model)
+    return error_event(in_openais_shape(data, UpstreamFailed))

@@ -30,8 +30,9 @@ from gateway.upstream.answers import (
     UsageRefused,
     WholeAnswer,
 )
-from gateway.upstream.client import Exchange, TooLong, Undecodable
+from gateway.upstream.client import Exchange
 from gateway.upstream.expected import Expected
+from gateway.upstream.failures import TooLong, Undecodable
 from gateway.upstream.outgoing import grounded
 from gateway.upstream.refusals import error_details, in_openais_shape, too_many
 from gateway.upstream.verdicts import AttemptFailed, UpstreamReply, no_answer, rejection

@@ -24,6 +24,7 @@ class Exchange:
     """An upstream reply whose body is given; notes in `log` that it was closed."""
 
     status = 200
+    complete = False
 
     def __init__(self, log, *pieces):
         self.log = log

@@ -12,7 +12,8 @@ from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 from gateway.upstream import client as upstream
 from gateway.upstream import connections
 from gateway.upstream import pool as pool_module
-from gateway.upstream.client import TooSlow, Unreachable, Upstream
+from gateway.upstream.client import Upstream
+from gateway.upstream.failures import TooSlow, Torn, Unreachable
 from simulator.ports import closed_port
 
 pytestmark = pytest.mark.system
@@ -352,7 +353,7 @@ def test_closing_breaks_off_the_replies_that_still_come():
             reading = asyncio.create_task(exchange.read())
             await asyncio.sleep(0)
             await pool.close()
-            with pytest.raises(upstream.Torn):
+            with pytest.raises(Torn):
                 await asyncio.wait_for(reading, PATIENCE)
             await asyncio.wait_for(left.wait(), PATIENCE)
 

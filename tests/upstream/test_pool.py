@@ -15,7 +15,8 @@ from support.loops import LOOPS, runner
 from support.scripted import NO_END, Scripted, chunk, listening, reply, then
 
 from gateway.upstream import incoming, names, pool
-from gateway.upstream.client import TooSlow, Torn, Unreachable, Upstream
+from gateway.upstream.client import Upstream
+from gateway.upstream.failures import TooSlow, Torn, Unreachable
 from gateway.upstream.local import LocalFault
 
 pytestmark = pytest.mark.system

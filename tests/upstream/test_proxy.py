@@ -8,7 +8,8 @@ from doubles.proxy import TunnelProxy
 from support.certificates import make_authority
 from support.scripted import listening, reply
 
-from gateway.upstream.client import Unreachable, Upstream
+from gateway.upstream.client import Upstream
+from gateway.upstream.failures import Unreachable
 from gateway.upstream.proxy import Network
 
 pytestmark = pytest.mark.system

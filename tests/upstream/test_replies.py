@@ -13,8 +13,9 @@ from gateway.limits.tokens.outcome import Result
 from gateway.protocol.operations import SPEECH
 from gateway.protocol.usage import Usage
 from gateway.upstream.answers import StreamedAnswer
-from gateway.upstream.client import TooLong, Torn, Unreachable, Upstream
+from gateway.upstream.client import Upstream
 from gateway.upstream.coding import LONGEST
+from gateway.upstream.failures import TooLong, Torn, Unreachable
 from gateway.upstream.replies import LONGEST_HEAD, receive
 from gateway.upstream.verdicts import AttemptFailed
 
