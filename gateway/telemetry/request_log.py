@@ -10,10 +10,13 @@ import logging
 import math
 from typing import Any
 
+import msgspec
+
 from gateway.quoting import LONGEST
 from gateway.telemetry.record import Record
 
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_encode = msgspec.json.Encoder().encode
+_encode_escaped = json.JSONEncoder(separators=(",", ":")).encode
 _log = logging.getLogger("gateway.request")
 
 #: Status recorded for a caller that left before its answer, as nginx does.
@@ -67,7 +70,17 @@ def write(record: Record, now: float) -> None:
         fields["over_limit"] = True
     # Made by hand: looking for the caller's file and line, which a log line made by `info` carries, and
     # formatting cost more than the line itself.
-    _log.handle(logging.LogRecord(_log.name, logging.INFO, "", 0, _encode(fields), None, None))
+    _log.handle(logging.LogRecord(_log.name, logging.INFO, "", 0, _line(fields), None, None))
+
+
+def _line(fields: dict[str, Any]) -> str:
+    """`fields` as JSON in printable ASCII: what else a name holds is escaped."""
+    try:
+        line = _encode(fields)
+    except UnicodeEncodeError:
+        # Half a character.
+        return _encode_escaped(fields)
+    return line.decode() if line.isascii() and b"\x7f" not in line else _encode_escaped(fields)
 
 
 def _ms(seconds: float) -> float:

@@ -73,6 +73,15 @@ def test_line_breaks_in_a_model_do_not_break_the_line(caplog):
     assert "\n" not in caplog.records[0].getMessage()
 
 
+@pytest.mark.parametrize("model", ["gr\u00f6\u00dfe", "del\x7f", "half\ud800", "\u2028", "plain"], ids=ascii)
+def test_a_line_is_printable_ascii_whatever_a_model_is_called(caplog, model):
+    record = Record("r", "chat", 1.0, requested_model=model)
+    assert model == written(caplog, record, 1.0)["gen_ai.request.model"]
+    line = caplog.records[0].getMessage()
+    assert line.isascii()
+    assert line.isprintable()
+
+
 def test_a_line_repeats_no_more_than_200_characters_of_what_came_from_outside(caplog):
     record = Record(
         "r", "chat", 1.0, requested_model="m" * 201, deployment="d" * 201, error_code="e" * 10_000
