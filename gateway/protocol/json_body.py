@@ -211,6 +211,9 @@ def parse_steps(raw: bytes) -> Steps[Body]:
     if members and len(raw) == shortest:
         # No byte is left for a second member of a key, nor for white space.
         return Body(raw, Values(members))
+    if raw == b"{%b}" % b", ".join([b'"%b": %b' % (key.encode(), value) for key, value in members.items()]):
+        # As Python's `json` writes it, each member once.
+        return Body(raw, Values(members))
     places = places_of(raw, members)
     return drained(_walked(raw)) if places is None else Body(raw, Values(members), places)
 

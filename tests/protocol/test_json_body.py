@@ -74,6 +74,7 @@ def test_numbers_keys_and_escapes_reach_upstream_as_written():
     [
         (b'{"model":"one","model":"two"}', b'{"model":"two"}'),
         (b'{"model":"one","a":1,"model":"two"}', b'{"a":1,"model":"two"}'),
+        (b'{"model": "one", "a": 1, "model": "two"}', b'{ "a": 1, "model": "two"}'),
         (b'{ "model" : "one" , "a":1, "m\\u006fdel":"two"}', b'{  "a":1, "m\\u006fdel":"two"}'),
         (b'{"n":1,"n":2,"n":3,"x":1,"x":2}', b'{"n":3,"x":1,"x":2}'),
         (b'{"stream":true,"a":{"stream":1},"stream":false}', b'{"a":{"stream":1},"stream":false}'),
