@@ -44,10 +44,10 @@ async def reply(outcome: Awaitable[object], scope: Scope, receive: Receive, send
     """
     started = False
 
-    async def track(message: Message) -> None:
+    def track(message: Message) -> Awaitable[None]:
         nonlocal started
         started = True
-        await send(message)
+        return send(message)
 
     try:
         response = await outcome

@@ -206,15 +206,13 @@ class Incoming:
         self._timer.cancel()
         self._watch.end()
 
-    async def _next(self) -> None:
+    def _next(self) -> asyncio.Future[None]:
+        """What is done when more has come. Raises what the reply has failed with."""
         if self._error is not None:
             raise self._error
         self._last = self._loop.time()
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _check(self) -> None:
         """Runs when the silence may have lasted too long; counts only while somebody waits."""
@@ -225,7 +223,7 @@ class Incoming:
             self._timer = self._loop.call_at(now + min(lost - self._lost, self._silence), self._check)
             self._lost = lost
             return
-        if now >= due and self._waiter is not None:
+        if now >= due and self._waiter is not None and not self._waiter.done():
             self.fail(TooSlow())
             self._connection.abort()
         else:
