@@ -18,6 +18,8 @@ from support.upstream import member
 
 #: Callers at once, and generations that replace each other under them.
 CALLERS = 6
+#: Seconds between two calls of a caller, about as long as one takes: half of them call at any moment.
+REST = 0.05
 GENERATIONS = 6
 
 
@@ -62,12 +64,12 @@ def begin(streams, gateway, model):
 
 @contextlib.contextmanager
 def load(gateway, models):
-    """Calls of `models` all the time; yields their statuses, complete at the end of the block."""
+    """Calls of `models` all the time, by callers that rest; yields their statuses, complete at the end of the block."""
     over, statuses = threading.Event(), Counter()
 
     def work(number):
         found = Counter()
-        while not over.is_set():
+        while not over.wait(REST):
             model = models[number % len(models)]
             number += 1
             answer = chat(gateway.port, model, stream=number % 2 == 0)

@@ -171,7 +171,10 @@ def until(condition: Any) -> Any:
 
 
 class Load(threading.Thread):
-    """Calls one after the other until it is told to stop; what they were answered."""
+    """Calls one after the other, each a moment after the last, until it is told to stop; what they were answered."""
+
+    #: Seconds between two calls: a caller that never rests keeps a core busy, and meets nothing that this one does not.
+    REST = 0.02
 
     def __init__(self, gateway: Watched, **options: Any) -> None:
         super().__init__()
@@ -180,7 +183,7 @@ class Load(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        while not self.over.is_set():
+        while not self.over.wait(self.REST):
             self.statuses.append(self.gateway.chat(**self.options).status)
 
     def go_on(self, calls: int = 5) -> None:
