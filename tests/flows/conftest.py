@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from doubles.cloud import running_cloud
 from support import combinations, fixtures
+from support.calls import call, wait_for
 from support.combinations import Combination
 from support.gateways import Gateway, start_gateway
 from support.keyless import equip, simulated
@@ -40,6 +41,8 @@ def gateway(request, simulator) -> Gateway:
 def impatient(request, simulator) -> Gateway:
     """The gateway with short time-outs and low limits."""
     with start_gateway(request.param, gateway_config(simulator.url), **IMPATIENT) as running:
+        # On Functions the first request loads the configuration; these time-outs are not for that.
+        assert wait_for(lambda: 200 == call(running.port, "GET", "/readyz", key=None).status)
         yield running
 
 

@@ -28,3 +28,9 @@ def pauses(monkeypatch) -> Pauses:
 
     monkeypatch.setattr(dispatcher, "pause_before", recorded)
     return decided
+
+
+@pytest.fixture(autouse=True)
+def _nothing_excused(monkeypatch) -> None:
+    """A time-out is upstream's, however busy the machine is. When it is not: tests/upstream/test_attempts.py."""
+    monkeypatch.setattr("gateway.upstream.local.SHARE", float("inf"))

@@ -17,8 +17,8 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-#: Accounts of the Azurite that tests of one process share: one for each that wants an empty one.
-_ACCOUNTS = 100
+#: Accounts of the Azurite that tests share, over all processes: one for each that wants an empty one.
+_ACCOUNTS = 400
 
 
 def connection_string(port: int, account: str = ACCOUNT) -> str:

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -74,8 +75,12 @@ class _SideBySide:
 
 
 def _serve(session: pytest.Session, workers: dict[Connection, BaseProcess], files: Files) -> None:
-    """Hand out the files and report what becomes of their tests, until all workers have ended."""
-    waiting = iter(range(len(files)))
+    """Hand out the files and report what becomes of their tests, until all workers have ended.
+
+    One worker takes them from the end, where those are that wait for nothing: it uses what the others leave of the cores.
+    """
+    busy = next(iter(workers))
+    left = deque(range(len(files)))
     running = {}
     while workers:
         for connection in wait(list(workers)):
@@ -84,7 +89,8 @@ def _serve(session: pytest.Session, workers: dict[Connection, BaseProcess], file
             except (EOFError, ConnectionResetError):
                 said = _DIED
             if said == _NEXT:
-                running[connection] = next(waiting, None)
+                take = left.pop if connection is busy else left.popleft
+                running[connection] = take() if left else None
                 connection.send(running[connection])
             elif said == _ENDED:
                 worker = workers[connection]
