@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.calls import KEY, MESSAGES, call, chat, connect, head, read_all_of, read_until
+from support.calls import KEY, MESSAGES, call, chat, connect, head, read_all_of, read_until, wait_for
 from support.upstream import SECRETS
 
 KEYS = {"message", "type", "param", "code"}
@@ -289,11 +289,20 @@ def test_a_body_just_below_the_limit_passes(narrow, pool):
 def test_when_too_many_bytes_are_held_the_next_body_is_a_503_with_retry_after(impatient, pool):
     filler = pool.solo({"delay_s": 30})
     big = json.dumps({"model": filler.name, "messages": MESSAGES, "user": "x" * 900_000}).encode()
-    with connect(impatient.port) as holding:
-        holding.sendall(head("POST", "/v1/chat/completions", f"content-length: {len(big)}") + big[:-1])
-        # Long enough for the head to be read; the body's last byte is missing.
-        refused = retry_until(503, impatient, pool.solo().name, big)
-        small = chat(impatient.port, "gpt-4o")
+    other = json.dumps(json.loads(big) | {"model": pool.solo().name}).encode()
+
+    def call_beside_it():
+        """The answers to another body and to a small call; None where the one before was not held so long."""
+        with connect(impatient.port) as holding:
+            # The body's last byte is missing.
+            holding.sendall(head("POST", "/v1/chat/completions", f"content-length: {len(big)}") + big[:-1])
+            for _ in range(20):
+                answer = call(impatient.port, "POST", "/v1/chat/completions", other)
+                if answer.status == 503:
+                    return answer, chat(impatient.port, "gpt-4o")
+        return None
+
+    refused, small = wait_for(call_beside_it)
 
     assert ("gateway_overloaded", "1", "1000", KEYS) == (
         refused.error["code"],
@@ -303,16 +312,7 @@ def test_when_too_many_bytes_are_held_the_next_body_is_a_503_with_retry_after(im
     )
     assert 200 == small.status
     # What the client that left had held is free again.
-    assert 200 == retry_until(200, impatient, pool.solo().name, big).status
-
-
-def retry_until(status, gateway, model, body):
-    for _ in range(20):
-        content = json.dumps(json.loads(body) | {"model": model})
-        answer = call(gateway.port, "POST", "/v1/chat/completions", content.encode())
-        if answer.status == status:
-            return answer
-    raise AssertionError(answer)
+    assert wait_for(lambda: 200 == call(impatient.port, "POST", "/v1/chat/completions", other).status)
 
 
 def test_an_upload_that_stalls_is_a_408(impatient):
