@@ -38,7 +38,7 @@ class StreamTap:
 
     __slots__ = (
         "_choices", "_deltas", "_ended", "_ends", "_first", "_mark", "_streaming", "_translated",
-        "answered", "done", "failed", "finished", "hide_usage", "over", "usage",
+        "answered", "done", "failed", "finished", "hide_usage", "usage",
     )  # fmt: skip
 
     def __init__(self, streaming: Streaming, *, hide_usage: bool, choices: int = 1) -> None:
@@ -57,13 +57,16 @@ class StreamTap:
         self.finished = False
         self.done = False
         self.failed = False
-        #: Whether nothing that follows belongs to the answer.
-        self.over = False
 
     @property
     def complete(self) -> bool:
         """Whether the stream may end here without loss."""
         return self.done or self.finished or self.failed
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that follows belongs to the answer."""
+        return self.done or self.failed
 
     def look(self, event: bytes) -> EventKind:
         """What one event is. To be asked until an answer begins."""
@@ -116,7 +119,6 @@ class StreamTap:
         kind = self.look(event)
         self.done = kind is EventKind.DONE
         self.failed = kind is EventKind.FAILURE
-        self.over = self.done or self.failed
         return kind
 
     def _note_end(self, event: bytes) -> None:
