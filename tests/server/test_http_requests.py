@@ -23,6 +23,14 @@ def piece(body, *, more=False):
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
+async def hello(scope, receive, send):
+    """Reads the whole body, and answers."""
+    while (await receive())["more_body"]:
+        pass
+    await send(start())
+    await send(piece(b"hello"))
+
+
 def replied(*messages, request=None):
     """All that a client reads where an application sends `messages`."""
 
@@ -100,17 +108,11 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
 def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, paced, loop):
     waits = []
 
-    async def app(scope, receive, send):
-        while (await receive())["more_body"]:
-            pass
-        await send(start())
-        await send(piece(b"hello"))
-
     async def upload():
         running = asyncio.get_running_loop()
         table = ConnectionTable(10, running)
         table.small_chunks.wait = lambda now: waits.append(now) or 0.0
-        server = await running.create_server(HttpServer(app, table), "127.0.0.1", 0)
+        server = await running.create_server(HttpServer(hello, table), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(head("POST", "/", framing, "connection: close") + body)
         reply = await reader.read()
@@ -132,12 +134,6 @@ def test_only_bodies_in_very_small_chunks_wait_for_each_other(framing, body, pac
     ids=["a body in small chunks", "pipelined requests"],
 )
 def test_who_leaves_before_its_turn_keeps_it_from_nobody(pace, request_bytes, loop):
-    async def app(scope, receive, send):
-        while (await receive())["more_body"]:
-            pass
-        await send(start())
-        await send(piece(b"hello"))
-
     async def come_and_leave():
         running = asyncio.get_running_loop()
         table = ConnectionTable(10, running)
@@ -152,7 +148,7 @@ def test_who_leaves_before_its_turn_keeps_it_from_nobody(pace, request_bytes, lo
                     return
                 await asyncio.sleep(0.01)
 
-        server = await running.create_server(HttpServer(app, table), "127.0.0.1", 0)
+        server = await running.create_server(HttpServer(hello, table), "127.0.0.1", 0)
         clients = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(10)]
         for _, writer in clients:
             writer.write(request_bytes)
