@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -30,26 +31,40 @@ class Before(msgspec.Struct, frozen=True):
     change: Callable[[Any], Any]
 
 
-def read_value(annotation: Any, value: Any, path: Path, wrong: dict[Path, str]) -> Any:
-    """Return `value` as `annotation` says. What is wrong goes to `wrong`, and then the result has no use.
+#: Returns a value as an annotation says. What is wrong goes to the mapping; then the result has no use.
+Reader = Callable[[Any, Path, dict[Path, str]], Any]
+
+
+@cache
+def reader(annotation: Any) -> Reader:
+    """Make what reads values as `annotation` says.
 
     Functions in an `Annotated` take and return a value of its type, or raise ValueError with what is wrong.
     """
     kind, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if kind is Any:
-        return value
+        return lambda value, _path, _wrong: value
     if kind is Annotated:
-        return _read_annotated(arguments[0], arguments[1:], value, path, wrong)
+        return _checked(reader(arguments[0]), arguments[1:])
     if type(None) in arguments:
-        return None if value is None else read_value(arguments[0], value, path, wrong)
-    if not _has_type(value, kind):
+        return _optional(reader(arguments[0]))
+    if kind is list:
+        return _typed(list, _list_of(reader(arguments[0])))
+    if kind is dict:
+        return _typed(dict, _dict_of(*map(reader, arguments)))
+    return _typed(kind, lambda value, _path, _wrong: kind(value))
+
+
+def _typed(kind: type, read: Reader) -> Reader:
+    """Refuse values of other types than `kind`."""
+
+    def read_typed(value: Any, path: Path, wrong: dict[Path, str]) -> Any:
+        if _has_type(value, kind):
+            return read(value, path, wrong)
         wrong[path] = _WRONG_TYPES[kind]
         return value
-    if kind is list:
-        return [read_value(arguments[0], each, (*path, at), wrong) for at, each in enumerate(value)]
-    if kind is dict:
-        return _read_dict(arguments, value, path, wrong)
-    return kind(value)
+
+    return read_typed
 
 
 def _has_type(value: Any, kind: type) -> bool:
@@ -60,29 +75,41 @@ def _has_type(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _read_annotated(
-    annotation: Any, checks: tuple[Any, ...], value: Any, path: Path, wrong: dict[Path, str]
-) -> Any:
-    for check in checks:
-        if isinstance(check, Before):
-            value = check.change(value)
-    value = read_value(annotation, value, path, wrong)
-    try:
-        for check in checks:
-            if path not in wrong and not isinstance(check, Before):
-                value = check(value)
-    except ValueError as error:
-        wrong[path] = str(error)
-    return value
+def _optional(read: Reader) -> Reader:
+    return lambda value, path, wrong: None if value is None else read(value, path, wrong)
 
 
-def _read_dict(
-    annotations: tuple[Any, ...], value: dict[Any, Any], path: Path, wrong: dict[Path, str]
-) -> dict[Any, Any]:
-    of_keys, of_values = annotations
-    found = {}
-    for key, each in value.items():
-        here = (*path, key if isinstance(key, int) else str(key))
-        name = read_value(of_keys, key, (*here, "[key]"), wrong)
-        found[name] = read_value(of_values, each, here, wrong)
-    return found
+def _list_of(read: Reader) -> Reader:
+    return lambda value, path, wrong: [read(each, (*path, at), wrong) for at, each in enumerate(value)]
+
+
+def _dict_of(read_key: Reader, read: Reader) -> Reader:
+    def read_dict(value: Any, path: Path, wrong: dict[Path, str]) -> Any:
+        found = {}
+        for key, each in value.items():
+            here = (*path, key if isinstance(key, int) else str(key))
+            name = read_key(key, (*here, "[key]"), wrong)
+            found[name] = read(each, here, wrong)
+        return found
+
+    return read_dict
+
+
+def _checked(read: Reader, functions: tuple[Any, ...]) -> Reader:
+    """Apply the functions of an `Annotated` before the value's type is looked at, and after."""
+    changes = [each.change for each in functions if isinstance(each, Before)]
+    checks = [each for each in functions if not isinstance(each, Before)]
+
+    def read_checked(value: Any, path: Path, wrong: dict[Path, str]) -> Any:
+        for change in changes:
+            value = change(value)
+        value = read(value, path, wrong)
+        try:
+            for check in checks:
+                if path not in wrong:
+                    value = check(value)
+        except ValueError as error:
+            wrong[path] = str(error)
+        return value
+
+    return read_checked

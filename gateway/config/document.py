@@ -9,7 +9,7 @@ import difflib
 from functools import cache, lru_cache
 from typing import Any, TypeVar, get_type_hints
 
-from gateway.config.annotations import read_value
+from gateway.config.annotations import Reader, reader
 from gateway.config.keys import REFUSED, WITHOUT_EFFECT, harmless, meaning, weakens
 from gateway.config.litellm_keys import UNREAD
 from gateway.config.problems import WHOLE, Path, Problems
@@ -183,10 +183,10 @@ def _unknown(section: str, key: str, known: set[str], problems: Problems) -> str
 
 def _build(model: type[S], values: dict[str, Any], path: Path, problems: Problems) -> S:
     found = {}
-    for key, annotation in _annotations(model).items():
+    for key, read in _readers(model).items():
         if key in values:
             wrong: dict[Path, str] = {}
-            value = read_value(annotation, values[key], (*path, key), wrong)
+            value = read(values[key], (*path, key), wrong)
             if not wrong:
                 found[key] = value
             for here, text in wrong.items():
@@ -195,9 +195,9 @@ def _build(model: type[S], values: dict[str, Any], path: Path, problems: Problem
 
 
 @cache
-def _annotations(model: type[Section]) -> dict[str, Any]:
-    """Each key of a section, and what its values are."""
-    return get_type_hints(model, include_extras=True)
+def _readers(model: type[Section]) -> dict[str, Reader]:
+    """Each key of a section, and what reads its values."""
+    return {key: reader(each) for key, each in get_type_hints(model, include_extras=True).items()}
 
 
 def _is_default(key: str, value: Any, path: Path, problems: Problems) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.config.deployment import Target
@@ -46,7 +47,11 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+", re.ASCII)
 _PATH = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*", re.ASCII)
 
+#: Addresses whose checks are remembered: a resource stands in the entries of all its deployments.
+_REMEMBERED = 64
 
+
+@lru_cache(_REMEMBERED)
 def check_base(base: str) -> str:
     """Return `base` without trailing slashes. Raises ValueError with what is wrong, never with the URL."""
     if not base.strip():
@@ -84,6 +89,7 @@ def check_base(base: str) -> str:
     return f"{base}{_QUERY}{version}" if version else base
 
 
+@lru_cache(_REMEMBERED)
 def is_safe(base: str) -> bool:
     """Tell whether what goes to `base`, which `check_base` passed, is encrypted or stays on this machine."""
     parts = urlsplit(base)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from gateway.config.annotations import Before, read_value
+from gateway.config.annotations import Before, reader
 from gateway.config.values import LimitValue, Weight
 
 TEXT = "must be text; put it in quotes"
@@ -21,7 +21,7 @@ HUGE = 10**400
 
 def read(annotation, value):
     wrong = {}
-    found = read_value(annotation, value, ("key",), wrong)
+    found = reader(annotation)(value, ("key",), wrong)
     return wrong or found
 
 
