@@ -1,8 +1,10 @@
 """Runs test files side by side, in forks of the process that has collected them: `--side-by-side NUMBER`.
 
-Most tests wait, so that more can run at once than a machine has cores. Workers that each import and collect all tests,
-as pytest-xdist's do, cost 6 s of CPU each. Forks share what is imported and collected, one Azurite, and the processes
-that fork the hosts (support/forks.py).
+Most tests wait, so that more can run at once than a machine has cores. Those that wait for nothing run in one worker
+more, which has a low priority: it uses what the others leave of the cores.
+
+Workers that each import and collect all tests, as pytest-xdist's do, cost 6 s of CPU each. Forks share what is imported
+and collected, one Azurite, and the processes that fork the hosts (support/forks.py).
 
 A file's tests run in one worker, except that those with each host's gateway of the session may run in another: pytest
 puts the tests of such a gateway together.
@@ -26,6 +28,9 @@ from support import azurite, hosts
 #: Seconds in which a worker must end; they only bound a hang.
 _ENDING = 60
 
+#: Of the worker whose tests wait for nothing: it gets a tenth of a core that another process wants, too.
+_NICENESS = 10
+
 #: What a worker says when it wants the number of a file, and when it ends; otherwise it sends reports.
 _NEXT, _ENDED, _DIED = "next", "ended", "died"
 
@@ -35,7 +40,12 @@ Files = list[list[pytest.Item]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--side-by-side", type=int, metavar="NUMBER", help="run so many test files at once")
+    parser.addoption(
+        "--side-by-side",
+        type=int,
+        metavar="NUMBER",
+        help="run so many test files at once, and one more of those that wait for nothing",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,7 +64,7 @@ class _SideBySide:
         """Run the files in the workers; they begin in the order of the items."""
         if session.config.option.collectonly or session.testsfailed:
             return None
-        if any(item.get_closest_marker("system") for item in session.items):
+        if _waits(session.items):
             azurite.begin()
             hosts.begin()
         files = [list(items) for _, items in itertools.groupby(session.items, key=lambda item: item.path)]
@@ -62,9 +72,9 @@ class _SideBySide:
         session.config._tmp_path_factory.getbasetemp()
         workers: dict[Connection, BaseProcess] = {}
         try:
-            for place in range(self._number):
+            for place in range(self._number + 1):
                 ours, theirs = _FORK.Pipe()
-                arguments = session, files, theirs, [*workers, ours], (place, self._number)
+                arguments = session, files, theirs, [*workers, ours], (place, self._number + 1)
                 workers[ours] = _FORK.Process(target=_work, args=arguments)
                 workers[ours].start()
                 theirs.close()
@@ -77,9 +87,9 @@ class _SideBySide:
 def _serve(session: pytest.Session, workers: dict[Connection, BaseProcess], files: Files) -> None:
     """Hand out the files and report what becomes of their tests, until all workers have ended.
 
-    One worker takes them from the end, where those are that wait for nothing: it uses what the others leave of the cores.
+    The first worker takes those that wait for nothing, which are at the end, as long as there are any.
     """
-    busy = next(iter(workers))
+    plain = next(iter(workers))
     left = deque(range(len(files)))
     running = {}
     while workers:
@@ -89,8 +99,9 @@ def _serve(session: pytest.Session, workers: dict[Connection, BaseProcess], file
             except (EOFError, ConnectionResetError):
                 said = _DIED
             if said == _NEXT:
-                take = left.pop if connection is busy else left.popleft
-                running[connection] = take() if left else None
+                take = left.pop if connection is plain else left.popleft
+                some = left and (connection is not plain or not _waits(files[left[-1]]))
+                running[connection] = take() if some else None
                 connection.send(running[connection])
             elif said == _ENDED:
                 worker = workers[connection]
@@ -109,6 +120,11 @@ def _serve(session: pytest.Session, workers: dict[Connection, BaseProcess], file
                 raise session.Failed(session.shouldfail)
             if session.shouldstop:
                 raise session.Interrupted(session.shouldstop)
+
+
+def _waits(items: list[pytest.Item]) -> bool:
+    """Whether some of these tests wait for processes or sockets."""
+    return any(item.get_closest_marker("system") for item in items)
 
 
 def _report(config: pytest.Config, reports: list[object]) -> None:
@@ -140,11 +156,14 @@ def _work(
     """Run the tests of each file that the parent names; then tear down what they share.
 
     `others` are the parent's own ends: while one of them is open here, a worker does not see that the parent is gone.
+    `part` is the worker's place, of how many there are.
     """
     signal.signal(signal.SIGINT, _interrupted)
     for other in others:
         other.close()
     azurite.divide(*part)
+    if part[0] == 0:
+        os.nice(_NICENESS)
     config = session.config
     reports = _Reports(config)
     _be_silent(config)
