@@ -28,6 +28,8 @@ _SYSTEM = {
     "scripts",
     "simulator",
 }
+#: The line that marks all tests of a file.
+_ALL_SYSTEM = "\npytestmark = pytest.mark.system\n"
 #: What takes longest, in files of tests/: they begin first, so that none of them is left to run alone at the end.
 _LONGEST = (
     "flows/test_flow_load.py",
@@ -97,10 +99,12 @@ def pytest_make_parametrize_id(val, argname):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Without tests marked `system`, spare the import of folders that have no others."""
-    if "not system" in config.option.markexpr and collection_path.parent == Path(__file__).parent:
-        return collection_path.name in _SYSTEM or None
-    return None
+    """Without tests marked `system`, spare the import of folders and files that have no others."""
+    if "not system" not in config.option.markexpr:
+        return None
+    if collection_path.suffix == ".py":
+        return _ALL_SYSTEM in collection_path.read_text() or None
+    return (collection_path.parent == Path(__file__).parent and collection_path.name in _SYSTEM) or None
 
 
 @pytest.hookimpl(wrapper=True)

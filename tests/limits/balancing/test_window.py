@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
 import pytest
 from hypothesis import given
@@ -47,11 +48,13 @@ def tumbling(phase, factor=1.0):
 
 
 def sliding():
-    calls = []
+    calls = deque()
 
     def count(now, tokens):
         calls.append((now, tokens))
-        return sum(each for at, each in calls if at > now - 60)
+        while calls[0][0] <= now - 60:
+            calls.popleft()
+        return sum(each for _, each in calls)
 
     return count
 
