@@ -129,7 +129,7 @@ def places_of(raw: bytes, values: Mapping[str, Any]) -> list[JsonMember] | None:
     match = _KEY.match(raw, raw.index(b"{") + 1)
     while match is not None:
         name = match[1]
-        key: str = json.loads(b'"%b"' % name) if b"\\" in name else name.decode()
+        key: str = json.loads(b'"%b"' % name) if _BACKSLASH in name else name.decode()
         value = bytes(values[key])
         start = match.end()
         if not raw.startswith(value, start):

@@ -39,10 +39,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_left",
         "_reading_on",
         "_refused",
-        "_room",
         "client",
         "loop",
         "request",
+        "room",
         "server",
         "transport",
     )
@@ -66,8 +66,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._leave: Callable[[], object] | None = None
         #: When what is passed over is read on.
         self._reading_on: asyncio.TimerHandle | None = None
-        #: Set when there is room for more of a reply; None while there is.
-        self._room: asyncio.Event | None = None
+        #: Set when the client has room for more of a reply, or has left; None while it has.
+        self.room: asyncio.Event | None = None
 
     @property
     def pipelined(self) -> bool:
@@ -111,7 +111,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client does not read, or not as fast as it is written to."""
         self._deadlines.blocked_since = self._connections.now
-        self._room = asyncio.Event()
+        self.room = asyncio.Event()
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
@@ -168,11 +168,6 @@ class GuardedConnection(asyncio.BufferedProtocol):
                 self._deadlines.head_since = self._connections.now
         except BadRequest as error:
             self.refuse(error, 431)
-
-    async def room(self) -> None:
-        """Wait until the client has room for more of a reply, or has left."""
-        if self._room is not None:
-            await self._room.wait()
 
     async def left(self) -> None:
         """Wait until the connection is lost."""
@@ -291,6 +286,6 @@ class GuardedConnection(asyncio.BufferedProtocol):
             leave()
 
     def _make_room(self) -> None:
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        if self.room is not None:
+            self.room.set()
+            self.room = None

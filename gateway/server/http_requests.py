@@ -159,7 +159,8 @@ class HttpRequest(BaseRequest):
             connection.transport.write(data)
         if not more:
             self.answered = self._length in {None, self._sent}
-        await connection.room()
+        if connection.room is not None:
+            await connection.room.wait()
 
     def _begin(self, length: int | None) -> bytes:
         """The reply's head, which leaves with its body's first piece; `length` where that is all."""

@@ -6,6 +6,7 @@ Connections are the pool's. What goes wrong on one is told in the exceptions of 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Mapping
 
 from gateway.upstream.coding import CodingError, Decoder, applied
@@ -18,8 +19,6 @@ from gateway.upstream.request_head import addressed, request_head
 
 #: Seconds to connect, TLS included.
 CONNECT_TIMEOUT = 5.0
-#: Bytes of a stream that are worked through at a time.
-PART = 8192
 #: Bytes of a reply that is read as a whole, where nothing else is said.
 LONGEST_REPLY = 64_000_000
 
@@ -27,7 +26,7 @@ LONGEST_REPLY = 64_000_000
 class Exchange:
     """A reply whose body has not been read yet. Whoever gets it closes it."""
 
-    __slots__ = ("_coding", "_decoder", "_incoming", "_left", "headers", "status")
+    __slots__ = ("_coding", "_decoder", "_incoming", "headers", "status")
 
     def __init__(self, incoming: Incoming) -> None:
         """The reply that `incoming` brings, whose head is there."""
@@ -38,8 +37,6 @@ class Exchange:
         coding = self.headers.get("content-encoding", "")
         self._coding = applied(coding)
         self._decoder: Decoder | None = None
-        #: What `part` has not given of a piece.
-        self._left = memoryview(b"")
 
     @property
     def coded(self) -> bool:
@@ -51,30 +48,15 @@ class Exchange:
         """Whether all of the reply is there, read or not: its connection is free again."""
         return self._incoming.complete
 
-    def piece(self) -> Awaitable[bytes]:
-        """The next piece of the body as it arrives, decoded; empty at the body's end.
+    def piece(self, most: int = sys.maxsize) -> Awaitable[bytes]:
+        """The next piece of the body as it arrives, decoded, `most` bytes at most; empty at the body's end.
 
-        Raises Torn when the connection breaks, Undecodable, and TooSlow when nothing comes.
+        Others have their turn between two pieces of what came together. Raises Torn when the connection
+        breaks, Undecodable, and TooSlow when nothing comes.
         """
-        return self._incoming.piece() if self._coding is None else self._decoded(self._coding)
+        return self._incoming.piece(most) if self._coding is None else self._decoded(self._coding, most)
 
-    async def part(self) -> bytes:
-        """As `piece`, but PART bytes at most; others have their turn between two parts of one piece.
-
-        A piece may hold any number of events: an upstream that sends them without end must not keep the event
-        loop for itself.
-        """
-        if self._left:
-            await asyncio.sleep(0)
-        else:
-            piece = await self.piece()
-            if len(piece) <= PART:
-                return piece
-            self._left = memoryview(piece)
-        part, self._left = bytes(self._left[:PART]), self._left[PART:]
-        return part
-
-    async def _decoded(self, coding: str) -> bytes:
+    async def _decoded(self, coding: str, most: int) -> bytes:
         """The next piece of a coded body."""
         try:
             decoder = self._decoder = self._decoder or Decoder(coding)
@@ -84,11 +66,11 @@ class Exchange:
                     await asyncio.sleep(0)
                     raw = b""
                 else:
-                    raw = await self._incoming.piece()
+                    raw = await self._incoming.piece(most)
                 if not raw and not decoder.pending:
                     decoder.check_end()
                     return b""
-                if piece := decoder.decode(raw):
+                if piece := decoder.decode(raw, most):
                     return piece
         except CodingError as error:
             raise Undecodable from error

@@ -49,8 +49,8 @@ class Decoder:
         # A finished decompressor may keep an unconsumed tail, which is what follows its end.
         return bool(self._behind() if self._inflate.eof else self._inflate.unconsumed_tail)
 
-    def decode(self, piece: bytes) -> bytes:
-        """What `piece` adds, `STEP` bytes at most. Raises CodingError."""
+    def decode(self, piece: bytes, most: int = STEP) -> bytes:
+        """What `piece` adds, `most` bytes of it and `STEP` at most. Raises CodingError."""
         data = self._inflate.unconsumed_tail + piece
         if self._inflate.eof:
             data = self._behind() + piece
@@ -61,13 +61,13 @@ class Decoder:
                 raise CodingError("too many members")
             self._inflate = zlib.decompressobj(_GZIP)
         try:
-            decoded = self._inflate.decompress(data, STEP)
+            decoded = self._inflate.decompress(data, min(most, STEP))
         except zlib.error as error:
             if self._begun or not self._deflate:
                 raise CodingError(str(error)) from error
             # "deflate" means zlib's format, and is often sent without its head (RFC 9110, section 8.4.1.2).
             self._inflate, self._begun = zlib.decompressobj(-zlib.MAX_WBITS), True
-            return self.decode(data)
+            return self.decode(data, most)
         self._begun = self._begun or bool(data)
         self._total += len(decoded)
         if self._total > LONGEST:

@@ -6,6 +6,7 @@ A reply that breaks off is never taken for a whole one.
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Protocol
 
 from gateway.upstream.failures import TooSlow, Torn, Unanswered
@@ -53,6 +54,7 @@ class Incoming:
         "_moved",
         "_paused",
         "_pieces",
+        "_rest",
         "_silence",
         "_size",
         "_timer",
@@ -78,6 +80,8 @@ class Incoming:
         self._watch.begin()
         self._lost = self._watch.lost()
         self._pieces: list[bytes] = []
+        #: What the last piece has left of what came with it.
+        self._rest = memoryview(b"")
         self._size = 0
         self._head_size = 0
         self._trailer_size = 0
@@ -100,8 +104,14 @@ class Incoming:
         while not self.status:
             await self._next()
 
-    async def piece(self) -> bytes:
-        """What has come of the body since the last piece; empty at its end. Raises Torn or TooSlow."""
+    async def piece(self, most: int = sys.maxsize) -> bytes:
+        """What has come of the body since the last piece, `most` bytes at most; empty at its end.
+
+        Others have their turn between two pieces of what came together. Raises Torn or TooSlow.
+        """
+        if self._rest:
+            await asyncio.sleep(0)
+            return self._cut(self._rest, most)
         while not self._pieces:
             if self.complete:
                 return b""
@@ -110,7 +120,8 @@ class Incoming:
         if self._paused:
             self._paused = False
             self._connection.resume()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return piece if len(piece) <= most else self._cut(memoryview(piece), most)
 
     def close(self) -> None:
         """Cut the connection, unless the reply has come to its end."""
@@ -200,6 +211,11 @@ class Incoming:
             # Asked here, for the parser forgets it right after.
             self.reusable = self._connection.keeps_alive()
             self._finish()
+
+    def _cut(self, piece: memoryview, most: int) -> bytes:
+        """The first `most` bytes of `piece`, the rest of which comes next."""
+        self._rest = piece[most:]
+        return bytes(piece[:most])
 
     def _finish(self) -> None:
         self.complete = True

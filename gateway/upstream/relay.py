@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import EventTooLong, error_event, event_data, is_whole
+from gateway.protocol.sse import PART, EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, EventsAnswer, StreamedAnswer
 from gateway.upstream.client import Exchange
@@ -69,7 +69,9 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
                     await asyncio.sleep(0)
                 if sent := _passed(events[start : start + AT_ONCE], answer, record, requested_model):
                     yield sent
-            part = b"" if tap.over else await (_after_done(exchange) if splitter.ends() else exchange.part())
+            if tap.over:
+                break
+            part = await (_after_done(exchange) if splitter.ends() else exchange.piece(PART))
             if not part:
                 break
             events = splitter.feed(part)
@@ -97,7 +99,7 @@ async def _after_done(exchange: Exchange) -> bytes:
     """The part behind a `[DONE]` that no empty line has ended yet; empty where none comes."""
     try:
         async with asyncio.timeout(LAST_BYTES):
-            return await exchange.part()
+            return await exchange.piece(PART)
     except TimeoutError:
         return b""
 

@@ -17,7 +17,7 @@ from gateway.limits.tokens.outcome import Result
 from gateway.limits.tokens.signals import read_limits
 from gateway.protocol import audio
 from gateway.protocol.calls import Call
-from gateway.protocol.sse import EventSplitter, event_json, is_whole
+from gateway.protocol.sse import PART, EventSplitter, event_json, is_whole
 from gateway.protocol.stream_events import EventKind
 from gateway.protocol.stream_tap import StreamTap
 from gateway.protocol.whole_replies import BYTE_ORDER_MARK
@@ -143,7 +143,7 @@ async def _events(exchange: Exchange, expected: Expected, tap: StreamTap, now: f
     events: list[bytes] = []
     size = 0
     while not tap.answered:
-        part = await exchange.part()
+        part = await exchange.piece(PART)
         size += len(part)
         came = splitter.feed(part)
         if not events and came:

@@ -30,10 +30,8 @@ class Exchange:
         self.log = log
         self.pieces = list(pieces)
 
-    async def piece(self):
+    async def piece(self, most=0):
         return self.pieces.pop(0) if self.pieces else b""
-
-    part = piece
 
     async def close(self):
         self.log.append("exchange")

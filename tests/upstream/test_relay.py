@@ -11,10 +11,12 @@ from support.scripted import NO_END, Scripted, chunk, reply, stream, then
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
 from gateway.protocol.operations import SPEECH
-from gateway.protocol.sse import DONE, event_json
+from gateway.protocol.sse import DONE, PART, event_json
 from gateway.protocol.usage import Usage
 from gateway.telemetry.record import Record
-from gateway.upstream.client import PART, Exchange, Upstream
+from gateway.upstream.client import Exchange, Upstream
+from gateway.upstream.incoming import Incoming
+from gateway.upstream.local import LoopWatch
 from gateway.upstream.redaction import LONGEST
 from gateway.upstream.relay import AT_ONCE, BROKEN, FRAME, relay
 from gateway.upstream.replies import receive
@@ -138,19 +140,25 @@ def test_usage_that_the_client_did_not_ask_for_is_hidden_and_learnt():
 
 
 def turns_between(pieces, coding=None):
-    """What `part` gives of a body, and how often others had their turn before each part."""
+    """The parts of a body that comes in `pieces`, and how often others had their turn before each part."""
 
-    class Body:
+    class Carrier:
         def __init__(self):
-            self.status = 200
-            self.headers = [] if coding is None else [(b"content-encoding", coding.encode())]
-            self._left = list(pieces)
+            self.loop = asyncio.get_running_loop()
+            self.watch = LoopWatch(self.loop)
 
-        async def piece(self):
-            return self._left.pop(0) if self._left else b""
+        def parsed_status(self):
+            return 200
+
+        def keeps_alive(self):
+            return True
 
     async def work():
-        exchange = Exchange(Body())
+        incoming = Incoming(Carrier(), 5.0)
+        if coding is not None:
+            incoming.on_header(b"content-encoding", coding.encode())
+        incoming.on_headers_complete()
+        exchange = Exchange(incoming)
         found, turns = [], 0
 
         async def others():
@@ -161,10 +169,16 @@ def turns_between(pieces, coding=None):
 
         task = asyncio.create_task(others())
         await asyncio.sleep(0)
-        before = turns
-        while part := await exchange.part():
-            found.append((part, turns - before))
-            before = turns
+        for number, piece in enumerate(pieces, 1):
+            incoming.on_body(piece)
+            if number == len(pieces):
+                incoming.on_message_complete()
+            length = len(piece if coding is None else gzip.decompress(piece))
+            while length:
+                before = turns
+                found.append((await exchange.piece(PART), turns - before))
+                length -= len(found[-1][0])
+        assert await exchange.piece(PART) == b""
         task.cancel()
         return found
 
