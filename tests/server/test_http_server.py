@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -13,8 +15,11 @@ import pytest
 from support import http
 from support.calls import PATIENCE, connect, head, read_all, read_until, refuses, wait_for
 from support.hosts import PROGRAMS, find_functions_python, start_embedded_host
+from support.loops import LOOPS, runner
 from support.processes import ROOT
 from support.sample_app import SAMPLE_APP, seen
+
+from gateway.server.http_process import accept, listen
 
 pytestmark = pytest.mark.system
 
@@ -223,3 +228,27 @@ def test_pipelined_requests_are_answered_in_order(embedded_host):
         replies = read_all(connection)
 
     assert 0 < replies.index(b'{"model":"a"}') < replies.index(b'{"model":"b"}')
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_connections_that_come_at_once_are_accepted_in_a_few_turns_of_the_loop(loop):
+    async def accepted_in():
+        turn, turns = 0, []
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport):
+                turns.append(turn)
+
+        listener = listen("127.0.0.1", 0)
+        servers = await accept(listener, Accepted)
+        with contextlib.ExitStack() as clients:
+            for _ in range(64):
+                clients.enter_context(socket.create_connection(listener.getsockname(), PATIENCE))
+            while len(turns) < 64:
+                await asyncio.sleep(0)
+                turn += 1
+        for server in servers:
+            server.close()
+        return len(set(turns))
+
+    assert runner(loop)(accepted_in()) <= 32
