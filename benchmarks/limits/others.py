@@ -94,7 +94,6 @@ def litellm(world: World, seed: int, *, documented: bool = False) -> Callable[[S
 
     def serve(call: SimCall) -> Process:
         world.arrived(call)
-        failed: set[int] = set()
         for _ in range(_LITELLM_RETRIES + 1):
             storage.count()
             yield 0.0019
@@ -119,7 +118,6 @@ def litellm(world: World, seed: int, *, documented: bool = False) -> Callable[[S
                 if documented or not call.stream:
                     tokens[place, int(world.now // 60)] += call.prompt + call.output
                 return
-            failed.add(place)
             resting[place] = world.now + (verdict.retry_after or _LITELLM_COOLDOWN)
         world.refuse(call)
 

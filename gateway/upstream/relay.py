@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, error_body
 from gateway.limits.tokens.outcome import Result
 from gateway.protocol.messages import Truncated
-from gateway.protocol.sse import PART, EventTooLong, error_event, event_data, is_whole
+from gateway.protocol.sse import PART, EventSplitter, EventTooLong, error_event, event_data, is_whole
 from gateway.telemetry.record import Record
 from gateway.upstream.answers import BytesAnswer, EventsAnswer, StreamedAnswer
 from gateway.upstream.client import Exchange
@@ -69,10 +69,7 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
                     await asyncio.sleep(0)
                 if sent := _passed(events[start : start + AT_ONCE], answer, record, requested_model):
                     yield sent
-            if tap.over:
-                break
-            part = await (_after_done(exchange) if splitter.ends() else exchange.piece(PART))
-            if not part:
+            if tap.over or not (part := await _next_part(exchange, splitter)):
                 break
             events = splitter.feed(part)
     except (Unreachable, EventTooLong):
@@ -93,6 +90,10 @@ async def relay_events(answer: EventsAnswer, record: Record, requested_model: st
         answer.result = Result.TIMEOUT if isinstance(problem, UpstreamTimeout) else Result.FAILED
         record.error_code = problem.code
         yield error_event(error_body(problem))
+
+
+def _next_part(exchange: Exchange, splitter: EventSplitter) -> Awaitable[bytes]:
+    return _after_done(exchange) if splitter.ends() else exchange.piece(PART)
 
 
 async def _after_done(exchange: Exchange) -> bytes:
