@@ -100,16 +100,16 @@ class _Reader:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         while not isinstance(event := next(self.stream), events.MappingEndEvent):
-            line = f" (line {event.start_mark.line + 1})"
-            if isinstance(event, events.ScalarEvent) and event.tag is None and self._tag(event) == _MERGE:
-                self._merge(merged, self.value(next(self.stream), path, depth + 1), path, line)
+            if self._merges(event):
+                value = self.value(next(self.stream), path, depth + 1)
+                self._merge(merged, value, path, _line(event))
                 continue
             key = self.value(event, path, depth + 1)
             if not isinstance(key, str):
-                self.problems.add(path, f"has a key that is not text{line}; put the key in quotes")
+                self.problems.add(path, f"has a key that is not text{_line(event)}; put the key in quotes")
                 key = "?"
             elif key in own:
-                self.problems.add((*path, key), f"is given twice{line}; keep one")
+                self.problems.add((*path, key), f"is given twice{_line(event)}; keep one")
             own[key] = self.value(next(self.stream), (*path, key), depth + 1)
         return {**merged, **own}
 
@@ -132,6 +132,12 @@ class _Reader:
             )
             return None
 
+    def _merges(self, event: Any) -> bool:
+        """Whether a key is `<<`, without a tag and quotes."""
+        if not isinstance(event, events.ScalarEvent) or event.value != "<<":
+            return False
+        return event.tag is None and self._tag(event) == _MERGE
+
     def _merge(self, into: dict[str, Any], value: Any, path: Path, line: str) -> None:
         """Add what `<<` brings: of several mappings the first with a key wins (YAML merge type)."""
         sources = value if isinstance(value, list) else [value]
@@ -149,6 +155,10 @@ class _Reader:
         self.count += size
         if self.count > MAX_VALUES:
             raise ConfigError([f"document: holds more than {MAX_VALUES} values with its aliases written out"])
+
+
+def _line(event: Any) -> str:
+    return f" (line {event.start_mark.line + 1})"
 
 
 def _where(mark: Any) -> str:
