@@ -12,6 +12,9 @@ from gateway.limits.tokens.signals import Kind, RateLimits
 class Result(Enum):
     """How a call ended."""
 
+    # Enum's own is written in Python, and each call looks up ten times what its end means.
+    __hash__ = object.__hash__
+
     SUCCESS = auto()
     #: 429.
     LIMITED = auto()
