@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Test files run side by side, for most of them wait: more at once than a small machine has cores, and one more of those
 # that never wait (tests/support/side_by_side.py). They start in the order of tests/conftest.py.
-WORKERS ?= 5
+WORKERS ?= 6
 SIDE_BY_SIDE = --side-by-side $(WORKERS)
 OTHER_PYTEST = .venv-3.$*/bin/python -m pytest
 # Where images switch bytecode off, each process would compile pytest's plugins, the tests and us anew: 4 s of CPU.
