@@ -86,6 +86,10 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             "Retries are those of router_settings; a group with several members tries each of them.",
             "retry_policy",
         ),
+        (
+            "No function is asked for a token: without another credential it is the managed identity's.",
+            "azure_ad_token_provider",
+        ),
         ("Every call goes upstream.", "mock_response mock_tool_calls mock_timeout"),
         ("The region is not looked at.", "allowed_model_region"),
         (

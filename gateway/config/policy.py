@@ -164,6 +164,9 @@ def read_aliases(router: RouterSettings, models: Collection[str], problems: Prob
             problems.add(path, "must be the name of a model, or {model: NAME, hidden: true}")
         elif model not in models:
             problems.add(path, _NOT_A_MODEL)
+        elif name == model and not hidden:
+            # Some files name every model so; it changes nothing.
+            continue
         elif name in models:
             problems.add(path, "is the name of a model in model_list, too; keep one of them")
         else:

@@ -196,6 +196,19 @@ def test_what_is_wrong_with_an_alias_is_told(aliases, problem):
     assert found.startswith(f"router_settings.model_group_alias.{problem}")
 
 
+def test_an_alias_that_names_itself_changes_nothing():
+    config = load(with_aliases(gpt="gpt"), {})
+
+    assert ({}, ()) == (dict(config.aliases), config.warnings)
+
+
+def test_a_token_function_that_no_file_can_hold_leaves_the_managed_identity():
+    params = {"azure_ad_token_provider": "default", "api_key": ...}
+
+    assert isinstance(member(params).credential, DefaultIdentity)
+    assert any("azure_ad_token_provider" in warning for warning in warnings(params))
+
+
 def test_fallbacks_may_name_aliases():
     text = document(
         entry(),
