@@ -2,9 +2,9 @@
 
     python fork_server.py DESCRIPTOR FOLDER MODULE...
 
-DESCRIPTOR is a socket; FOLDER is where the modules are that are imported at the first request. Each byte on the socket
-brings four descriptors: the request as JSON, the program's output, its errors, and a pipe that is told its process id
-and, when it has ended, its exit code. The process ends when all have closed the socket's other side.
+DESCRIPTOR is a socket; FOLDER is where the modules are that are imported once there is a byte on the socket. A byte for
+a program brings four descriptors: the request as JSON, the program's output, its errors, and a pipe that is told its
+process id and, when it has ended, its exit code. The process ends when all have closed the socket's other side.
 
 support/forks.py is the other side.
 """
@@ -51,6 +51,9 @@ def serve(control):
             byte, descriptors, _, _ = socket.recv_fds(control, 1, 4)
             if not byte:
                 return None
+            if not descriptors:
+                # It only let the modules be imported.
+                continue
             asked, output, errors, told = descriptors
             pid = os.fork()
             if pid == 0:

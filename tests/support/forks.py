@@ -108,6 +108,10 @@ class _Server:
                 pass_fds=[other.fileno()],
             )
 
+    def begin(self) -> None:
+        """Let it import the modules; otherwise it does when a program is asked for."""
+        self._control.send(b"0")
+
     def fork(self, request: Mapping[str, object], output: int, errors: int) -> int:
         """Ask for a program; the pipe that is told its process id and its end."""
         told, telling = os.pipe()
@@ -130,7 +134,7 @@ def begin(python: str, modules: Sequence[str]) -> None:
     """Have what forks programs with these modules before this process is itself forked: all share it then."""
     if POSSIBLE:
         for more in (_SERVER, _KEYLESS):
-            _server(python, (*modules, *more))
+            _server(python, (*modules, *more)).begin()
 
 
 def close() -> None:
