@@ -90,18 +90,18 @@ def router(simulator):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_brings_the_same_over_http_and_in_python(gateway, router, pool, name):
     scenario = SCENARIOS[name]
-    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0)
-    ways = {
-        "http": (client.chat.completions.create, openai),
-        "python": (router.completion, python_api.exceptions),
-    }
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+        ways = {
+            "http": (client.chat.completions.create, openai),
+            "python": (router.completion, python_api.exceptions),
+        }
 
-    for way, (create, errors) in ways.items():
-        model = (pool.solo if scenario.solo else pool.pair)(*scenario.faults)
-        call = {"model": model.name, "messages": MESSAGES, **scenario.arguments}
-        found = brought(partial(create, **call), errors)
+        for way, (create, errors) in ways.items():
+            model = (pool.solo if scenario.solo else pool.pair)(*scenario.faults)
+            call = {"model": model.name, "messages": MESSAGES, **scenario.arguments}
+            found = brought(partial(create, **call), errors)
 
-        assert (scenario.expected, list(scenario.calls)) == (found, pool.counts(model)), way
+            assert (scenario.expected, list(scenario.calls)) == (found, pool.counts(model)), way
 
 
 #: Model -> arguments of a call, what is compared of its answer, and where both ways have it.
