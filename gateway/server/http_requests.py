@@ -122,6 +122,8 @@ class HttpRequest(BaseRequest):
             piece = await self.content.readany()
         except Exception as error:  # noqa: BLE001 - whatever aiohttp gives as the reason why no more will come
             self.malformed = not isinstance(error, ConnectionError)
+            # The body keeps it, and its traceback the body: a circle, which only the collector would find.
+            error.__traceback__ = None
             self._read = True
             return _DISCONNECT
         self._read = self.content.at_eof()
@@ -213,3 +215,12 @@ class HttpReply:
 
     async def write_eof(self) -> None:
         """So is its end."""
+
+
+class BrokenReply(HttpReply):
+    """A reply that does not end: aiohttp's server closes the connection behind what was sent."""
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """Raises ConnectionResetError. Raised by a handler, its task would keep it, and it the task."""
+        del request
+        raise ConnectionResetError

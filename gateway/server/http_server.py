@@ -26,7 +26,7 @@ from gateway.server.connection_table import ConnectionTable
 from gateway.server.deadlines import LINGER_SECONDS
 from gateway.server.embedded import MAX_HEADERS
 from gateway.server.http_connections import GuardedConnection
-from gateway.server.http_requests import HttpReply, HttpRequest
+from gateway.server.http_requests import BrokenReply, HttpReply, HttpRequest
 from gateway.server.incoming import MAX_HEAD_BYTES
 from gateway.server.replies import error_headers, log_failure
 
@@ -73,8 +73,9 @@ class HttpHandler(RequestHandler):
     ) -> StreamResponse:
         """The reply to what is no HTTP. Raises ConnectionError where a reply has begun: it must not end."""
         del message
-        if isinstance(exc, ConnectionError):
-            raise exc
+        if exc is not None:
+            # The frame in which aiohttp caught it knows it: a circle, which only the collector would find.
+            exc.__traceback__ = None
         if isinstance(request, HttpRequest) and request.begun:
             raise ConnectionResetError
         if isinstance(exc, LineTooLong):
@@ -154,13 +155,13 @@ class HttpServer(Server):
         return HttpRequest(message, payload, protocol, writer, task, protocol.connection)
 
     async def serve(self, request: HttpRequest) -> StreamResponse | HttpReply:
-        """Answer one request. Raises ConnectionError to close the connection without an end of the reply."""
+        """Answer one request."""
         try:
             await self._app(request.scope(), request.receive, request.send)
         except Exception as error:  # noqa: BLE001 - the last resort
             if request.begun:
                 # Whoever raised it after the first byte has logged it.
-                raise broken_off(request) from None
+                return broken_off(request)
             request_id = new_request_id()
             log_failure(error, request_id)
             return error_response(InternalError(), request_id=request_id)
@@ -169,7 +170,7 @@ class HttpServer(Server):
         if request.malformed and not request.begun:
             return error_response(BadRequest(NOT_HTTP))
         if not request.answered:
-            raise broken_off(request)
+            return broken_off(request)
         if not request.reply.keep_alive and not request.content.is_eof():
             await request.connection.linger()
         elif request.connection.pipelined:
@@ -186,12 +187,12 @@ def length_to_come(message: RawRequestMessage, body: StreamReader) -> int | None
     return declared_length(message.headers.get("Content-Length", ""))
 
 
-def broken_off(request: HttpRequest) -> ConnectionError:
+def broken_off(request: HttpRequest) -> BrokenReply:
     """What makes aiohttp close a connection in the middle of a reply."""
     if request.version == HttpVersion10:
         # Its reply ends where the connection is closed.
         request.connection.reset()
-    return ConnectionResetError()
+    return BrokenReply(keep_alive=False)
 
 
 def error_response(
