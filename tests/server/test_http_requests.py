@@ -90,8 +90,10 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
     runner(loop)(upload())
 
     assert 10_000 == total
-    # Behind the last there is nothing to wait for.
-    assert 2 < len(found) - 1 == len(set(found[:-1]))
+    # Behind the last there is nothing to wait for, nor behind one that is all that has come so far.
+    apart = len(set(found[:-1]))
+    assert 2 < apart
+    assert len(found) - 1 < 1.5 * apart
 
 
 @pytest.mark.parametrize("loop", LOOPS)
