@@ -98,9 +98,10 @@ class Replication:
     async def close(self) -> None:
         """Flush once more, within END_WAIT_SECONDS, and release connections."""
         self._enter_loop()
-        self._stop_timer()
         if self._dirty and self.storage.available:
             await self._flushed_within(END_WAIT_SECONDS, every=0.0)
+        # Not before: a flush that ends plans another for what has changed meanwhile, and would connect anew.
+        self._stop_timer()
         tasks = [task for task in (self._exchanging, self._refreshing, self._flushing) if task is not None]
         for task in tasks:
             task.cancel()

@@ -12,6 +12,7 @@ from support.calls import PATIENCE
 from support.instances import Clock, Instance, StandingClock, config, forget_all
 
 from gateway.limits.tokens.estimate import Estimate
+from gateway.limits.tokens.outcome import Outcome, Result
 from gateway.sharing.replication import FLUSH_EVERY, OTHERS_SECONDS
 
 
@@ -424,6 +425,30 @@ def test_closing_writes_what_is_left(run_in_time, pool):
         await one.sharing.close()
         await other.call()
         assert 3 == other.requests()
+
+    run_in_time(check)
+
+
+def test_what_its_last_flush_leaves_is_not_written_after_closing(run_in_time, pool, monkeypatch):
+    """A store that was closed would connect anew, and nobody would close that connection."""
+
+    async def check(open_store):
+        one = Instance(open_store(), pool)
+        written = one.balancer.written
+
+        def beside_another_call(row):
+            written(row)
+            now = one.sharing.now()
+            choice = one.balancer.choose(one.group, Estimate(10, 0), (), now)
+            one.balancer.settle(one.balancer.reserve(choice, now), Outcome(Result.SUCCESS, 10, 0), now)
+
+        monkeypatch.setattr(one.balancer, "written", beside_another_call)
+        await one.call()
+        await one.sharing.close()
+        assert one.balancer.dirty
+        before = one.operations
+        await asyncio.sleep(2 * FLUSH_EVERY)
+        assert before == one.operations
 
     run_in_time(check)
 
