@@ -56,7 +56,7 @@ def replied(*messages, request=None):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loop):
     """200 uploads in chunks of two bytes kept others waiting for 12 s."""
-    turns, found, total = 0, [], 0
+    turns, pieces, total, owed = 0, 0, 0, []
 
     async def others():
         nonlocal turns
@@ -65,19 +65,22 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
             await asyncio.sleep(0)
 
     async def app(scope, receive, send):
-        nonlocal total
+        nonlocal pieces, total
         more = True
         while more:
             message = await receive()
             more = message["more_body"]
             total += len(message["body"])
-            found.append(turns)
+            pieces += 1
         await send(start())
         await send(piece(b"hello"))
 
     async def upload():
         running = asyncio.get_running_loop()
-        server = await running.create_server(HttpServer(app, ConnectionTable(10, running)), "127.0.0.1", 0)
+        table = ConnectionTable(10, running)
+        wait = table.small_chunks.wait
+        table.small_chunks.wait = lambda now: owed.append(turns) or wait(now)
+        server = await running.create_server(HttpServer(app, table), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         task = asyncio.create_task(others())
         lines = head("POST", "/", "transfer-encoding: chunked", "connection: close")
@@ -90,10 +93,10 @@ def test_others_have_their_turn_between_the_pieces_of_a_body_in_small_chunks(loo
     runner(loop)(upload())
 
     assert 10_000 == total
-    # Behind the last there is nothing to wait for, nor behind one that is all that has come so far.
-    apart = len(set(found[:-1]))
-    assert 2 < apart
-    assert len(found) - 1 < 1.5 * apart
+    # No two waits begin in one turn: others had theirs in between.
+    assert 2 < len(owed) == len(set(owed))
+    # Behind the last piece there is nothing to wait for, nor behind one that is all that has come so far.
+    assert pieces - 1 < 1.5 * len(owed)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
