@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar, get_type_hints
 
 from gateway.config.annotations import Reader, reader
-from gateway.config.keys import REFUSED, WITHOUT_EFFECT, harmless, meaning, weakens
+from gateway.config.keys import REFUSED, WITHOUT_EFFECT, harmless, meaning, meaning_by_name, weakens
 from gateway.config.litellm_keys import UNREAD
 from gateway.config.problems import WHOLE, Path, Problems
 from gateway.config.sections import SECTIONS, Params, Section
@@ -64,6 +64,9 @@ _NEVER_MISPLACED = frozenset(
         *("max_upstream_calls", "max_wait", "client_limits", "strict_fails_open", "allow_anonymous"),
     )
 )
+
+#: From this likeness on, a key is taken for a misspelling of one that has an effect.
+_ALIKE = 0.75
 
 #: Problems of a document that get the nearest name, and characters of a key that are compared.
 _HINTS = 50
@@ -135,6 +138,9 @@ def settle_other(
     elif (section in _LITELLM or section == WHOLE) and (owner := harmless_owner(key)) is not None:
         unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
         problems.ignore(here)
+    elif (effect := meaning_by_name(section, key)) is not None and not _is_like_another(section, key):
+        unused.add(section, key, effect, path)
+        problems.ignore(here)
     else:
         problems.add(here, _unknown(section, key, known, problems))
 
@@ -154,6 +160,13 @@ def harmless_owner(key: str) -> str | None:
     if not owners or key in _NEVER_MISPLACED or any(key in REFUSED.get(name, ()) for name in owners):
         return None
     return owners[0] if owners[0] in _LITELLM else None
+
+
+@lru_cache(maxsize=256)
+def _is_like_another(section: str, key: str) -> bool:
+    """Tell whether a key looks like one of its section that does something, or protects something."""
+    names = [*(TOP_LEVEL if section == WHOLE else effective_names(section)), *REFUSED[section]]
+    return bool(difflib.get_close_matches(key[:_KEY_SHOWN], names, n=1, cutoff=_ALIKE))
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.litellm_keys import ACCEPTED, MONEY, OBSERVERS, OBSERVING, OPEN_BAG, REFUSED_ROWS, Row
+from gateway.config.litellm_keys import (
+    ACCEPTED,
+    BESIDE,
+    BY_NAME,
+    CLOSED,
+    MONEY,
+    OBSERVERS,
+    OBSERVING,
+    OPEN_BAG,
+    REFUSED_ROWS,
+    TELLING,
+    Row,
+)
+from gateway.config.problems import WHOLE
 
 
 def _by_key(rows: tuple[Row, ...]) -> dict[str, str]:
@@ -36,6 +49,11 @@ _PRICE = re.compile(r"(^|_)cost(_|$)|^tiered_pricing$|_uplift_multiplier$")
 #: LiteLLM's callbacks that only observe; any other one may be a guard.
 _OBSERVERS = frozenset(OBSERVING.split())
 
+_TELLING = frozenset(TELLING.split())
+_WORDS = _TELLING | frozenset(BESIDE.split())
+#: The sections of which LiteLLM passes over what it does not know.
+_OPEN_SECTIONS = (WHOLE, "router_settings", "litellm_settings", "general_settings")
+
 #: LiteLLM's names for sets of routes that hold all that are served here.
 _ALL_ROUTES = frozenset(("openai_routes", "llm_api_routes"))
 
@@ -46,6 +64,23 @@ def meaning(section: str, key: str) -> str | None:
     if found is None and section == "litellm_params" and _PRICE.search(key):
         return MONEY
     return OPEN_BAG if found is None and section == "model_info" else found
+
+
+def meaning_by_name(section: str, key: str) -> str | None:
+    """What it means that a key has no effect which is in no table; None where it may be meant to protect.
+
+    People write many keys that LiteLLM does not have, and it passes over them. A misspelt word is in no list.
+    """
+    if section == "litellm_params":
+        return OPEN_BAG if key.startswith("supports_") else None
+    if section not in _OPEN_SECTIONS:
+        return None
+    if section == "general_settings" and key.startswith("allow_"):
+        return CLOSED
+    if section != WHOLE and any(key.startswith(f"{name}_") for name in _OBSERVERS):
+        return OBSERVERS
+    words = set(key.split("_"))
+    return BY_NAME if words <= _WORDS and words & _TELLING else None
 
 
 def weakens(key: str, value: Any) -> bool:

@@ -30,8 +30,11 @@ _ALERTS = "No alerts are sent; alert on the log lines instead."
 VIRTUAL = "It concerns keys, users or teams of LiteLLM's database, which are refused here."
 _PROCESS = "The process has bounds of its own (GATEWAY_MAX_HELD_BYTES) and the platform scales it."
 _CLOSED = "It would open something that stays closed here."
+_TIMEOUTS = "Time-outs are timeout and stream_timeout."
 #: Of names that people write and LiteLLM leaves unread.
 UNREAD = "LiteLLM does not read it, either."
+#: Of names that nobody knows and that speak of nothing but `TELLING`.
+BY_NAME = "It is not known here; what its name speaks of (logs, costs, caches, retries) protects nothing."
 
 #: Section -> what is accepted without effect.
 ACCEPTED: Mapping[str, tuple[Row, ...]] = {
@@ -52,7 +55,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "routing_rules budget_manager logging logging_settings log_level debug features version "
                 "server server_settings proxy_settings ui_settings cache_settings redis_settings "
                 "health_check health_check_settings monitoring observability metrics default_model "
-                "model_aliases fallback_models retry_settings custom_settings metadata name description"
+                "model_aliases fallback_models retry_settings custom_settings metadata name description "
+                "model_groups model_config advanced_settings"
             ),
         ),
     ),
@@ -65,9 +69,10 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "notes comment cost cost_per_1k_tokens context_window max_context_tokens"
             ),
         ),
-        (UNREAD, "litellm_settings router_settings general_settings"),
+        (UNREAD, "litellm_settings router_settings general_settings priority"),
     ),
     "litellm_params": (
+        (_TIMEOUTS, "ttft_timeout stream_idle_timeout"),
         ("Write them as extra_headers.", "headers default_headers"),
         ("Prompts are never changed to make a model take them.", "modify_params"),
         (
@@ -207,8 +212,9 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (
             "Upstream judges a prompt's length; context_window_fallbacks hold for what it refuses.",
-            "enable_pre_call_checks",
+            "enable_pre_call_checks enable_pre_call_check",
         ),
+        (_TIMEOUTS, "ttft_timeout stream_idle_timeout"),
         (
             _CHOICE,
             (
@@ -264,7 +270,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "success_callbacks failure_callbacks enable_logging log_requests log_responses track_cost "
                 "track_cost_per_request cost_tracking enable_cost_tracking enable_metrics metrics_port "
                 "enable_cache enable_caching cache_enabled cache_ttl model_access_groups "
-                "content_policy_fallback context_window_fallback"
+                "content_policy_fallback context_window_fallback model_config load_env_variables use_azure "
+                "use_aws use_vertex_ai disable_adding_anthropic_headers"
             ),
         ),
         (
@@ -277,8 +284,17 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
         ),
         (
             "Prompts and stop sequences are never changed to make a model take them.",
-            "modify_params disable_stop_sequence_limit",
+            "modify_params disable_stop_sequence_limit LITELLM_DISABLE_STOP_SEQUENCE_LIMIT",
         ),
+        (
+            (
+                "LiteLLM does not read it there, either: the key is that of general_settings, "
+                "GATEWAY_MASTER_KEY or LITELLM_MASTER_KEY."
+            ),
+            "master_key",
+        ),
+        ("It concerns guardrails, which are refused.", "skip_system_message_in_guardrail"),
+        (_PROCESS, "max_parallel_requests global_max_parallel_requests"),
         ("Tokens of Entra ID are always renewed before they end.", "enable_azure_ad_token_refresh"),
         ("Nothing has to be switched on for newer models.", "enable_preview_features"),
         (
@@ -326,7 +342,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "default_max_internal_user_budget max_ui_session_budget "
                 "default_key_max_budget_alert_emails key_alias_pattern enable_key_alias_format_validation "
                 "priority_reservation priority_reservation_settings personal_key_model_access_from_teams "
-                "validate_end_user_id_in_db max_end_user_budget_id"
+                "validate_end_user_id_in_db max_end_user_budget_id enable_redis_auth_cache"
             ),
         ),
         (
@@ -407,7 +423,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "server_root_path proxy_base_url proxy_host proxy_port workers enable_model_list "
                 "enable_spend_logging enable_spend_logs log_spend track_cost cost_tracking "
                 "enable_cost_tracking enable_cache enable_caching cache_enabled enable_streaming "
-                "enable_database use_database"
+                "enable_database use_database async_data_store model_config custom_headers"
             ),
         ),
         (
@@ -436,7 +452,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "supported_db_objects use_redis_transaction_buffer proxy_batch_write_at "
                 "proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time disable_reset_budget "
                 "use_spend_logs_partitioning coordination_redis proxy_config_reload_interval_seconds "
-                "scheduled_job_stagger disable_model_info_refresh salt_key"
+                "scheduled_job_stagger disable_model_info_refresh salt_key "
+                "scope_spend_list_endpoints_to_caller legacy_unscoped_spend_list_endpoints"
             ),
         ),
         (
@@ -465,7 +482,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "use_team_public_model_name team_metadata_schema custom_team_metadata_validate "
                 "service_account_settings role_permissions enforce_rbac role_mappings "
                 "self_serve_budget_policy apply_user_budget_to_team_keys disable_budget_reservation "
-                "token_rate_limit_type disable_retry_on_max_parallel_request_limit_error"
+                "token_rate_limit_type disable_retry_on_max_parallel_request_limit_error "
+                "enable_redis_auth_cache"
             ),
         ),
         (
@@ -489,7 +507,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "hide_default_credentials_hint max_failed_login_attempts_per_source "
                 "max_failed_login_attempts_per_source_overrides ui_username ui_password "
                 "failed_login_window_seconds failed_login_block_seconds control_plane_url "
-                "allow_cli_sso_verification_uri_complete"
+                "allow_cli_sso_verification_uri_complete litellm_license"
             ),
         ),
         (
@@ -516,7 +534,9 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "allowed_client_side_s3_endpoint_urls vertex_ai_pass_through_drop_anthropic_betas "
                 "transcribe_media_buckets mcp_advertised_versions mcp_allowed_clients "
                 "mcp_require_explicit_server_scope mcp_client_id_header mcp_xff_num_trusted_hops "
-                "mcp_prefer_client_id_metadata_document provider_url_destination_allowed_hosts"
+                "mcp_prefer_client_id_metadata_document provider_url_destination_allowed_hosts "
+                "use_client_credentials_pass_through_routes require_end_user_mcp_access_defined "
+                "image_generation_model proxy_batch_polling_interval"
             ),
         ),
         (
@@ -537,11 +557,15 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             _CLOSED,
             (
                 "public_routes allow_client_side_credentials allow_public_health_readiness_details "
-                "dangerously_permit_weak_or_unset_master_key infer_model_from_keys"
+                "dangerously_permit_weak_or_unset_master_key infer_model_from_keys disable_auth "
+                "disable_authentication"
             ),
         ),
         ("Crawlers find nothing to read: every page needs a key.", "block_robots"),
-        ("The caller names the model.", "completion_model return_wildcard_routes"),
+        (
+            "The caller names the model.",
+            "completion_model embedding_model moderation_model return_wildcard_routes",
+        ),
         (_TAGS, "reject_clientside_metadata_tags request_tag_mappings"),
         ("Callers send their key as Bearer, api-key or x-api-key.", "litellm_key_header_name"),
         ("The peer's address is not used.", "use_x_forwarded_for trusted_proxy_ranges"),
@@ -564,6 +588,24 @@ OBSERVING = (
     "weave weave_otel weights_biases zerobus"
 )
 
+#: Words for what is told, kept, repeated or looked after, and words that stand beside them. A name of such
+#: words alone limits, filters and lets in nothing.
+TELLING = (
+    "log logs logging logger verbose debug trace tracing metric metrics monitor monitoring telemetry "
+    "observability prometheus otel opentelemetry grafana dashboard stats statistics analytics report "
+    "reports reporting alert alerts alerting notification notifications webhook webhooks slack email "
+    "spend cost costs pricing cache caching redis ttl database db postgres ui docs swagger health "
+    "healthcheck retry retries backoff fallback fallbacks failover cooldown queue batching latency"
+)
+BESIDE = (
+    "enable enabled disable disabled use store track tracking collect save show print set default level "
+    "file path dir format type mode name url uri host port endpoint interval timeout time seconds delay "
+    "settings config proxy per model models request requests response responses on status code codes "
+    "check checks write writes auto update updates connection pool optimization raw detailed details"
+)
+
+#: What any key is that would open something.
+CLOSED = _CLOSED
 #: What any price in `litellm_params` is.
 MONEY = _MONEY
 #: What any other key of `model_info` is.

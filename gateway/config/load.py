@@ -40,6 +40,11 @@ _BOTH = (
     "GATEWAY_ALLOW_ANONYMOUS and general_settings.allow_anonymous"
 )
 
+_BOTH_IN_LIBRARY = (
+    "holds a master_key, which nothing reads there, while anonymous access is allowed; move it to "
+    "general_settings, or remove it"
+)
+
 
 def load(
     text: str | Sequence[Part],
@@ -154,6 +159,9 @@ def _read(tree: dict[str, Any], opened: bool, reading: Reading) -> Config:
         ("entra",): tree.get("entra") is not None,
     }
     _check_closed(keyed, problems, anonymous=anonymous)
+    unread = tree.get("litellm_settings")
+    if anonymous and isinstance(unread, dict) and unread.get("master_key") is not None:
+        problems.add(("litellm_settings",), _BOTH_IN_LIBRARY)
     return replace(
         rules,
         master_key=master_key,

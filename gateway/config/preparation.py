@@ -17,7 +17,7 @@ from gateway.config import vault
 from gateway.config.document import top_names
 from gateway.config.environment import PREFIX, resolve
 from gateway.config.problems import MAX_DEPTH, Path, Problems, is_name, render
-from gateway.config.providers import is_unserved_mode, qualified, unserved_provider
+from gateway.config.providers import is_left_open, is_unserved_mode, qualified, unserved_provider
 
 _VARIABLES = "environment_variables"
 _CREDENTIALS = "credential_list"
@@ -58,6 +58,7 @@ class Reason(Enum):
 
     MODE = "endpoints of these modes are not served"
     PROVIDER = "members of providers that are not served are left out"
+    OPEN = "members whose deployment is left open are left out"
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -184,18 +185,24 @@ def _credentials(raw: Any, problems: Problems) -> dict[str, dict[str, Any]]:
 def without_unserved(entries: list[Any], environ: Mapping[str, str], *, alone: bool) -> list[Any]:
     """The entries, with those that are left out marked; with `alone` all that nothing here serves.
 
-    Else an entry of another provider stays where no other one serves its name, and any entry where none is
-    served: reading it tells what is wrong.
+    Else an entry of another provider stays where no other one serves its name, any entry where none is
+    served, and one whose deployment is left open: reading it tells what is wrong.
     """
     reasons = [_reason(entry, environ) for entry in entries]
     served = {
         entry.get("model_name")
         for entry, reason in zip(entries, reasons, strict=True)
-        if reason is None and isinstance(entry, dict) and isinstance(entry.get("model_name"), str)
+        if reason in (None, Reason.OPEN)
+        and isinstance(entry, dict)
+        and isinstance(entry.get("model_name"), str)
     }
 
     def stays(entry: Any, reason: Reason) -> bool:
-        return not served or (reason is Reason.PROVIDER and entry.get("model_name") not in served)
+        return (
+            not served
+            or reason is Reason.OPEN
+            or (reason is Reason.PROVIDER and entry.get("model_name") not in served)
+        )
 
     return [
         entry if reason is None or (not alone and stays(entry, reason)) else LeftOut(reason)
@@ -216,8 +223,11 @@ def _reason(entry: Any, environ: Mapping[str, str]) -> Reason | None:
         model = environ.get(model.removeprefix(PREFIX))
     if not isinstance(model, str) or model.startswith(vault.PREFIX):
         return None
-    unserved = unserved_provider(qualified(model, params.get("custom_llm_provider")))
-    return None if unserved is None else Reason.PROVIDER
+    model = qualified(model, params.get("custom_llm_provider"))
+    if unserved_provider(model) is not None:
+        return Reason.PROVIDER
+    provider, _, name = model.partition("/")
+    return Reason.OPEN if provider in ("azure", "azure_text") and is_left_open(name) else None
 
 
 def _with_credential(

@@ -208,3 +208,56 @@ def test_a_request_default_that_must_be_a_number_is_one(value):
     assert [
         "model_list[0].litellm_params.temperature: must be a number; write it without quotes"
     ] == problems({"temperature": value})
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("general_settings", "proxy_logging"),
+        ("general_settings", "disable_spend_logs_writes"),
+        ("general_settings", "allow_requests_from_any_ip"),
+        ("general_settings", "verbose_proxy_logs"),
+        ("litellm_settings", "langfuse_secret_key"),
+        ("litellm_settings", "datadog_site"),
+        ("router_settings", "fallback_on_status_codes"),
+        ("router_settings", "enable_queue"),
+        ("litellm_params", "supports_vision"),
+        ("document", "cost_optimization"),
+        ("document", "health_checks"),
+    ],
+)
+def test_an_unknown_key_whose_name_speaks_of_no_protection_is_told(section, key):
+    found, warnings = check(place(section, key, {"os": "os.environ/UNSET"}), {})
+
+    assert [] == found
+    assert any(f"{key}: has no effect" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        # A word that may stand for a protection, or for nothing that anybody knows.
+        ("general_settings", "cache_per_user"),
+        ("general_settings", "log_redaction"),
+        ("general_settings", "max_queue"),
+        ("router_settings", "retry_budget"),
+        ("router_settings", "fallback_guard"),
+        ("litellm_settings", "loging"),
+        ("document", "rate_limits"),
+        # Nothing that speaks of logs and the like.
+        ("general_settings", "default_model_timeout"),
+        ("document", "enable_proxy"),
+        # Like one that does something, or protects something.
+        ("general_settings", "allow_anonymos"),
+        ("router_settings", "default_fallback"),
+        ("router_settings", "num_retry"),
+        ("router_settings", "cooldown"),
+        # Entries are what calls go by.
+        ("model_list", "retry_logging"),
+        ("litellm_params", "cache_url"),
+    ],
+)
+def test_another_unknown_key_is_refused(section, key):
+    (problem,) = check(place(section, key, "on"), {})[0]
+
+    assert f"{key}: unknown key" in problem

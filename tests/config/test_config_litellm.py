@@ -230,7 +230,7 @@ def test_a_key_of_litellm_in_a_section_that_does_not_read_it_is_a_warning():
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("litellm_settings", "master_key", "sk-1"),
+        ("router_settings", "master_key", "sk-1"),
         ("router_settings", "max_budget", 5),
         ("router_settings", "rpm", 5),
         ("general_settings", "api_key", "k"),
@@ -245,6 +245,24 @@ def test_a_key_that_protects_is_refused_in_a_section_that_does_not_read_it(secti
     (problem,) = check(document(entry(), **sections), {})[0]
 
     assert problem.startswith(f"{section}.{key}: ")
+
+
+def test_a_master_key_among_litellms_settings_lets_nobody_in():
+    text = document(entry(), general_settings={}, litellm_settings={"master_key": "sk-there"})
+
+    config = load(text, {"LITELLM_MASTER_KEY": KEY})
+
+    assert KEY == config.master_key
+    assert any("litellm_settings.master_key: has no effect" in each for each in config.warnings)
+
+
+def test_a_master_key_among_litellms_settings_alone_keeps_the_gateway_closed():
+    text = document(entry(), general_settings={}, litellm_settings={"master_key": "sk-there"})
+
+    closed, opened = (check(text, {}, allow_anonymous=opened)[0] for opened in (False, True))
+
+    assert [True] == [each.startswith("general_settings.master_key: is missing") for each in closed]
+    assert [True] == [each.startswith("litellm_settings: holds a master_key") for each in opened]
 
 
 def test_a_protection_in_a_section_that_litellm_does_not_read_is_refused_for_its_reason():
@@ -395,6 +413,39 @@ def test_a_deployment_called_after_a_chats_model_that_serves_texts_only_is_told(
     text = document(entry({"model": f"azure/{name}"}, model_info={"mode": "completion"}))
 
     assert told == any("model_info.mode: leaves completions only" in each for each in check(text, {})[1])
+
+
+@pytest.mark.parametrize(
+    "name", ["<the deployment>", "team-${NAME}", "{{ name }}", "os.environ/NAME", "$NAME", "$(NAME)"]
+)
+def test_a_deployment_that_is_left_open_is_told(name):
+    text = document(entry({"model": f"azure/{name}"}), entry(name="other"))
+
+    found, warnings = check(text, {})
+
+    assert [] == found
+    assert ["model_list[0].litellm_params.model: holds a reference that nothing resolves"] == [
+        warning.split(", or")[0] for warning in warnings
+    ]
+
+
+def test_a_deployment_that_is_left_open_stays_one_segment_of_the_address():
+    deployment = member({"model": "azure/os.environ/NAME?x=<y>"})
+
+    assert "/deployments/os.environ%2FNAME%3Fx%3D%3Cy%3E/" in deployment.targets["chat"].url
+
+
+def test_members_of_other_apis_beside_one_that_is_left_open_are_left_out():
+    text = document(
+        entry({"model": "azure/<chat>"}),
+        entry({"model": "anthropic/claude"}),
+        entry(name="image", model_info={"mode": "image_generation"}),
+    )
+
+    config = load(text, {})
+
+    assert ["gpt"] == list(config.models)
+    assert 1 == len(config.models["gpt"])
 
 
 def test_hints_are_for_keys_that_are_not_litellms():
