@@ -423,7 +423,8 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
                 "server_root_path proxy_base_url proxy_host proxy_port workers enable_model_list "
                 "enable_spend_logging enable_spend_logs log_spend track_cost cost_tracking "
                 "enable_cost_tracking enable_cache enable_caching cache_enabled enable_streaming "
-                "enable_database use_database async_data_store model_config custom_headers"
+                "enable_database use_database async_data_store model_config custom_headers "
+                "disable_auth disable_authentication"
             ),
         ),
         (
@@ -557,8 +558,7 @@ ACCEPTED: Mapping[str, tuple[Row, ...]] = {
             _CLOSED,
             (
                 "public_routes allow_client_side_credentials allow_public_health_readiness_details "
-                "dangerously_permit_weak_or_unset_master_key infer_model_from_keys disable_auth "
-                "disable_authentication"
+                "dangerously_permit_weak_or_unset_master_key infer_model_from_keys"
             ),
         ),
         ("Crawlers find nothing to read: every page needs a key.", "block_robots"),
