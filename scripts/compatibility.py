@@ -29,8 +29,8 @@ work do is in [configuration.md](configuration.md).
 Keys that are in none of these tables are refused, with the nearest name that there is. A key of LiteLLM in a
 section where LiteLLM does not read it has no effect here, either, and a warning names its section. Nor has a
 key that nobody knows whose name is made of words for logs, costs, caches, retries and the like alone
-(`proxy_logging`, `cost_tracking_url`), begins with an observer's (`langfuse_host`) or, in `general_settings`,
-with `allow_`, unless it looks like a key that does something.
+(`proxy_logging`, `cost_tracking_url`) or begins with an observer's (`langfuse_host`), unless it looks like a
+key that does something; nor a flag of `general_settings` whose name begins with `allow_`.
 """
 
 _NOTES = {

@@ -65,7 +65,9 @@ _NEVER_MISPLACED = frozenset(
     )
 )
 
-#: From this likeness on, a key is taken for a misspelling of one that has an effect.
+#: From this likeness on, a name is worth a hint.
+_NEAR = 0.65
+#: From this one on, a key is taken for a misspelling of a name that does something.
 _ALIKE = 0.75
 
 #: Problems of a document that get the nearest name, and characters of a key that are compared.
@@ -138,7 +140,7 @@ def settle_other(
     elif (section in _LITELLM or section == WHOLE) and (owner := harmless_owner(key)) is not None:
         unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
         problems.ignore(here)
-    elif (effect := meaning_by_name(section, key)) is not None and not _is_like_another(section, key):
+    elif (effect := meaning_by_name(section, key, value)) is not None and not _is_like_another(section, key):
         unused.add(section, key, effect, path)
         problems.ignore(here)
     else:
@@ -171,7 +173,7 @@ def _is_like_another(section: str, key: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _nearest(key: str, known: frozenset[str]) -> str | None:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
+    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=_NEAR)
     return near[0] if near else None
 
 

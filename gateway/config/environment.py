@@ -14,6 +14,7 @@ from gateway.config import vault
 from gateway.config.problems import MAX_DEPTH, Path, Problems
 from gateway.config.vault import SecretValues
 from gateway.protocol.body_fields import BOOLEAN_FIELDS, NUMBER_FIELDS
+from gateway.protocol.capabilities import SERIES
 
 PREFIX = "os.environ/"
 
@@ -23,6 +24,11 @@ PLACEHOLDER = "unset"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 #: Without leading zeros: YAML and people differ on what 0600 means.
 _NUMBER = re.compile(r"(-?(?:0|[1-9]\d{0,29}))(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+#: A model or deployment whose name is in a variable; LiteLLM would call one named `os.environ/NAME`.
+_DEPLOYMENT = re.compile(
+    rf"((?:azure|azure_text|openai)/(?:(?:{'|'.join(SERIES)})/)?){PREFIX}(.*)", re.DOTALL
+)
 
 #: Keys whose text from the environment is meant as a number, beside the request defaults.
 _NUMBER_KEYS = NUMBER_FIELDS | frozenset(
@@ -73,6 +79,14 @@ def resolve(
     return resolver.resolve(tree, ()), resolver.found
 
 
+def variable(text: str, key: object) -> tuple[str, str] | None:
+    """What stands before a reference, and its variable's name; None where `text`, at `key`, is none."""
+    if text.startswith(PREFIX):
+        return "", text.removeprefix(PREFIX)
+    named = _DEPLOYMENT.fullmatch(text) if key == "model" else None
+    return None if named is None else (named[1], named[2])
+
+
 class _Resolver:
     """Resolves one tree; a recursive function's constant arguments."""
 
@@ -98,8 +112,10 @@ class _Resolver:
             return PLACEHOLDER
         if not isinstance(tree, str):
             return tree
-        if tree.startswith(PREFIX):
-            return self._variable(tree.removeprefix(PREFIX), path)
+        if (reference := variable(tree, path[-1] if path else None)) is not None:
+            before, name = reference
+            value = self._variable(name, path)
+            return f"{before}{value}" if before else value
         if tree.startswith(vault.PREFIX):
             return self._secret(tree, path)
         return tree if _check_text(tree, path, problems) else PLACEHOLDER

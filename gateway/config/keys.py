@@ -66,7 +66,7 @@ def meaning(section: str, key: str) -> str | None:
     return OPEN_BAG if found is None and section == "model_info" else found
 
 
-def meaning_by_name(section: str, key: str) -> str | None:
+def meaning_by_name(section: str, key: str, value: Any) -> str | None:
     """What it means that a key has no effect which is in no table; None where it may be meant to protect.
 
     People write many keys that LiteLLM does not have, and it passes over them. A misspelt word is in no list.
@@ -75,7 +75,8 @@ def meaning_by_name(section: str, key: str) -> str | None:
         return OPEN_BAG if key.startswith("supports_") else None
     if section not in _OPEN_SECTIONS:
         return None
-    if section == "general_settings" and key.startswith("allow_"):
+    # A list of what is allowed would keep others out.
+    if section == "general_settings" and key.startswith("allow_") and isinstance(value, bool):
         return CLOSED
     if section != WHOLE and any(key.startswith(f"{name}_") for name in _OBSERVERS):
         return OBSERVERS

@@ -600,11 +600,11 @@ TELLING = (
 BESIDE = (
     "enable enabled disable disabled use store track tracking collect save show print set default level "
     "file path dir format type mode name url uri host port endpoint interval timeout time seconds delay "
-    "settings config proxy per model models request requests response responses on status code codes "
+    "settings config proxy model models request requests response responses on status code codes "
     "check checks write writes auto update updates connection pool optimization raw detailed details"
 )
 
-#: What any key is that would open something.
+#: What any flag is that would open something.
 CLOSED = _CLOSED
 #: What any price in `litellm_params` is.
 MONEY = _MONEY

@@ -19,7 +19,7 @@ from gateway.config.deployment import Credential, DefaultIdentity, Deployment, P
 from gateway.config.document import read_section
 from gateway.config.patterns import STAR
 from gateway.config.problems import Path, Problems
-from gateway.config.providers import MODES, is_left_open, is_mode, mode_of, qualified, served, split_model
+from gateway.config.providers import MODES, is_mode, mode_of, qualified, served, split_model
 from gateway.config.reading import Reading
 from gateway.config.sections import Info, ModelEntry, Params
 from gateway.config.unused import Unused
@@ -33,11 +33,6 @@ BASE_VARIABLES = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
 _CALLED_AFTER_ANOTHER = (
     "is called after a model that takes other parameters than most, but names decide nothing; "
     "say model_info.base_model"
-)
-
-_LEFT_OPEN = (
-    "holds a reference that nothing resolves, or room for a name: no deployment is called so, and calls get "
-    "a 404 (os.environ/NAME must be the whole value)"
 )
 
 
@@ -244,8 +239,6 @@ def _azure_targets(
     """The targets, and where the api-version comes from."""
     if params.organization is not None:
         reading.remark((*path, "organization"), "has no effect for an Azure member")
-    if is_left_open(name):
-        reading.remark((*path, "model"), _LEFT_OPEN)
     base = _base(params, path, reading.problems) or _base_of_environment(reading)
     at_fault = ((*path, "base_url"), *((name,) for name in BASE_VARIABLES))
     if base is None and not any(map(reading.problems.has, at_fault)):

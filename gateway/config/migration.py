@@ -30,11 +30,6 @@ from gateway.protocol.body_fields import ALL_FIELDS
 
 #: Of keys with these meanings something that callers or operators had is gone.
 _LOSSES = frozenset((tables.CACHE, tables.DATABASE, tables.VIRTUAL, tables.OBSERVERS, tables.OTHER_ENDPOINTS))
-_UNSERVED = {
-    Reason.MODE: "members of endpoints that are not served",
-    Reason.PROVIDER: "members of providers that are not served",
-    Reason.OPEN: "members whose deployment is left open",
-}
 _MASTER_KEY = (
     "general_settings.master_key: is not in the file; set GATEWAY_MASTER_KEY or LITELLM_MASTER_KEY, add "
     "clients, or start with --allow-anonymous"
@@ -144,5 +139,6 @@ def _entries(raw: Any, result: Migration) -> list[Any]:
         else:
             result.keys_lost.append((path, "is no mapping"))
     for reason, names in unserved.items():
-        result.lost.append(f"model_list: {_UNSERVED[reason]}: {', '.join(names)}")
+        what = "endpoints" if reason is Reason.MODE else "providers"
+        result.lost.append(f"model_list: members of {what} that are not served: {', '.join(names)}")
     return kept

@@ -15,9 +15,9 @@ import msgspec
 
 from gateway.config import vault
 from gateway.config.document import top_names
-from gateway.config.environment import PREFIX, resolve
+from gateway.config.environment import PREFIX, resolve, variable
 from gateway.config.problems import MAX_DEPTH, Path, Problems, is_name, render
-from gateway.config.providers import is_left_open, is_unserved_mode, qualified, unserved_provider
+from gateway.config.providers import is_unserved_mode, qualified, unserved_provider
 
 _VARIABLES = "environment_variables"
 _CREDENTIALS = "credential_list"
@@ -58,7 +58,6 @@ class Reason(Enum):
 
     MODE = "endpoints of these modes are not served"
     PROVIDER = "members of providers that are not served are left out"
-    OPEN = "members whose deployment is left open are left out"
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -107,7 +106,7 @@ def unread_variables(tree: Mapping[str, Any]) -> dict[str, str]:
     own = tree.get(_VARIABLES)
     if not isinstance(own, dict):
         return {}
-    read = _READ | {name.removeprefix(PREFIX) for name in _references(tree)}
+    read = _READ.union(_variables(tree, None))
     return {name: _NOT_THE_PROCESS if name in _OF_IDENTITY else _UNREAD for name in own if name not in read}
 
 
@@ -120,13 +119,14 @@ def grouped_variables(unread: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _references(tree: Any, depth: int = 0) -> Iterator[str]:
-    """Every text that refers to a variable; what is nested deeper than any configuration is refused later."""
-    if isinstance(tree, str) and tree.startswith(PREFIX):
-        yield tree
+def _variables(tree: Any, key: object, depth: int = 0) -> Iterator[str]:
+    """Every variable that is referred to; what is nested deeper than any configuration is refused later."""
+    if isinstance(tree, str):
+        if (reference := variable(tree, key)) is not None:
+            yield reference[1]
     elif isinstance(tree, dict | list) and depth <= MAX_DEPTH:
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _references(value, depth + 1)
+        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _variables(value, name, depth + 1)
 
 
 def anchor_holders(tree: Mapping[str, Any], problems: Problems) -> list[str]:
@@ -185,24 +185,18 @@ def _credentials(raw: Any, problems: Problems) -> dict[str, dict[str, Any]]:
 def without_unserved(entries: list[Any], environ: Mapping[str, str], *, alone: bool) -> list[Any]:
     """The entries, with those that are left out marked; with `alone` all that nothing here serves.
 
-    Else an entry of another provider stays where no other one serves its name, any entry where none is
-    served, and one whose deployment is left open: reading it tells what is wrong.
+    Else an entry of another provider stays where no other one serves its name, and any entry where none is
+    served: reading it tells what is wrong.
     """
     reasons = [_reason(entry, environ) for entry in entries]
     served = {
         entry.get("model_name")
         for entry, reason in zip(entries, reasons, strict=True)
-        if reason in (None, Reason.OPEN)
-        and isinstance(entry, dict)
-        and isinstance(entry.get("model_name"), str)
+        if reason is None and isinstance(entry, dict) and isinstance(entry.get("model_name"), str)
     }
 
     def stays(entry: Any, reason: Reason) -> bool:
-        return (
-            not served
-            or reason is Reason.OPEN
-            or (reason is Reason.PROVIDER and entry.get("model_name") not in served)
-        )
+        return not served or (reason is Reason.PROVIDER and entry.get("model_name") not in served)
 
     return [
         entry if reason is None or (not alone and stays(entry, reason)) else LeftOut(reason)
@@ -223,11 +217,8 @@ def _reason(entry: Any, environ: Mapping[str, str]) -> Reason | None:
         model = environ.get(model.removeprefix(PREFIX))
     if not isinstance(model, str) or model.startswith(vault.PREFIX):
         return None
-    model = qualified(model, params.get("custom_llm_provider"))
-    if unserved_provider(model) is not None:
-        return Reason.PROVIDER
-    provider, _, name = model.partition("/")
-    return Reason.OPEN if provider in ("azure", "azure_text") and is_left_open(name) else None
+    unserved = unserved_provider(qualified(model, params.get("custom_llm_provider")))
+    return None if unserved is None else Reason.PROVIDER
 
 
 def _with_credential(

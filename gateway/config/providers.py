@@ -26,9 +26,6 @@ _OPENAI_MODEL = re.compile(
     re.ASCII,
 )
 
-#: What people leave open in a deployment's name: <x>, ${X}, $X, {{ x }}, os.environ/X.
-_LEFT_OPEN = re.compile(r"[ -~]*(<[^<>]*>|\$[A-Za-z_({]|\{[^{}]*\}|os\.environ/)[ -~]*")
-
 #: What `model_info.mode` narrows a member to.
 MODES: Mapping[str, Operation] = {mode: operation for operation in OPERATIONS for mode in operation.modes}
 #: Other spellings of the modes.
@@ -96,11 +93,6 @@ def unserved_provider(model: str) -> str | None:
     return None if not model or _OPENAI_MODEL.match(model) else _NOT_OPENAI
 
 
-def is_left_open(name: str) -> bool:
-    """Tell whether a deployment's name holds a reference that nothing resolves, or room for a name."""
-    return _LEFT_OPEN.fullmatch(name) is not None
-
-
 def mode_of(mode: Any) -> str | None:
     """The mode that is meant by one of its spellings; any other text is returned as it is."""
     if not isinstance(mode, str):
@@ -141,7 +133,7 @@ def split_model(model: str | None, path: Path, problems: Problems, *, stars: int
         problems.add(path, f"names no deployment or model after {prefix}/")
     elif name.count(STAR) > stars:
         problems.add(path, "holds a * that model_name does not; write model_name: azure/* beside azure/*")
-    elif provider != "openai" and not (is_deployment(name.replace(STAR, "x")) or is_left_open(name)):
+    elif provider != "openai" and not is_deployment(name.replace(STAR, "x")):
         problems.add(path, _not_a_deployment(name))
     return provider, name
 

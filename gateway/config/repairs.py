@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gateway.config.environment import PREFIX
+from gateway.config.environment import variable
 from gateway.config.mending import Migration, shown
 from gateway.config.patterns import STAR, matches
 from gateway.config.problems import ConfigError, render
@@ -198,5 +198,6 @@ def _references(tree: Any, key: str) -> Iterator[tuple[str, str]]:
     elif isinstance(tree, list):
         for value in tree:
             yield from _references(value, key)
-    elif isinstance(tree, str) and tree.startswith(PREFIX):
-        yield key, tree.removeprefix(PREFIX)
+    elif isinstance(tree, str) and (reference := variable(tree, key)) is not None:
+        before, name = reference
+        yield "deployment" if before else key, name

@@ -215,7 +215,6 @@ def test_a_request_default_that_must_be_a_number_is_one(value):
     [
         ("general_settings", "proxy_logging"),
         ("general_settings", "disable_spend_logs_writes"),
-        ("general_settings", "allow_requests_from_any_ip"),
         ("general_settings", "verbose_proxy_logs"),
         ("litellm_settings", "langfuse_secret_key"),
         ("litellm_settings", "datadog_site"),
@@ -234,10 +233,22 @@ def test_an_unknown_key_whose_name_speaks_of_no_protection_is_told(section, key)
 
 
 @pytest.mark.parametrize(
+    ("value", "refused"), [(True, False), (False, False), (["10.0.0.0/8"], True), ("10.0.0.1", True)]
+)
+def test_an_unknown_flag_that_allows_something_is_told_and_a_list_of_what_is_allowed_is_refused(
+    value, refused
+):
+    found, warnings = check(place("general_settings", "allow_requests_from", value), {})
+
+    assert refused == bool(found) != any("stays closed" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
     ("section", "key"),
     [
         # A word that may stand for a protection, or for nothing that anybody knows.
         ("general_settings", "cache_per_user"),
+        ("general_settings", "spend_per_model"),
         ("general_settings", "log_redaction"),
         ("general_settings", "max_queue"),
         ("router_settings", "retry_budget"),

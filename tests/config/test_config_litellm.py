@@ -415,39 +415,6 @@ def test_a_deployment_called_after_a_chats_model_that_serves_texts_only_is_told(
     assert told == any("model_info.mode: leaves completions only" in each for each in check(text, {})[1])
 
 
-@pytest.mark.parametrize(
-    "name", ["<the deployment>", "team-${NAME}", "{{ name }}", "os.environ/NAME", "$NAME", "$(NAME)"]
-)
-def test_a_deployment_that_is_left_open_is_told(name):
-    text = document(entry({"model": f"azure/{name}"}), entry(name="other"))
-
-    found, warnings = check(text, {})
-
-    assert [] == found
-    assert ["model_list[0].litellm_params.model: holds a reference that nothing resolves"] == [
-        warning.split(", or")[0] for warning in warnings
-    ]
-
-
-def test_a_deployment_that_is_left_open_stays_one_segment_of_the_address():
-    deployment = member({"model": "azure/os.environ/NAME?x=<y>"})
-
-    assert "/deployments/os.environ%2FNAME%3Fx%3D%3Cy%3E/" in deployment.targets["chat"].url
-
-
-def test_members_of_other_apis_beside_one_that_is_left_open_are_left_out():
-    text = document(
-        entry({"model": "azure/<chat>"}),
-        entry({"model": "anthropic/claude"}),
-        entry(name="image", model_info={"mode": "image_generation"}),
-    )
-
-    config = load(text, {})
-
-    assert ["gpt"] == list(config.models)
-    assert 1 == len(config.models["gpt"])
-
-
 def test_hints_are_for_keys_that_are_not_litellms():
     sections = {"files_setting": [], "guardrail": []}
 

@@ -44,6 +44,38 @@ def test_a_reference_that_names_no_variable_is_refused_without_repeating_it():
     ] == problems({"api_key": "os.environ/sk-secret value"})
 
 
+def test_a_models_name_may_be_in_a_variable():
+    assert (
+        "gpt-4o"
+        == member({"model": "openai/os.environ/NAME", "api_base": ...}, environ={"NAME": "gpt-4o"}).name
+    )
+
+
+@pytest.mark.parametrize(
+    "model", ["azure/os.environ/NAME", "azure/gpt5_series/os.environ/NAME", "azure_text/os.environ/NAME"]
+)
+def test_a_deployments_name_may_be_in_a_variable(model):
+    params = {"model": model, "api_base": "https://r.openai.azure.com"}
+
+    assert "mini-prod" == member(params, environ={"NAME": "mini-prod"}).name
+    for environ, fault in (
+        ({}, f"{AT}.model: environment variable NAME is not set; set it, or write the value here"),
+        ({"NAME": "a/b"}, f"{AT}.model: must name a deployment in letters, digits, -, _ and . only"),
+        (
+            {"NAME": "os.environ/OTHER"},
+            f"{AT}.model: must name a deployment in letters, digits, -, _ and . only",
+        ),
+    ):
+        assert [fault] == problems(params, environ=environ)
+
+
+@pytest.mark.parametrize("model", ["os.environ/A/os.environ/NAME", "azure/x-os.environ/NAME"])
+def test_a_reference_elsewhere_in_a_model_is_refused(model):
+    params = {"model": model, "api_base": "https://r.openai.azure.com"}
+
+    assert [] != problems(params, environ={"NAME": "mini-prod"})
+
+
 def test_numbers_and_flags_from_the_environment_are_read_as_such():
     environ = {
         "RPM": "60",
