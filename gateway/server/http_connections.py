@@ -31,6 +31,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
     """One client's connection: bytes in, bytes counted, deadlines kept."""
 
     __slots__ = (
+        "_begin",
         "_connections",
         "_deadlines",
         "_handler",
@@ -43,23 +44,26 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "loop",
         "request",
         "room",
-        "server",
         "transport",
     )
 
-    def __init__(self, connections: ConnectionTable, handler: ServerProtocol) -> None:
+    def __init__(
+        self, connections: ConnectionTable, begin: Callable[[GuardedConnection], ServerProtocol]
+    ) -> None:
+        """`begin` makes what speaks HTTP on a connection, once its first bytes have come."""
         self._connections = connections
-        self._handler = handler
+        self._begin = begin
+        #: None while the client has said nothing.
+        self._handler: ServerProtocol | None = None
         self.transport: asyncio.Transport
-        #: Address and port of both ends.
-        self.client: tuple[str, int] | None
-        self.server: tuple[str, int] | None
+        #: The client's address and port; None where it had left before they were asked for.
+        self.client: tuple[str, int] | None = None
         self.loop = connections.loop
         #: The task that serves a request now.
         self.request: asyncio.Task[None] | None = None
         self._deadlines = Deadlines()
         self._refused = False
-        self._incoming = IncomingBytes(handler)
+        self._incoming = IncomingBytes()
         #: Set when the connection is lost; made when somebody waits for it.
         self._left: asyncio.Event | None = None
         #: Called when the connection is lost.
@@ -81,15 +85,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request, or turn the client away."""
-        self.transport = self._incoming.transport = transport  # type: ignore[assignment]  # TCP's are of this kind
-        # None where the client has left already.
-        client, server = (transport.get_extra_info(name) for name in ("peername", "sockname"))
-        self.client = client and client[:2]
-        self.server = server and server[:2]
+        self.transport = transport  # type: ignore[assignment]  # TCP's are of this kind
         if self._connections.admit(self):
             # Not before: while there is no connection, nobody reads the clock.
             self._deadlines.idle_since = self._connections.now
-            self._handler.connection_made(transport)
         elif self._connections.overrun:
             self.transport.abort()
         else:
@@ -98,7 +97,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was let go."""
         self._connections.forget(self)
-        self._handler.connection_lost(exc)
+        if self._handler is not None:
+            self._handler.connection_lost(exc)
         self._incoming.clear()
         self._make_room()
         if self._left is not None:
@@ -112,13 +112,15 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """The client does not read, or not as fast as it is written to."""
         self._deadlines.blocked_since = self._connections.now
         self.room = asyncio.Event()
-        self._handler.pause_writing()
+        if self._handler is not None:
+            self._handler.pause_writing()
 
     def resume_writing(self) -> None:
         """There is room again."""
         self._deadlines.blocked_since = None
         self._make_room()
-        self._handler.resume_writing()
+        if self._handler is not None:
+            self._handler.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: one place for all connections, since they are copied at once."""
@@ -131,6 +133,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._refused:
             self._pass_over()
             return
+        if self._handler is None:
+            self._speak_http()
         data = bytes(self._connections.buffer[:nbytes])
         if self._deadlines.head_since is None and not self._incoming.body_left:
             self._deadlines.head_since = self._connections.now
@@ -141,7 +145,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The client sends no more; asyncio then closes the connection."""
-        self._handler.eof_received()
+        if self._handler is not None:
+            self._handler.eof_received()
 
     def request_begins(self, body: StreamReader, task: asyncio.Task[None], length: int | None) -> None:
         """A request's head is complete; `task` answers it. `length` is its body's, where it was declared."""
@@ -268,6 +273,15 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self.close()
         elif overdue is Overdue.REFUSE:
             self.refuse(BadRequest("The request's headers did not arrive in time."), 408)
+
+    def _speak_http(self) -> None:
+        """Make what a connection needs whose client speaks: many may be silent, or come all at once."""
+        client = self.transport.get_extra_info("peername")
+        self.client = client and client[:2]
+        handler = self._begin(self)
+        handler.connection_made(self.transport)
+        self._incoming.begin(handler, self.transport)
+        self._handler = handler
 
     def _pass_over(self) -> None:
         """Read no more of what is not wanted until it is this connection's turn."""

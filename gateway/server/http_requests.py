@@ -106,7 +106,6 @@ class HttpRequest(BaseRequest):
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in self.raw_headers],
             "client": self.connection.client,
-            "server": self.connection.server,
             "extensions": {CONNECTION: self.connection},
         }
 

@@ -122,6 +122,10 @@ class HttpServer(Server):
 
     def __call__(self) -> GuardedConnection:  # type: ignore[override]  # stands in front of aiohttp's
         """The protocol of a new connection."""
+        return GuardedConnection(self._guarded, self._begin)
+
+    def _begin(self, connection: GuardedConnection) -> HttpHandler:
+        """What speaks HTTP on a connection."""
         handler = HttpHandler(
             self,
             loop=self._guarded.loop,
@@ -134,10 +138,11 @@ class HttpServer(Server):
             read_bufsize=BUFFER_BYTES,
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None turns it off
-            tcp_keepalive=True,
+            # Accepted connections have it from the listener.
+            tcp_keepalive=False,
         )
-        handler.connection = GuardedConnection(self._guarded, handler)
-        return handler.connection
+        handler.connection = connection
+        return handler
 
     def make_request(
         self,

@@ -29,11 +29,11 @@ NO_BODY = IncomingBody(EMPTY_PAYLOAD)
 class IncomingBytes:
     """What comes on one connection. It is told where a request begins and ends: only the server sees that."""
 
-    __slots__ = ("_body", "_busy", "_head_bytes", "_held", "_server", "_serving", "_stopped", "transport")
+    __slots__ = ("_body", "_busy", "_head_bytes", "_held", "_server", "_serving", "_stopped", "_transport")
 
-    def __init__(self, server: ServerProtocol) -> None:
-        self._server = server
-        self.transport: asyncio.Transport
+    def __init__(self) -> None:
+        self._server: ServerProtocol
+        self._transport: asyncio.Transport
         #: The body of the request that is served, or was last: it may still be on its way.
         self._body = NO_BODY
         #: Bytes of a head that were handed on before it was whole, and of blank lines.
@@ -44,6 +44,11 @@ class IncomingBytes:
         self._busy = self._serving = False
         #: Nothing is read, for too much is held.
         self._stopped = False
+
+    def begin(self, server: ServerProtocol, transport: asyncio.Transport) -> None:
+        """The first bytes have come; `server` is to have them."""
+        self._server = server
+        self._transport = transport
 
     @property
     def body_left(self) -> bool:
@@ -124,7 +129,7 @@ class IncomingBytes:
         if self._server.refused(body.reader):
             return
         start = 0
-        while start < len(data) and self.body_left and not self.transport.is_closing():
+        while start < len(data) and self.body_left and not self._transport.is_closing():
             size = body.next_size()
             if not size:
                 break
@@ -132,7 +137,7 @@ class IncomingBytes:
             start += size
             self._server.data_received(piece)
             if not body.count(len(piece)):
-                self.transport.abort()
+                self._transport.abort()
             if self._server.refused(body.reader):
                 body.reader.set_exception(RequestPayloadError("The body is no HTTP."))
                 # What is behind it would be parsed, and refused, once more with every piece.
@@ -147,16 +152,16 @@ class IncomingBytes:
         # Before a request has begun it may be its body.
         if not self._serving or self._held.whole_head:
             self._stopped = True
-            self.transport.pause_reading()
+            self._transport.pause_reading()
         elif len(self._held) > MAX_HEAD_BYTES:
-            self.transport.abort()
+            self._transport.abort()
 
     def _read_on(self) -> None:
         # Of a head that is not whole more has to come, however much of it is held.
         wanted = not self._busy or len(self._held) <= MAX_PIPELINED_BYTES
         if self._stopped and wanted and not self._server.reading_paused:
             self._stopped = False
-            self.transport.resume_reading()
+            self._transport.resume_reading()
 
 
 def check_head_size(size: int) -> None:

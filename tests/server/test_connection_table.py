@@ -82,10 +82,10 @@ class Transport:
 class Server:
     """Speaks no HTTP."""
 
-    pipelined = False
     reading_paused = False
 
-    def __init__(self):
+    def __init__(self, pipelined):
+        self.pipelined = pipelined
         self.received = 0
 
     def data_received(self, data):
@@ -104,8 +104,8 @@ class Server:
         pass
 
 
-def opened(table):
-    connection = GuardedConnection(table, Server())
+def opened(table, *, pipelined=False):
+    connection = GuardedConnection(table, lambda connection: Server(pipelined))
     connection.connection_made(Transport())
     return connection
 
@@ -241,8 +241,7 @@ def test_a_head_that_does_not_end_has_so_many_bytes(size, refused):
 
 
 def served(body=EMPTY_PAYLOAD, length=None):
-    connection = opened(ConnectionTable(10, Loop()))
-    connection._handler.pipelined = True
+    connection = opened(ConnectionTable(10, Loop()), pipelined=True)
     receive(connection, HEAD)
     connection._handler.pipelined = False
     connection.request_begins(body, mock.Mock(), length)
@@ -278,8 +277,7 @@ def test_a_head_without_end_behind_a_request_that_is_served_has_so_many_bytes(si
 
 def test_what_comes_before_a_request_has_begun_may_be_its_body():
     """A loop may read several times before the server's task has its turn."""
-    connection = opened(ConnectionTable(10, Loop()))
-    connection._handler.pipelined = True
+    connection = opened(ConnectionTable(10, Loop()), pipelined=True)
     receive(connection, HEAD)
     connection._handler.pipelined = False
     receive(connection, b"b" * (MAX_HEAD_BYTES + 1))
@@ -293,8 +291,7 @@ def test_what_comes_before_a_request_has_begun_may_be_its_body():
 @pytest.mark.parametrize("begun", [True, False], ids=["served meanwhile", "nothing served"])
 def test_more_is_read_of_half_a_head_that_came_before_the_server_was_ready(begun):
     """Else a head that was held up at its half would wait for its time to end."""
-    connection = opened(ConnectionTable(10, Loop()))
-    connection._handler.pipelined = True
+    connection = opened(ConnectionTable(10, Loop()), pipelined=True)
     receive(connection, HEAD)
     receive(connection, b"GET / HTTP/1.1\r\n".ljust(MAX_PIPELINED_BYTES + 1000, b"h"))
     assert connection.transport.stopped
@@ -372,6 +369,22 @@ def test_a_lost_connection_leaves_nothing_to_the_collector(sent):
         assert before == alive()
     finally:
         gc.enable()
+
+
+def test_a_silent_connection_has_no_server_yet():
+    """Many may be silent, and an honest one that comes behind them waits until all have been accepted."""
+
+    async def speak():
+        server = HttpServer(mock.Mock(), ConnectionTable(10, asyncio.get_running_loop()))
+        connection = server()
+        connection.connection_made(Transport())
+        seen = [len(server.connections)]
+        receive(connection, HEAD)
+        seen.append(len(server.connections))
+        connection.connection_lost(None)
+        return seen
+
+    assert [0, 1] == asyncio.run(speak())
 
 
 @pytest.mark.parametrize(("most", "given_back"), [(CROWD, False), (CROWD + 1, True)])

@@ -252,3 +252,28 @@ def test_connections_that_come_at_once_are_accepted_in_a_few_turns_of_the_loop(l
         return len(set(turns))
 
     assert runner(loop)(accepted_in()) <= 32
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_whose_client_has_vanished_is_found_out_by_the_kernel(loop):
+    """Its probes are asked for once, at the listener."""
+
+    async def probed():
+        accepted = asyncio.get_running_loop().create_future()
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport):
+                accepted.set_result(
+                    transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                )
+                transport.close()
+
+        listener = listen("127.0.0.1", 0)
+        servers = await accept(listener, Accepted)
+        with socket.create_connection(listener.getsockname(), PATIENCE):
+            found = await accepted
+        for server in servers:
+            server.close()
+        return found
+
+    assert 1 == runner(loop)(probed())
