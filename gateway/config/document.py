@@ -70,7 +70,7 @@ _NEAR = 0.65
 #: From this one on, a key is taken for a misspelling of a name that does something.
 _ALIKE = 0.75
 
-#: Problems of a document that get the nearest name, and characters of a key that are compared.
+#: Keys of a document that are compared with names, which is slow, and the characters of them that are.
 _HINTS = 50
 _KEY_SHOWN = 64
 
@@ -140,7 +140,11 @@ def settle_other(
     elif (section in _LITELLM or section == WHOLE) and (owner := harmless_owner(key)) is not None:
         unused.add(section, key, f"LiteLLM does not read it there, either; it belongs in {owner}.", path)
         problems.ignore(here)
-    elif (effect := meaning_by_name(section, key, value)) is not None and not _is_like_another(section, key):
+    elif (
+        (effect := meaning_by_name(section, key, value)) is not None
+        and problems.count + unused.count(section, effect) < _HINTS
+        and not _is_like_another(section, key)
+    ):
         unused.add(section, key, effect, path)
         problems.ignore(here)
     else:

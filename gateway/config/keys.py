@@ -48,6 +48,7 @@ _PRICE = re.compile(r"(^|_)cost(_|$)|^tiered_pricing$|_uplift_multiplier$")
 
 #: LiteLLM's callbacks that only observe; any other one may be a guard.
 _OBSERVERS = frozenset(OBSERVING.split())
+_OF_OBSERVERS = tuple(f"{name}_" for name in _OBSERVERS)
 
 _TELLING = frozenset(TELLING.split())
 _WORDS = _TELLING | frozenset(BESIDE.split())
@@ -78,7 +79,7 @@ def meaning_by_name(section: str, key: str, value: Any) -> str | None:
     # A list of what is allowed would keep others out.
     if section == "general_settings" and key.startswith("allow_") and isinstance(value, bool):
         return CLOSED
-    if section != WHOLE and any(key.startswith(f"{name}_") for name in _OBSERVERS):
+    if section != WHOLE and key.startswith(_OF_OBSERVERS):
         return OBSERVERS
     words = set(key.split("_"))
     return BY_NAME if words <= _WORDS and words & _TELLING else None

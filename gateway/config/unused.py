@@ -17,6 +17,11 @@ class Unused:
         keys[key] = None
         paths[path] = None
 
+    def count(self, section: str, meaning: str) -> int:
+        """How many keys of a section have this meaning."""
+        keys, _ = self._found.get((section, meaning), ({}, {}))
+        return len(keys)
+
     def warnings(self) -> list[str]:
         """A sentence for each section and meaning, with the keys and the entries."""
         return [

@@ -1,10 +1,12 @@
 """Texts that nothing has resolved are refused where a credential stands."""
 
+import itertools
 import time
 
 import pytest
 from support.documents import KEY, document, entry, member, problems
 
+from gateway.config.litellm_keys import TELLING
 from gateway.config.load import check
 from gateway.config.references import is_unresolved
 
@@ -177,8 +179,10 @@ MEGABYTE = 1_000_000
         "model_list: [" + "os.environ/X, " * 70_000 + "]",
         "!" * MEGABYTE,
         "a: &a [1]\nb: [" + "*a, " * 200_000 + "]",
+        # Each name tells by itself that it protects nothing.
+        "".join(f"{'_'.join(words)}: 1\n" for words in itertools.permutations(TELLING.split()[:40], 3)),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_document_of_a_megabyte_is_refused_about_as_soon_as_a_sound_one_is_taken(text, sound):
     began = time.process_time()
