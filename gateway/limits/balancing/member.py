@@ -238,9 +238,13 @@ class Member:
 
     def tick(self, second: int) -> None:
         """Once a second at most: judge observations whose rows have come, and guess what has not."""
-        self.charge.advance(second)
-        self.own.advance(second)
-        self.unseen = max(0, self.charge.tokens - self.own.tokens) * _UNSEEN / CHARGE_SPAN
+        charge, own = self.charge, self.own
+        charge.advance(second)
+        own.advance(second)
+        others = charge.tokens - own.tokens
+        self.unseen = others * _UNSEEN / CHARGE_SPAN if others > 0 else 0.0
+        if not self.observations.waiting:
+            return
         for at, used in self.observations.due(second):
             if self.tokens_limit:
                 self.window.observe(at, used, self.tokens_limit, self.charge)

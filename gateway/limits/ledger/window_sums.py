@@ -54,14 +54,19 @@ class WindowSums:
         for leaving in range(first, first + second - self.head):
             slot = leaving & _MASK
             # Slots of a jump beyond the ring are empty by then, so nothing is taken away twice.
-            self.tokens -= self._tokens[slot]
-            self.requests -= self._requests[slot]
-            if leaving >= self._mark:
-                self.marked -= self._tokens[slot]
+            if self._tokens[slot] or self._requests[slot]:
+                self._take_away(leaving, slot)
             forgotten = (leaving - _KEPT) & _MASK
             self._tokens[forgotten] = 0
             self._requests[forgotten] = 0
         self.head = second
+
+    def _take_away(self, leaving: int, slot: int) -> None:
+        """A second leaves the span."""
+        self.tokens -= self._tokens[slot]
+        self.requests -= self._requests[slot]
+        if leaving >= self._mark:
+            self.marked -= self._tokens[slot]
 
     def _begin_anew(self, second: int) -> None:
         self._aside = (self.head, self._tokens, self._requests, self.tokens, self.requests)
