@@ -15,7 +15,7 @@ MAX_SPACES = 16_000_000
 #: Bytes that are looked at for a number that does not end; bytes of one step; what is counted in it, and how
 #: much of that needs no look at what it is.
 _NUMBER = 1 << 20
-_STEP = 1 << 18
+_STEP = 1 << 16
 _MARKS = b',:[{"\\ \n\t\r'
 _FEW = 1024
 #: What numbers are made of, and what stands before one.

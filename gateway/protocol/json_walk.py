@@ -32,7 +32,7 @@ LONG = 4096
 #: Members, tokens within a value, or bytes of a string, between two steps.
 _MEMBERS = 500
 _TOKENS = 2_000
-_BYTES = 1 << 18
+_BYTES = 1 << 16
 
 _QUOTE, _BACKSLASH, _OPENING, _CLOSING = b'"'[0], b"\\"[0], b"{[", b"}]"
 _SPACE = re.compile(rb"[ \t\r\n]*+")

@@ -35,7 +35,7 @@ def encode(members: Mapping[str, Member], now: float, *, everything: bool) -> di
         cooldown = member.breaker.cooldown
         if cooldown is not None and cooldown.until > now:
             cooldowns[identity] = cooldown.packed()
-        if by_operation := in_force(member.operation_breakers, now):
+        if member.operation_breakers and (by_operation := in_force(member.operation_breakers, now)):
             operations[identity] = {name: each.packed() for name, each in by_operation.items()}
         if over := _ends(member, now):
             ends[identity] = over
