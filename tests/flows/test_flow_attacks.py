@@ -335,5 +335,6 @@ def test_ten_minutes_of_all_attacks_at_once_delay_honest_calls_little_and_leave_
         )
     )
 
-    assert found[2] <= 2 * max(found[:2])
+    # A minute has some hundred calls without attacks, of which the second slowest says little.
+    assert found[2] <= 2 * (found[0] if seconds >= 600 else max(found[:2]))
     assert remains < REMAINS
