@@ -29,22 +29,22 @@ MAX_WIDTH = 10_000
 MAX_BUILT = 1_000_000
 #: Bytes of a string from which on it is long.
 LONG = 4096
-#: Members, tokens within a value, or bytes of a string, between two steps.
-_MEMBERS = 500
-_TOKENS = 2_000
+#: Members, tokens within a value, or bytes of whatever it is, between two steps.
+_MEMBERS = 125
+_TOKENS = 1_000
 _BYTES = 1 << 16
 
 _QUOTE, _BACKSLASH, _OPENING, _CLOSING = b'"'[0], b"\\"[0], b"{[", b"}]"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-#: The next character within a container that matters.
-_NEXT = re.compile(rb'[^"\[\]{}]*+')
+#: As far as the next character within a container that matters, or a piece of the way.
+_NEXT = re.compile(rb'[^"\[\]{}]{0,%d}+' % _BYTES)
 _KEY = re.compile(rb'[ \t\r\n]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\r\n]*+,")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
 #: A bounded piece of a string's inside: plain bytes, and escapes with plain bytes behind.
-_PIECE = re.compile(rb'[^"\\]{0,%d}+(?:\\.[^"\\]{0,1024}+){0,4096}+' % _BYTES, re.DOTALL)
+_PIECE = re.compile(rb'[^"\\]{0,%d}+(?:\\.[^"\\]{0,256}+){0,256}+' % _BYTES, re.DOTALL)
 
 _T = TypeVar("_T")
 Steps = Generator[None, None, _T]
@@ -78,6 +78,7 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
     long = [] if long is None else long
     members: list[JsonMember] = []
     position = _skip(raw, _skip(raw, 0) + 1)
+    due = position + _BYTES
     while raw[position] == _QUOTE:
         start = position
         position = yield from _string_end(raw, start, long)
@@ -89,8 +90,9 @@ def walk(raw: bytes, long: list[tuple[int, int]] | None = None) -> Steps[list[Js
         members.append(JsonMember(key, start, value_start, position))
         if len(members) > MAX_MEMBERS:
             raise BadRequest(f"The request body has more than {MAX_MEMBERS} members.")
-        if not len(members) % _MEMBERS:
+        if not len(members) % _MEMBERS or position >= due:
             yield
+            due = position + _BYTES
         # Behind a value stands a comma, or the end.
         position = _skip(raw, position)
         if raw[position] not in _CLOSING:
@@ -153,12 +155,13 @@ def _value_end(raw: bytes, position: int, long: list[tuple[int, int]]) -> Steps[
     if first not in _OPENING:
         return _SCALAR.match(raw, position).end()  # type: ignore[union-attr]
     depth = tokens = 0
+    due = position + _BYTES
     while True:
         position = _NEXT.match(raw, position).end()  # type: ignore[union-attr]
         character = raw[position]
         if character == _QUOTE:
             position = yield from _string_end(raw, position, long)
-        else:
+        elif character in _OPENING or character in _CLOSING:
             position += 1
             depth += 1 if character in _OPENING else -1
             if not depth:
@@ -166,17 +169,21 @@ def _value_end(raw: bytes, position: int, long: list[tuple[int, int]]) -> Steps[
             if depth >= MAX_DEPTH:
                 raise too_deep()
         tokens += 1
-        if not tokens % _TOKENS:
+        if not tokens % _TOKENS or position >= due:
             yield
+            due = position + _BYTES
 
 
 def _string_end(raw: bytes, start: int, long: list[tuple[int, int]]) -> Steps[int]:
     """The end of the string whose opening quote stands at `start`."""
     position = start + 1
+    due = position + _BYTES
     while True:
         position = _PIECE.match(raw, position).end()  # type: ignore[union-attr]
         if raw[position] == _QUOTE:
             if position - start > LONG:
                 long.append((start + 1, position))
             return position + 1
-        yield
+        if position >= due:
+            yield
+            due = position + _BYTES

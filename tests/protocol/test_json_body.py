@@ -317,6 +317,25 @@ def test_a_large_body_takes_little_memory_beyond_its_bytes_and_is_read_in_steps(
     assert steps > len(raw) / MEGABYTE
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'"%b"' % (b"x" * 4 * MEGABYTE),
+        b'"%b"' % ((b"\\n" + b"x" * 1000) * 4000),
+        b'"%b"' % (b"\\n" * 2 * MEGABYTE),
+        b"[%b1]" % (b'"%b",' % (b"x" * 1000) * 4000),
+        b"[%b1]" % (b'"%b",' % (b"x" * 60_000) * 70),
+        b"[%b1]" % (b"%b," % (b"1" * 60) * 70_000),
+    ],
+    ids=["a text", "a few escapes", "escapes", "texts", "long texts", "numbers"],
+)
+def test_of_a_large_body_little_is_walked_over_in_one_step_whatever_it_holds(value):
+    raw = b'{"x":%b}' % value
+    steps = sum(1 for _ in walk(raw))
+
+    assert steps >= len(raw) / (2 * 65536)
+
+
 def test_a_body_of_many_members_is_read_in_steps():
     """In one step, 9,000 of them kept others waiting for 60 ms."""
     raw = b'{"x":"' + b"a" * 70_000 + b'"' + b"".join(b',"a%d":1' % n for n in range(9_000)) + b"}"
