@@ -243,8 +243,6 @@ class Member:
         own.advance(second)
         others = charge.tokens - own.tokens
         self.unseen = others * _UNSEEN / CHARGE_SPAN if others > 0 else 0.0
-        if not self.observations.waiting:
-            return
         for at, used in self.observations.due(second):
             if self.tokens_limit:
                 self.window.observe(at, used, self.tokens_limit, self.charge)

@@ -32,6 +32,8 @@ class Observations:
 
     def due(self, second: int) -> list[tuple[float, int]]:
         """Those that can be judged in this second. Those that are too old are forgotten."""
+        if not self.waiting:
+            return []
         ripe = [each for each in self.waiting if each <= second - _JUDGED_AFTER]
         taken = [(each, self.waiting.pop(each)) for each in ripe]
         return [seen for each, seen in taken if second - each <= _JUDGED_WITHIN]
